@@ -1,0 +1,194 @@
+//! `config check` and `config show`.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::args::{ConfigArgs, ConfigVerb};
+use crate::config;
+use crate::config::checked::{Config, RootConfig, RootKind, Thresholds};
+
+/// Does what was asked; the text goes to `output`.
+pub fn run(arguments: &ConfigArgs, output: &mut impl Write) -> anyhow::Result<()> {
+    match &arguments.verb {
+        ConfigVerb::Check { file } => {
+            config::load(file.as_deref())?;
+            write(output, "OK\n")
+        }
+        ConfigVerb::Show { file, json } => {
+            let config = config::load(file.as_deref())?;
+            let text = if *json {
+                as_json(&config)?
+            } else {
+                as_toml(&config)?
+            };
+            write(output, &text)
+        }
+    }
+}
+
+fn write(output: &mut impl Write, text: &str) -> anyhow::Result<()> {
+    match output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+    {
+        // The reader has seen enough, as `head` has.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to stdout"),
+    }
+}
+
+fn as_toml(config: &Config) -> anyhow::Result<String> {
+    toml::to_string(&Shown::from(config)).context("cannot write the configuration as TOML")
+}
+
+fn as_json(config: &Config) -> anyhow::Result<String> {
+    let text = serde_json::to_string_pretty(&Shown::from(config))
+        .context("cannot write the configuration as JSON")?;
+    Ok(text + "\n")
+}
+
+/// The checked configuration in the words of the file: what is shown can be loaded again.
+#[derive(Serialize)]
+struct Shown<'a> {
+    listen: String,
+    discover: bool,
+    walk_interval: String,
+    discovered: ShownThresholds,
+    #[serde(rename = "root")]
+    roots: Vec<ShownRoot<'a>>,
+}
+
+#[derive(Serialize)]
+struct ShownRoot<'a> {
+    name: &'a str,
+    path: &'a Path,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(flatten)]
+    thresholds: ShownThresholds,
+}
+
+#[derive(Serialize)]
+struct ShownThresholds {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warn: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free_space: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free_inodes: Option<f64>,
+}
+
+impl<'a> From<&'a Config> for Shown<'a> {
+    fn from(config: &'a Config) -> Self {
+        let Config {
+            listen,
+            discover,
+            walk_interval,
+            discovered,
+            roots,
+        } = config;
+        Self {
+            listen: listen.to_string(),
+            discover: *discover,
+            walk_interval: humantime::format_duration(*walk_interval).to_string(),
+            discovered: discovered.into(),
+            roots: roots.iter().map(ShownRoot::from).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a RootConfig> for ShownRoot<'a> {
+    fn from(root: &'a RootConfig) -> Self {
+        let RootConfig {
+            name,
+            path,
+            kind,
+            thresholds,
+        } = root;
+        Self {
+            name,
+            path,
+            kind: kind.map(RootKind::as_str),
+            thresholds: thresholds.into(),
+        }
+    }
+}
+
+impl From<&Thresholds> for ShownThresholds {
+    fn from(thresholds: &Thresholds) -> Self {
+        let Thresholds {
+            warn,
+            free_space,
+            free_inodes,
+        } = *thresholds;
+        Self {
+            warn,
+            free_space,
+            free_inodes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const FULL: &str = "listen = \"[::1]:9\"\ndiscover = true\nwalk_interval = \"90min\"\n\
+                        [discovered]\nfree_space = \"5%\"\n\
+                        [[root]]\nname = \"ci\"\npath = \"/srv/ci\"\nkind = \"gobuild\"\nwarn = \"8GiB\"\nfree_inodes = 0.1\n\
+                        [[root]]\npath = \"/srv/two\"\n";
+
+    fn run_on(text: &str, show: impl Fn(Option<PathBuf>) -> ConfigVerb) -> Result<String, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("agent.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut output = Vec::new();
+        run(
+            &ConfigArgs {
+                verb: show(Some(file)),
+            },
+            &mut output,
+        )
+        .map_err(|error| format!("{error:#}"))?;
+        Ok(String::from_utf8(output).unwrap())
+    }
+
+    #[test]
+    fn check_says_ok_or_why_not() {
+        let check = |text| run_on(text, |file| ConfigVerb::Check { file });
+        assert_eq!(check(FULL).unwrap(), "OK\n");
+        let error = check("lisen = \"x\"").unwrap_err();
+        assert!(
+            error.ends_with("agent.toml:1:1 in the top level; did you mean `listen`?"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn shown_configuration_loads_again() {
+        for text in ["", FULL] {
+            let shown = run_on(text, |file| ConfigVerb::Show { file, json: false }).unwrap();
+            let parse = |text| config::parse(text, Path::new("f")).unwrap();
+            assert_eq!(parse(&shown), parse(text), "{shown}");
+        }
+    }
+
+    #[test]
+    fn shown_as_json() {
+        let shown = run_on(FULL, |file| ConfigVerb::Show { file, json: true }).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        let expected = serde_json::json!({
+            "listen": "[::1]:9", "discover": true, "walk_interval": "1h 30m", "discovered": {"free_space": 0.05},
+            "root": [
+                {"name": "ci", "path": "/srv/ci", "kind": "gobuild", "warn": 8_589_934_592_u64, "free_inodes": 0.1},
+                {"name": "two", "path": "/srv/two"},
+            ],
+        });
+        assert_eq!(value, expected);
+    }
+}

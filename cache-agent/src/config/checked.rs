@@ -1,0 +1,338 @@
+//! The configuration the program runs on: every value checked, every default filled in.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::error::{ConfigError, Origin, Place, Problem};
+use super::name::{self, Names};
+use super::raw::{RawConfig, RawRoot, RawThresholds};
+
+/// Port of the HTTP server: the exporters' range 9100-9999 is fully allocated.
+pub const DEFAULT_PORT: u16 = 10435;
+
+/// Often enough that drift is found the same day, rare enough that a million files cost nothing noticeable.
+pub const DEFAULT_WALK_INTERVAL: Duration = Duration::from_hours(1);
+
+const MAX_WALK_INTERVAL: Duration = Duration::from_hours(30 * 24);
+
+/// The checked configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Address of the HTTP server.
+    pub listen: SocketAddr,
+    /// Watch the caches of every user of the host too.
+    pub discover: bool,
+    /// Time between two reconciling walks of a root.
+    pub walk_interval: Duration,
+    /// Thresholds of every discovered root.
+    pub discovered: Thresholds,
+    /// The roots named by their owner, in the order of the file; names and paths are unique.
+    pub roots: Vec<RootConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
+            discover: true,
+            walk_interval: DEFAULT_WALK_INTERVAL,
+            discovered: Thresholds::default(),
+            roots: Vec::new(),
+        }
+    }
+}
+
+/// One root named by its owner.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RootConfig {
+    /// Unique; the metric label.
+    pub name: String,
+    /// Unique and absolute; may not exist yet.
+    pub path: PathBuf,
+    /// Recognised by its content when absent.
+    pub kind: Option<RootKind>,
+    /// When to tell.
+    pub thresholds: Thresholds,
+}
+
+/// When to tell that a root needs attention; each is off when absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Thresholds {
+    /// Bytes; crossed when the root is at least this large.
+    pub warn: Option<u64>,
+    /// Crossed when the available share of the file system's space falls below.
+    pub free_space: Option<f64>,
+    /// Crossed when the available share of the file system's inodes falls below.
+    pub free_inodes: Option<f64>,
+}
+
+/// What kind of cache a root is.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum RootKind {
+    /// `GOCACHE`.
+    GoBuild,
+    /// `GOMODCACHE`.
+    GoMod,
+    /// Any other directory.
+    Other,
+}
+
+impl RootKind {
+    /// The word used in the configuration, in reports and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GoBuild => "gobuild",
+            Self::GoMod => "gomod",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for RootKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl FromStr for RootKind {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        let kinds = [Self::GoBuild, Self::GoMod, Self::Other];
+        kinds
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| Problem::Kind(text.to_owned()))
+    }
+}
+
+/// Values of the command line that win over the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Replace the file's roots and discovery when there are any; must be absolute.
+    pub roots: Vec<PathBuf>,
+    /// Replaces the file's address.
+    pub listen: Option<SocketAddr>,
+}
+
+impl Config {
+    /// The configuration with the command line's values in place.
+    pub fn overridden(mut self, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let Overrides { roots, listen } = overrides;
+        self.listen = listen.unwrap_or(self.listen);
+        if !roots.is_empty() {
+            self.discover = false;
+            self.roots.clear();
+            let mut names = Names::default();
+            for path in roots {
+                check_path(path, &self.roots).map_err(|problem| ConfigError::Value {
+                    key: "--root",
+                    place: Place::CommandLine,
+                    problem,
+                })?;
+                let root = RootConfig {
+                    name: names.derive(&default_name(path)),
+                    path: path.clone(),
+                    kind: None,
+                    thresholds: Thresholds::default(),
+                };
+                self.roots.push(root);
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Turns the written configuration into a checked one.
+pub(super) fn check(raw: RawConfig, origin: Origin<'_>) -> Result<Config, ConfigError> {
+    let RawConfig {
+        listen,
+        discover,
+        walk_interval,
+        discovered,
+        roots,
+    } = raw;
+    let defaults = Config::default();
+    let reader = Reader { origin };
+    let config = Config {
+        listen: reader
+            .read("listen", listen, |text| parse_listen(&text))?
+            .unwrap_or(defaults.listen),
+        // Whoever names roots has said what to watch.
+        discover: discover.unwrap_or(roots.is_empty()),
+        walk_interval: reader
+            .read("walk_interval", walk_interval, |text| parse_interval(&text))?
+            .unwrap_or(defaults.walk_interval),
+        discovered: reader.thresholds(discovered)?,
+        roots: reader.roots(roots)?,
+    };
+    if config.roots.is_empty() && !config.discover {
+        return Err(ConfigError::NothingToWatch {
+            path: origin.file.to_path_buf(),
+        });
+    }
+    Ok(config)
+}
+
+/// Gives each problem the place of its value.
+struct Reader<'a> {
+    origin: Origin<'a>,
+}
+
+impl Reader<'_> {
+    fn read<T, U>(
+        &self,
+        key: &'static str,
+        value: Option<Spanned<T>>,
+        parse: impl FnOnce(T) -> Result<U, Problem>,
+    ) -> Result<Option<U>, ConfigError> {
+        let Some(value) = value else { return Ok(None) };
+        let place = self.origin.place(&value.span());
+        parse(value.into_inner())
+            .map(Some)
+            .map_err(|problem| ConfigError::Value {
+                key,
+                place,
+                problem,
+            })
+    }
+
+    fn roots(&self, raw_roots: Vec<RawRoot>) -> Result<Vec<RootConfig>, ConfigError> {
+        // Written names are taken first, so that a derived one never pushes one of them aside.
+        let mut names = Names::default();
+        for raw in &raw_roots {
+            self.read("name", raw.name.clone(), |text| {
+                check_name(&text, &mut names)
+            })?;
+        }
+        let mut roots = Vec::with_capacity(raw_roots.len());
+        for raw in raw_roots {
+            let root = self.root(raw, &roots, &mut names)?;
+            roots.push(root);
+        }
+        Ok(roots)
+    }
+
+    fn root(
+        &self,
+        raw: RawRoot,
+        earlier: &[RootConfig],
+        names: &mut Names,
+    ) -> Result<RootConfig, ConfigError> {
+        let RawRoot {
+            name,
+            path,
+            kind,
+            warn,
+            free_space,
+            free_inodes,
+        } = raw;
+        let place = self.origin.place(&path.span());
+        let path = PathBuf::from(path.into_inner());
+        check_path(&path, earlier).map_err(|problem| ConfigError::Value {
+            key: "path",
+            place,
+            problem,
+        })?;
+        Ok(RootConfig {
+            name: name.map_or_else(|| names.derive(&default_name(&path)), Spanned::into_inner),
+            path,
+            kind: self.read("kind", kind, |text| text.parse())?,
+            thresholds: self.thresholds(RawThresholds {
+                warn,
+                free_space,
+                free_inodes,
+            })?,
+        })
+    }
+
+    fn thresholds(&self, raw: RawThresholds) -> Result<Thresholds, ConfigError> {
+        let RawThresholds {
+            warn,
+            free_space,
+            free_inodes,
+        } = raw;
+        Ok(Thresholds {
+            warn: self.read("warn", warn, |size| check_size(size.0))?,
+            free_space: self.read("free_space", free_space, |ratio| check_ratio(ratio.0))?,
+            free_inodes: self.read("free_inodes", free_inodes, |ratio| check_ratio(ratio.0))?,
+        })
+    }
+}
+
+fn check_name(text: &str, names: &mut Names) -> Result<(), Problem> {
+    if !name::is_well_formed(text) {
+        return Err(Problem::NameShape(text.to_owned()));
+    }
+    if text == name::FOLDED_NAME {
+        return Err(Problem::NameReserved(text.to_owned()));
+    }
+    if names.take(text) {
+        Ok(())
+    } else {
+        Err(Problem::NameTaken(text.to_owned()))
+    }
+}
+
+fn check_path(path: &Path, earlier: &[RootConfig]) -> Result<(), Problem> {
+    if !path.is_absolute() {
+        return Err(Problem::PathRelative(path.to_path_buf()));
+    }
+    if path
+        .components()
+        .any(|component| component == Component::ParentDir)
+    {
+        return Err(Problem::PathParent(path.to_path_buf()));
+    }
+    // Paths compare by component, so that a trailing slash makes no difference.
+    match earlier.iter().find(|root| root.path == path) {
+        Some(root) => Err(Problem::PathTaken(root.path.clone())),
+        None => Ok(()),
+    }
+}
+
+fn default_name(path: &Path) -> String {
+    path.file_name().map_or_else(
+        || "/".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+fn check_size(bytes: u64) -> Result<u64, Problem> {
+    // File sizes are signed in the kernel; saturated readings of absurd numbers end here too.
+    if bytes > 0 && i64::try_from(bytes).is_ok_and(|bytes| bytes < i64::MAX) {
+        Ok(bytes)
+    } else {
+        Err(Problem::SizeRange)
+    }
+}
+
+fn check_ratio(share: f64) -> Result<f64, Problem> {
+    if share > 0.0 && share < 1.0 {
+        Ok(share)
+    } else {
+        Err(Problem::RatioRange)
+    }
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, Problem> {
+    text.parse()
+        .map_err(|_unreadable| Problem::Listen(text.to_owned()))
+}
+
+fn parse_interval(text: &str) -> Result<Duration, Problem> {
+    let allowed = Duration::from_secs(1)..=MAX_WALK_INTERVAL;
+    let duration = humantime::parse_duration(text)
+        .ok()
+        .filter(|duration| allowed.contains(duration));
+    duration.ok_or_else(|| Problem::Duration(text.to_owned()))
+}
+
+#[cfg(test)]
+#[path = "checked_tests.rs"]
+mod tests;

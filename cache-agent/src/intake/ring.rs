@@ -1,0 +1,98 @@
+//! Events out of the ring.
+
+use cache_ebpf::{EVENT_IN_COMMAND, EVENT_PATH_CUT, Event};
+
+/// An event with its path.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    /// What happened.
+    pub event: Event,
+    /// Path relative to the root, made printable; `None` where events carry no paths.
+    pub path: Option<String>,
+}
+
+impl Fact {
+    /// Decodes one record; `None` if it is too short to be one.
+    pub fn decode(record: &[u8]) -> Option<Self> {
+        let (head, rest) = record.split_at_checked(size_of::<Event>())?;
+        let event: Event = bytemuck::pod_read_unaligned(head);
+        let length = usize::try_from(event.path_len).ok()?.min(rest.len());
+        let names = rest.get(..length).unwrap_or_default();
+        let path = (!names.is_empty()).then(|| join(names, event.flags & EVENT_PATH_CUT != 0));
+        Some(Self { event, path })
+    }
+
+    /// The credited process descends from the traced command.
+    pub fn in_command(&self) -> bool {
+        self.event.flags & EVENT_IN_COMMAND != 0
+    }
+
+    /// Word for the operation, as in `--events`.
+    pub fn operation(&self) -> &'static str {
+        operation(self.event.operation)
+    }
+
+    /// Change of the root's size in bytes.
+    pub fn size_change(&self) -> i64 {
+        self.event.after.wrapping_sub(self.event.before).cast_signed()
+    }
+}
+
+/// Word for an operation.
+pub fn operation(number: u32) -> &'static str {
+    match number {
+        cache_ebpf::OPERATION_CREATE => "create",
+        cache_ebpf::OPERATION_WRITE => "write",
+        cache_ebpf::OPERATION_RESIZE => "resize",
+        cache_ebpf::OPERATION_UNLINK => "unlink",
+        cache_ebpf::OPERATION_RENAME => "rename",
+        cache_ebpf::OPERATION_ENTER => "enter",
+        cache_ebpf::OPERATION_LEAVE => "leave",
+        cache_ebpf::OPERATION_REPLACE => "replace",
+        cache_ebpf::OPERATION_LINK => "link",
+        cache_ebpf::OPERATION_MOVE_DIRECTORY => "move-directory",
+        _ => "unknown",
+    }
+}
+
+/// The kernel tells names last component first, each ended by NUL.
+fn join(names: &[u8], cut: bool) -> String {
+    let names = names.strip_suffix(b"\0").unwrap_or(names);
+    let mut components: Vec<String> = names.split(|byte| *byte == 0).map(printable).collect();
+    if cut {
+        components.push("...".to_owned());
+    }
+    components.reverse();
+    components.join("/")
+}
+
+/// Names come from observed users: control characters are escaped before they reach a terminal.
+pub fn printable(name: &[u8]) -> String {
+    let mut out = String::with_capacity(name.len());
+    for character in String::from_utf8_lossy(name).chars() {
+        if character.is_control() { out.extend(character.escape_default()) } else { out.push(character) }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_joined_and_made_printable() {
+        for (names, cut, expected) in [
+            (&b"f-a\0ab\0"[..], false, "ab/f-a"),
+            (b"f\0", true, ".../f"),
+            (b"\x1b[31m\0", false, "\\u{1b}[31m"),
+        ] {
+            assert_eq!(join(names, cut), expected);
+        }
+    }
+
+    #[test]
+    fn short_records_are_no_events() {
+        assert!(Fact::decode(&[0; 20]).is_none());
+        assert!(Fact::decode(&[0; size_of::<Event>()]).is_some());
+    }
+}

@@ -1,0 +1,5 @@
+//! Which command caused it.
+//!
+//! Takes: what is known of a process. Gives: its tool. Never: executes or trusts anything of it.
+
+pub mod tool;

@@ -1,0 +1,156 @@
+//! Accounts of processes: the kernel's, added up with what only user space can credit.
+
+use std::collections::HashMap;
+
+use cache_ebpf::{Credit, CreditKey, PROCESS_IN_COMMAND, Process, ProcessKey};
+
+use crate::{invocation::tool, snapshot::Changes};
+
+/// A kernel account as signed figures.
+pub fn changes(credit: &Credit) -> Changes {
+    Changes {
+        growth_bytes: credit.growth.cast_signed(),
+        freed_bytes: credit.freed,
+        files_created: credit.created,
+        files_deleted: credit.deleted,
+        files_renamed: credit.renamed,
+    }
+}
+
+/// Who a process is; strings from the observed side, never trusted, never printed raw.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Identity {
+    /// Command name.
+    pub comm: String,
+    /// Arguments, possibly cut.
+    pub argv: Vec<String>,
+    /// Real user id.
+    pub uid: u32,
+    /// Parent's process id when it was first seen.
+    pub ppid: u32,
+    /// Descends from the traced command.
+    pub in_command: bool,
+    /// It has ended.
+    pub ended: bool,
+    /// Index of its tool in `snapshot::GROUPS`.
+    pub group: usize,
+}
+
+impl Identity {
+    /// From what the kernel side captured.
+    pub fn of(process: &Process) -> Self {
+        let comm = until_nul(&process.comm);
+        let length = usize::try_from(process.argv_len).unwrap_or(0).min(process.argv.len());
+        let argv = arguments(process.argv.get(..length).unwrap_or_default());
+        Self {
+            group: tool::group(&comm, &argv),
+            comm,
+            argv,
+            uid: process.uid,
+            ppid: process.ppid,
+            in_command: process.flags & PROCESS_IN_COMMAND != 0,
+            ended: process.ended_ns != 0,
+        }
+    }
+}
+
+fn until_nul(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
+}
+
+fn arguments(bytes: &[u8]) -> Vec<String> {
+    let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    bytes.split(|byte| *byte == 0).map(|argument| String::from_utf8_lossy(argument).into_owned()).collect()
+}
+
+/// The account of one process.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// Who, as far as known.
+    pub identity: Identity,
+    /// Changes by root index.
+    pub roots: HashMap<u32, Changes>,
+}
+
+impl Account {
+    /// All roots together.
+    pub fn total(&self) -> Changes {
+        let mut total = Changes::default();
+        for changes in self.roots.values() {
+            total.add(changes);
+        }
+        total
+    }
+}
+
+/// All accounts, as of one look into the kernel.
+#[derive(Clone, Debug, Default)]
+pub struct Accounts {
+    /// By process; nobody's account has thread group id 0.
+    pub processes: HashMap<ProcessKey, Account>,
+}
+
+impl Accounts {
+    /// From the kernel's accounts and identities.
+    pub fn of(credits: &[(CreditKey, Credit)], identities: &[(ProcessKey, Process)]) -> Self {
+        let mut accounts = Self::default();
+        for (key, credit) in credits {
+            if credit.changes > 0 {
+                let account = accounts.processes.entry(key.process).or_default();
+                account.roots.entry(key.root).or_default().add(&changes(credit));
+            }
+        }
+        for (key, process) in identities {
+            if let Some(account) = accounts.processes.get_mut(key) {
+                account.identity = Identity::of(process);
+            }
+        }
+        accounts
+    }
+
+    /// These accounts less what was in them at an earlier look.
+    pub fn since(mut self, earlier: &Self) -> Self {
+        for (process, before) in &earlier.processes {
+            let Some(account) = self.processes.get_mut(process) else { continue };
+            for (root, before) in &before.roots {
+                if let Some(changes) = account.roots.get_mut(root) {
+                    *changes = difference(changes, before);
+                }
+            }
+        }
+        self.processes.retain(|_, account| account.total() != Changes::default());
+        self
+    }
+}
+
+/// `later - earlier`, field by field.
+pub fn difference(later: &Changes, earlier: &Changes) -> Changes {
+    Changes {
+        growth_bytes: later.growth_bytes.wrapping_sub(earlier.growth_bytes),
+        freed_bytes: later.freed_bytes.wrapping_sub(earlier.freed_bytes),
+        files_created: later.files_created.wrapping_sub(earlier.files_created),
+        files_deleted: later.files_deleted.wrapping_sub(earlier.files_deleted),
+        files_renamed: later.files_renamed.wrapping_sub(earlier.files_renamed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_split_at_nul_and_never_panic() {
+        for (bytes, expected) in [
+            (&b"go\0build\0./...\0"[..], vec!["go", "build", "./..."]),
+            (b"go\0\0x", vec!["go", "", "x"]),
+            (b"", vec![]),
+            (b"\xff\xfe\0", vec!["\u{fffd}\u{fffd}"]),
+        ] {
+            assert_eq!(arguments(bytes), expected);
+        }
+    }
+}

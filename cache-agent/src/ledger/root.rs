@@ -1,0 +1,179 @@
+//! One watched directory: who it is to the kernel, and the figures everything else is counted from.
+
+use std::{
+    collections::{HashMap, HashSet},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    thread::JoinHandle,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use cache_ebpf::InodeKey;
+use rustix::{
+    fs::{Mode, OFlags, open},
+    io::Errno,
+};
+
+use super::walk::Walk;
+use crate::snapshot::Changes;
+
+/// A figure of the disk and the kernel's total at the same moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Base {
+    /// Apparent size.
+    pub bytes: u64,
+    /// Regular files.
+    pub files: u64,
+    /// Allocated bytes.
+    pub disk_bytes: u64,
+    /// The kernel's total for the root.
+    pub total: Changes,
+}
+
+/// Latest known sizes of files that changed while a walk is under way; `None` for those that left.
+pub type Recorder = HashMap<InodeKey, Option<u64>>;
+
+/// A walk in its own thread.
+#[derive(Debug)]
+pub struct RunningWalk {
+    thread: JoinHandle<rustix::io::Result<Walk>>,
+    started: Instant,
+    /// Events dropped when it began: a later loss makes it worthless.
+    pub dropped_before: u64,
+    /// What changed since.
+    pub recorder: Recorder,
+}
+
+/// A finished walk and what changed while it ran.
+#[derive(Debug)]
+pub struct FinishedWalk {
+    /// What it found.
+    pub walk: Walk,
+    /// How long it took.
+    pub duration: Duration,
+    /// What changed meanwhile.
+    pub recorder: Recorder,
+    /// Events dropped when it began.
+    pub dropped_before: u64,
+}
+
+/// A registered root.
+#[derive(Debug)]
+pub struct WatchedRoot {
+    /// Its number on the kernel side.
+    pub index: u32,
+    /// Where it was opened.
+    pub path: PathBuf,
+    /// Its identity in the kernel.
+    pub key: InodeKey,
+    directory: OwnedFd,
+    /// The present base; `None` until the first walk is done.
+    pub base: Option<Base>,
+    /// The walk under way.
+    pub walk: Option<RunningWalk>,
+    /// Bytes by which walks corrected the ledger, into nobody's account.
+    pub corrected: Changes,
+    /// Drift found by the last walk, in bytes.
+    pub drift_bytes: i64,
+    /// Duration of the last walk.
+    pub walk_duration: Duration,
+    /// End of the last walk.
+    pub walked_at: Option<SystemTime>,
+    /// Walks that had to be repeated.
+    pub repeated: u32,
+}
+
+/// Opens a directory that is to become a root; says in one sentence why it cannot.
+pub fn open_directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    open(path, flags, Mode::empty()).map_err(|error| {
+        let shown = path.display();
+        match error {
+            Errno::NOTDIR => anyhow!("root {shown} is not a directory"),
+            Errno::LOOP => anyhow!("root {shown} is a loop of symbolic links"),
+            Errno::NOENT => anyhow!("root {shown} does not exist"),
+            other => anyhow!("cannot open root {shown}: {other}"),
+        }
+    })
+}
+
+impl WatchedRoot {
+    /// A root that has just been registered.
+    pub fn new(index: u32, path: PathBuf, key: InodeKey, directory: OwnedFd) -> Self {
+        Self {
+            index,
+            path,
+            key,
+            directory,
+            base: None,
+            walk: None,
+            corrected: Changes::default(),
+            drift_bytes: 0,
+            walk_duration: Duration::ZERO,
+            walked_at: None,
+            repeated: 0,
+        }
+    }
+
+    /// The open directory.
+    pub fn directory(&self) -> &OwnedFd {
+        &self.directory
+    }
+
+    /// True while its path still leads to the same directory.
+    pub fn is_in_place(&self) -> bool {
+        let (Ok(here), Ok(there)) = (rustix::fs::fstat(&self.directory), rustix::fs::stat(&self.path)) else {
+            return false;
+        };
+        (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+    }
+
+    /// Starts a walk, unless one is under way.
+    pub fn start_walk(&mut self, inner: HashSet<u64>, dropped_before: u64) -> Result<()> {
+        if self.walk.is_some() {
+            return Ok(());
+        }
+        let directory = self.directory.try_clone().context("cannot walk a root: no descriptor left")?;
+        let thread = std::thread::Builder::new()
+            .name("walk".to_owned())
+            .spawn(move || Walk::of(&directory, &inner))
+            .context("cannot walk a root: no thread")?;
+        self.walk = Some(RunningWalk { thread, started: Instant::now(), dropped_before, recorder: Recorder::new() });
+        Ok(())
+    }
+
+    /// True when the walk under way has seen everything.
+    pub fn walk_finished(&self) -> bool {
+        self.walk.as_ref().is_some_and(|walk| walk.thread.is_finished())
+    }
+
+    /// The walk under way if it has finished.
+    pub fn finish_walk(&mut self) -> Result<Option<FinishedWalk>> {
+        if !self.walk_finished() {
+            return Ok(None);
+        }
+        let Some(RunningWalk { thread, started, dropped_before, recorder }) = self.walk.take() else {
+            return Ok(None);
+        };
+        let path = self.path.display();
+        let Ok(walk) = thread.join() else { bail!("the walk of {path} panicked") };
+        let walk = walk.with_context(|| format!("cannot walk {path}"))?;
+        Ok(Some(FinishedWalk { walk, duration: started.elapsed(), recorder, dropped_before }))
+    }
+
+    /// Size by the ledger: the base and what the kernel counted since.
+    pub fn size(&self, total: &Changes) -> u64 {
+        let Some(base) = &self.base else { return 0 };
+        let growth = total.growth_bytes.wrapping_sub(base.total.growth_bytes);
+        base.bytes.saturating_add_signed(growth)
+    }
+
+    /// Files by the ledger.
+    pub fn files(&self, total: &Changes) -> u64 {
+        let Some(base) = &self.base else { return 0 };
+        let created = total.files_created.wrapping_sub(base.total.files_created);
+        let deleted = total.files_deleted.wrapping_sub(base.total.files_deleted);
+        (base.files + created).saturating_sub(deleted)
+    }
+}

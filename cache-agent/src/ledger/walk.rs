@@ -1,0 +1,168 @@
+//! Measures a directory tree: regular files by apparent size, hard links once, one device, no links followed.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::{CStr, CString},
+    mem::MaybeUninit,
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxFlags, openat, statx},
+    io::Errno,
+};
+
+/// What one regular file contributes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct WalkedFile {
+    /// Inode number.
+    pub ino: u64,
+    /// Apparent size in bytes.
+    pub size: u64,
+}
+
+/// A multiply linked file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct WalkedLinks {
+    /// Names found inside the tree.
+    pub inside: u32,
+    /// All its names.
+    pub nlink: u32,
+}
+
+/// Result of a walk.
+#[derive(Debug, Default)]
+pub struct Walk {
+    /// Every regular file once.
+    pub files: Vec<WalkedFile>,
+    /// Those with more than one name, by inode number.
+    pub links: HashMap<u64, WalkedLinks>,
+    /// Allocated bytes.
+    pub disk_bytes: u64,
+    /// Directories that could not be read; their files are missing.
+    pub unreadable: u64,
+}
+
+/// Room for directory entries: one system call reads some hundred names.
+const ENTRY_BYTES: usize = 64 * 1024;
+
+/// What is asked of a file: nothing that a network file system would have to fetch.
+fn wanted() -> StatxFlags {
+    StatxFlags::TYPE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::SIZE | StatxFlags::BLOCKS
+}
+
+fn attributes(directory: &OwnedFd, name: &CStr) -> rustix::io::Result<Statx> {
+    statx(directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC, wanted())
+}
+
+fn open_directory(directory: &OwnedFd, name: &CStr) -> rustix::io::Result<OwnedFd> {
+    openat(directory, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+impl Walk {
+    /// Apparent size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// Walks the tree below an open directory, leaving out the directories with inode numbers `inner`,
+    /// which are roots of their own. What vanishes meanwhile is left out.
+    pub fn of(root: &OwnedFd, inner: &HashSet<u64>) -> rustix::io::Result<Self> {
+        let mut walk = Self::default();
+        let here = statx(root, c".", AtFlags::empty(), wanted())?;
+        let device = (here.stx_dev_major, here.stx_dev_minor);
+        // Descriptors of the directories on the way down; the deepest cache is far below the limit of open files.
+        let mut open = vec![Level::read(open_directory(root, c".")?, &mut walk, device, inner)?];
+        while let Some(level) = open.last_mut() {
+            let Some(name) = level.directories.pop() else {
+                open.pop();
+                continue;
+            };
+            match open_directory(&level.fd, &name).and_then(|fd| Level::read(fd, &mut walk, device, inner)) {
+                Ok(level) => open.push(level),
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {}
+                Err(_) => walk.unreadable += 1,
+            }
+        }
+        Ok(walk)
+    }
+
+    fn add(&mut self, found: &Statx) {
+        if found.stx_nlink > 1 {
+            let links = self.links.entry(found.stx_ino).or_insert(WalkedLinks { inside: 0, nlink: found.stx_nlink });
+            links.inside += 1;
+            if links.inside > 1 {
+                return;
+            }
+        }
+        self.disk_bytes += found.stx_blocks * 512;
+        self.files.push(WalkedFile { ino: found.stx_ino, size: found.stx_size });
+    }
+}
+
+/// A directory on the way down and those of its directories still to be visited.
+struct Level {
+    fd: OwnedFd,
+    directories: Vec<CString>,
+}
+
+impl Level {
+    fn read(fd: OwnedFd, walk: &mut Walk, device: (u32, u32), inner: &HashSet<u64>) -> rustix::io::Result<Self> {
+        let here = statx(&fd, c".", AtFlags::empty(), StatxFlags::TYPE)?;
+        if (here.stx_dev_major, here.stx_dev_minor) != device {
+            return Err(Errno::XDEV);
+        }
+        let mut directories = Vec::new();
+        let mut room = [MaybeUninit::uninit(); ENTRY_BYTES];
+        let mut entries = RawDir::new(fd.as_fd(), &mut room);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name();
+            match entry.file_type() {
+                _ if name == c"." || name == c".." => {}
+                FileType::Directory if inner.contains(&entry.ino()) => {}
+                FileType::Directory => directories.push(name.to_owned()),
+                FileType::RegularFile | FileType::Unknown => visit(&fd, name, walk, &mut directories)?,
+                _ => {}
+            }
+        }
+        Ok(Self { fd, directories })
+    }
+}
+
+fn visit(fd: &OwnedFd, name: &CStr, walk: &mut Walk, directories: &mut Vec<CString>) -> rustix::io::Result<()> {
+    let found = match attributes(fd, name) {
+        Ok(found) => found,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    match FileType::from_raw_mode(found.stx_mode.into()) {
+        FileType::RegularFile => walk.add(&found),
+        FileType::Directory => directories.push(name.to_owned()),
+        _ => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn counts_regular_files_once_and_follows_nothing() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("big"), vec![0; 100_000]).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("d/".repeat(70));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("bottom"), "12345").unwrap();
+        fs::write(root.path().join("a"), "123").unwrap();
+        fs::hard_link(root.path().join("a"), root.path().join("b")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), root.path().join("link")).unwrap();
+        let walk = Walk::of(&fs::File::open(root.path()).unwrap().into(), &HashSet::new()).unwrap();
+        assert_eq!((walk.bytes(), walk.files.len(), walk.unreadable), (8, 2, 0));
+        assert_eq!(walk.links.values().next(), Some(&WalkedLinks { inside: 2, nlink: 2 }));
+    }
+}

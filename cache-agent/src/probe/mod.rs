@@ -1,0 +1,11 @@
+//! The kernel side as user space sees it.
+//!
+//! Takes: the embedded object, the running kernel's types. Gives: a [`Session`](session::Session) with
+//! attached hooks and typed maps. Never: lets anybody else see aya.
+
+pub mod btf;
+pub mod coverage;
+pub mod offsets;
+pub mod session;
+pub mod tables;
+pub mod tracefs;

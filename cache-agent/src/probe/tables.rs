@@ -1,0 +1,274 @@
+//! The maps, typed. Everything the rest of the agent knows of the kernel side comes through here.
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf, Pod,
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf},
+};
+use cache_ebpf::{
+    Credit, CreditKey, Crossing, InodeKey, Links, OpenFile, Process, ProcessKey, Reply, Root, Settled, counter, map,
+};
+
+/// Update flags of `bpf_map_update_elem`.
+const NOEXIST: u64 = 1;
+
+/// All maps.
+
+pub struct Tables {
+    roots: HashMap<MapData, InodeKey, Root>,
+    devices: HashMap<MapData, u32, u32>,
+    epoch: Array<MapData, u64>,
+    open: HashMap<MapData, InodeKey, OpenFile>,
+    sizes: HashMap<MapData, InodeKey, Settled>,
+    links: HashMap<MapData, InodeKey, Links>,
+    credits: HashMap<MapData, CreditKey, Credit>,
+    totals: Array<MapData, Credit>,
+    processes: HashMap<MapData, ProcessKey, Process>,
+    family: HashMap<MapData, u32, u64>,
+    crossings: HashMap<MapData, u32, Crossing>,
+    counters: PerCpuArray<MapData, u64>,
+    asleep: Array<MapData, u64>,
+    reply: Array<MapData, Reply>,
+    events: RingBuf<MapData>,
+}
+
+fn taken<M: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M> {
+    let map = ebpf.take_map(name).with_context(|| format!("the kernel object has no map {name}"))?;
+    M::try_from(map).with_context(|| format!("map {name} has another shape than this agent expects"))
+}
+
+/// `Ok(None)` for a key that is not there.
+fn optional<T>(result: Result<T, MapError>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// All keys first, then the values: iteration restarts when the present key is deleted under it.
+fn entries<K: Pod + Eq + std::hash::Hash, V: Pod>(map: &HashMap<MapData, K, V>, limit: usize) -> Result<Vec<(K, V)>> {
+    let mut keys = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for key in map.keys() {
+        let key = key?;
+        if seen.insert(key) {
+            keys.push(key);
+        }
+        if keys.len() >= limit {
+            break;
+        }
+    }
+    let mut found = Vec::with_capacity(keys.len());
+    for key in keys {
+        if let Some(value) = optional(map.get(&key, 0))? {
+            found.push((key, value));
+        }
+    }
+    Ok(found)
+}
+
+impl Tables {
+    /// Takes all maps out of the loaded object.
+    pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
+        Ok(Self {
+            roots: taken(ebpf, map::ROOTS)?,
+            devices: taken(ebpf, map::DEVICES)?,
+            epoch: taken(ebpf, map::EPOCH)?,
+            open: taken(ebpf, map::OPEN)?,
+            sizes: taken(ebpf, map::SIZES)?,
+            links: taken(ebpf, map::LINKS)?,
+            credits: taken(ebpf, map::CREDITS)?,
+            totals: taken(ebpf, map::TOTALS)?,
+            processes: taken(ebpf, map::PROCESSES)?,
+            family: taken(ebpf, map::FAMILY)?,
+            crossings: taken(ebpf, map::CROSSINGS)?,
+            counters: taken(ebpf, map::COUNTERS)?,
+            asleep: taken(ebpf, map::ASLEEP)?,
+            reply: taken(ebpf, map::REPLY)?,
+            events: taken(ebpf, map::EVENTS)?,
+        })
+    }
+
+    /// Hands over at most `limit` records of the ring; how many there were.
+    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> usize {
+        for done in 0..limit {
+            match self.events.next() {
+                Some(record) => each(&record),
+                None => return done,
+            }
+        }
+        limit
+    }
+
+    /// Readable when the kernel side wants the ring to be looked at.
+    pub fn events_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.events)
+    }
+
+    /// Counts one more root on its device, and voids memoised verdicts.
+    pub fn watch_device(&mut self, device: u32) -> Result<()> {
+        let roots = optional(self.devices.get(&device, 0))?.unwrap_or(0);
+        self.devices.insert(device, roots + 1, 0)?;
+        self.forget_verdicts()
+    }
+
+    /// Forgets a root; its device too if it was the last on it.
+    pub fn unregister(&mut self, key: InodeKey) -> Result<()> {
+        optional(self.roots.remove(&key))?;
+        match optional(self.devices.get(&key.dev, 0))? {
+            Some(roots) if roots > 1 => self.devices.insert(key.dev, roots - 1, 0)?,
+            _ => optional(self.devices.remove(&key.dev)).map(drop)?,
+        }
+        self.forget_verdicts()
+    }
+
+    fn forget_verdicts(&mut self) -> Result<()> {
+        let epoch = self.epoch.get(&0, 0)?;
+        Ok(self.epoch.set(0, epoch + 1, 0)?)
+    }
+
+    /// Prepares the accounts of a root: zero totals, and nobody's account, which must always exist.
+    pub fn open_root(&mut self, index: u32) -> Result<()> {
+        let zero = Credit { growth: 0, freed: 0, created: 0, deleted: 0, renamed: 0, changes: 0 };
+        self.totals.set(index, zero, 0)?;
+        self.credits.insert(nobody(index), zero, 0).context("cannot create the account of a root")
+    }
+
+    /// Enters the size of a file found by a walk, unless the hooks know it already.
+    pub fn enter_size(&mut self, key: InodeKey, root: u32, size: u64) -> Result<()> {
+        match self.sizes.insert(key, Settled { size, generation: 0, root }, NOEXIST) {
+            Ok(()) => Ok(()),
+            Err(error) if already_exists(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Puts right the size of a file nobody has open for write.
+    pub fn correct_size(&mut self, key: InodeKey, root: u32, size: u64) -> Result<()> {
+        Ok(self.sizes.insert(key, Settled { size, generation: 0, root }, 0)?)
+    }
+
+    /// Forgets the sizes of files of `root` that `exists` denies.
+    pub fn retain_sizes(&mut self, root: u32, exists: impl Fn(&InodeKey) -> bool) -> Result<()> {
+        let known = entries(&self.sizes, usize::MAX)?;
+        for (key, settled) in known {
+            if settled.root == root && !exists(&key) {
+                optional(self.sizes.remove(&key))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters a multiply linked file found by a walk, unless the hooks know it already.
+    pub fn enter_links(&mut self, key: InodeKey, root: u32, inside: u32, nlink: u32) -> Result<()> {
+        match self.links.insert(key, Links { inside, nlink, root, pad: 0 }, NOEXIST) {
+            Ok(()) => Ok(()),
+            Err(error) if already_exists(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is kept of a closed file's size.
+    pub fn settled(&self, key: &InodeKey) -> Result<Option<Settled>> {
+        optional(self.sizes.get(key, 0))
+    }
+
+    /// All accounts.
+    pub fn credits(&self) -> Result<Vec<(CreditKey, Credit)>> {
+        entries(&self.credits, usize::MAX)
+    }
+
+    /// Closes an account; the caller has taken it over.
+    pub fn close_account(&mut self, key: &CreditKey) -> Result<()> {
+        optional(self.credits.remove(key)).map(drop)
+    }
+
+    /// All processes with an account.
+    pub fn processes(&self) -> Result<Vec<(ProcessKey, Process)>> {
+        entries(&self.processes, usize::MAX)
+    }
+
+    /// One process.
+    pub fn process(&self, key: &ProcessKey) -> Result<Option<Process>> {
+        optional(self.processes.get(key, 0))
+    }
+
+    /// Enters a process the kernel has not met yet.
+    pub fn enter_process(&mut self, key: ProcessKey, process: Process) -> Result<()> {
+        match self.processes.insert(key, process, NOEXIST) {
+            Ok(()) => Ok(()),
+            Err(error) if already_exists(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Forgets a process that ended.
+    pub fn forget_process(&mut self, key: &ProcessKey) -> Result<()> {
+        optional(self.processes.remove(key)).map(drop)
+    }
+
+    /// The running account of a root.
+    pub fn total(&self, index: u32) -> Result<Credit> {
+        Ok(self.totals.get(&index, 0)?)
+    }
+
+    /// Makes a process the head of the traced family.
+    pub fn enter_family(&mut self, tgid: u32) -> Result<()> {
+        Ok(self.family.insert(tgid, 1, 0)?)
+    }
+
+    /// Takes a process out of the family; its children stay.
+    pub fn leave_family(&mut self, tgid: u32) -> Result<()> {
+        optional(self.family.remove(&tgid)).map(drop)
+    }
+
+    /// Border crossings of directories not measured yet, taken out.
+    pub fn take_crossing(&mut self, index: u32) -> Result<Option<Crossing>> {
+        let found = optional(self.crossings.get(&index, 0))?;
+        if found.is_some() {
+            optional(self.crossings.remove(&index))?;
+        }
+        Ok(found)
+    }
+
+    /// True where a crossing waits to be measured.
+    pub fn has_crossing(&self, index: u32) -> Result<bool> {
+        Ok(optional(self.crossings.get(&index, 0))?.is_some())
+    }
+
+    /// All counters, summed over the CPUs.
+    pub fn counters(&self) -> Result<[u64; counter::COUNT as usize]> {
+        let mut sums = [0; counter::COUNT as usize];
+        for (slot, sum) in (0..).zip(&mut sums) {
+            *sum = self.counters.get(&slot, 0)?.iter().sum();
+        }
+        Ok(sums)
+    }
+
+    /// Asks to be woken by the next event.
+    pub fn sleep(&mut self) -> Result<()> {
+        Ok(self.asleep.set(0, 1, 0)?)
+    }
+
+    /// Clears the control program's answer.
+    pub fn clear_reply(&mut self) -> Result<()> {
+        let nobody = ProcessKey { start_ns: 0, tgid: 0, pad: 0 };
+        let blank = Reply { status: 0, key: InodeKey { ino: 0, dev: 0, pad: 0 }, process: nobody, generation: 0, pad: 0 };
+        Ok(self.reply.set(0, blank, 0)?)
+    }
+
+    /// The control program's answer.
+    pub fn reply(&self) -> Result<Reply> {
+        Ok(self.reply.get(&0, 0)?)
+    }
+}
+
+/// Nobody's account in a root: what cannot be attributed.
+pub fn nobody(root: u32) -> CreditKey {
+    CreditKey { process: ProcessKey { start_ns: 0, tgid: 0, pad: 0 }, root, pad: 0 }
+}
+
+fn already_exists(error: &MapError) -> bool {
+    matches!(error, MapError::SyscallError(error) if error.io_error.kind() == std::io::ErrorKind::AlreadyExists)
+}

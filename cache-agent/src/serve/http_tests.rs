@@ -1,0 +1,170 @@
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::snapshot::{
+    AgentUsage, Changes, EventCounts, FileSystem, GROUPS, Latency, RootSnapshot, RootState,
+};
+
+fn snapshot(attached: bool, states: &[RootState]) -> Snapshot {
+    let root = |(number, state): (usize, &RootState)| RootSnapshot {
+        name: format!("r{number}"),
+        path: "/x".into(),
+        kind: crate::config::checked::RootKind::Other,
+        state: *state,
+        size_bytes: 0,
+        disk_bytes: 0,
+        files: 0,
+        groups: [Changes::default(); GROUPS.len()],
+        drift_bytes: 0,
+        walk_duration: Duration::ZERO,
+        walked_at: None,
+        file_system: FileSystem::default(),
+        thresholds: Vec::new(),
+    };
+    Snapshot {
+        taken_at: std::time::SystemTime::UNIX_EPOCH,
+        attached,
+        backend: "tracepoint",
+        degraded: vec!["no <io_uring>".to_owned()],
+        coverage: vec![("open", crate::snapshot::Observation::Observed)],
+        roots: states.iter().enumerate().map(root).collect(),
+        events: EventCounts::default(),
+        maps: Vec::new(),
+        processes_tracked: 0,
+        processes_folded: 0,
+        users: Vec::new(),
+        event_latency: Latency::default(),
+        usage: AgentUsage::default(),
+    }
+}
+
+/// Starts a server, lets `client` talk to it, stops it, and waits for its end.
+fn with_server<F: Future>(
+    snapshot: Snapshot,
+    client: impl FnOnce(SocketAddr, oneshot::Sender<()>) -> F,
+) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_sender, receiver) = watch::channel(Arc::new(snapshot));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(serve(listener, receiver, stopped));
+        let output = client(address, stop).await;
+        server.await.unwrap();
+        output
+    })
+}
+
+async fn exchange(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    response
+}
+
+fn ask(snapshot: Snapshot, request: &str) -> String {
+    with_server(snapshot, async |address, stop| {
+        let response = exchange(address, &format!("{request} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+        drop(stop);
+        response
+    })
+}
+
+#[test]
+fn pages() {
+    for (request, status, expected) in [
+        ("GET /", "200 OK", "no &lt;io_uring&gt;"),
+        ("GET /metrics", "200 OK", "\ngo_cache_agent_ready 1\n"),
+        ("GET /metrics?x=y", "200 OK", "\ngo_cache_agent_ready 1\n"),
+        (
+            "GET /metrics",
+            "200 OK",
+            "content-type: text/plain; version=0.0.4",
+        ),
+        ("GET /healthz", "200 OK", "\r\n\r\nok\n"),
+        (
+            "GET /readyz",
+            "200 OK",
+            "\r\n\r\nready\ndegraded: no <io_uring>\n",
+        ),
+        ("GET /other", "404 Not Found", "see /"),
+        (
+            "POST /metrics",
+            "405 Method Not Allowed",
+            "allow: GET, HEAD",
+        ),
+        ("DELETE /", "405 Method Not Allowed", "only GET and HEAD"),
+    ] {
+        let response = ask(
+            snapshot(true, &[RootState::Watched, RootState::Absent]),
+            request,
+        );
+        assert!(
+            response.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+            "{request}: {response}"
+        );
+        assert!(response.contains(expected), "{request}: {response}");
+    }
+}
+
+#[test]
+fn head_has_no_body() {
+    let response = ask(snapshot(true, &[]), "HEAD /healthz");
+    assert!(
+        response.starts_with("HTTP/1.1 200 OK\r\n") && response.ends_with("\r\n\r\n"),
+        "{response}"
+    );
+}
+
+#[test]
+fn unready_says_why() {
+    let response = ask(
+        snapshot(false, &[RootState::Watched, RootState::Walking]),
+        "GET /readyz",
+    );
+    assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+    let body = "\r\n\r\nnot ready\nhooks are not attached\nroot r1 is not walked yet\ndegraded: no <io_uring>\n";
+    assert!(response.ends_with(body), "{response}");
+}
+
+#[test]
+fn oversized_headers_are_refused() {
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "y".repeat(MAX_HEADER_BYTES)
+    );
+    let response = with_server(snapshot(true, &[]), async |address, stop| {
+        let response = exchange(address, &request).await;
+        drop(stop);
+        response
+    });
+    assert!(response.starts_with("HTTP/1.1 431 "), "{response}");
+}
+
+#[test]
+fn request_in_flight_is_finished_after_shutdown() {
+    let response = with_server(snapshot(true, &[]), async |address, stop| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\n")
+            .await
+            .unwrap();
+        // The server has taken the connection up once it answers a later one.
+        exchange(address, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        drop(stop);
+        tokio::task::yield_now().await;
+        stream.write_all(b"Host: x\r\n\r\n").await.unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        response
+    });
+    assert!(response.ends_with("ok\n"), "{response}");
+}

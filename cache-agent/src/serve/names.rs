@@ -1,0 +1,91 @@
+//! The only place that spells a metric name.
+//!
+//! Help texts are the reference documentation: they say what is counted, and since when.
+
+use prometheus::proto::MetricType;
+
+/// One metric.
+#[derive(Debug)]
+pub struct Name {
+    /// As exported.
+    pub name: &'static str,
+    /// What it tells.
+    pub help: &'static str,
+    /// How it behaves.
+    pub kind: MetricType,
+}
+
+macro_rules! names {
+    ($($constant:ident = $kind:ident $name:literal $help:literal;)+) => {
+        $(
+            #[doc = $help]
+            pub const $constant: Name = Name { name: $name, help: $help, kind: MetricType::$kind };
+        )+
+
+        /// All metrics, in the order in which they are exported.
+        #[cfg(test)]
+        pub(super) const ALL: &[&Name] = &[$(&$constant),+];
+    };
+}
+
+names! {
+    SIZE = GAUGE "go_cache_size_bytes" "Apparent size of the regular files of the root, hard links counted once.";
+    DISK = GAUGE "go_cache_disk_bytes" "Space allocated to the root when it was last walked.";
+    FILES = GAUGE "go_cache_files" "Regular files of the root.";
+    GROWTH = COUNTER "go_cache_growth_bytes_total" "Bytes that entered the root since the agent took it up.";
+    FREED = COUNTER "go_cache_freed_bytes_total" "Bytes released in the root by unlink, truncation or replacement since the agent took it up.";
+    CREATED = COUNTER "go_cache_files_created_total" "Files that appeared in the root since the agent took it up, those moved in included.";
+    DELETED = COUNTER "go_cache_files_deleted_total" "Files that left the root since the agent took it up, those moved out included.";
+    RENAMED = COUNTER "go_cache_files_renamed_total" "Files renamed inside any root.";
+    GROUP_GROWTH = COUNTER "go_cache_group_growth_bytes_total" "Bytes that entered any root, by the tool that caused it.";
+    LIMIT = GAUGE "go_cache_limit_bytes" "Configured size limit of the root.";
+    LIMIT_CROSSED = GAUGE "go_cache_limit_crossed" "1 while the size limit of the root is crossed, else 0.";
+    FS_LIMIT_CROSSED = GAUGE "go_cache_fs_limit_crossed_roots" "Roots whose file system is below the configured share of free space or inodes.";
+    LIMIT_CROSSINGS = COUNTER "go_cache_limit_crossings_total" "Times that any root crossed a limit.";
+    FS_AVAIL = GAUGE "go_cache_fs_avail_bytes" "Bytes available to unprivileged users on the file system of the root.";
+    FS_INODES_USED = GAUGE "go_cache_fs_inodes_used_ratio" "Used share of the inodes of the file system of the root, 0 where it has no fixed number.";
+    DRIFT = GAUGE "go_cache_drift_bytes" "Ledger minus disk at the last walk of the root, before correction.";
+    EVENT_LATENCY = HISTOGRAM "go_cache_event_latency_seconds" "Time from a change in the kernel to its appearance in what readers get.";
+    READY = GAUGE "go_cache_agent_ready" "1 when the hooks are attached and every existing root was walked once, else 0.";
+    DEGRADED = GAUGE "go_cache_agent_degraded_reasons" "Reasons why the agent is degraded, 0 when it is whole; /readyz names them.";
+    BUILD_INFO = GAUGE "go_cache_agent_build_info" "Always 1; the version of the agent is in the label.";
+    BACKEND_INFO = GAUGE "go_cache_agent_backend_info" "Always 1; the kernel hooks in use are in the label.";
+    COVERAGE = GAUGE "go_cache_agent_coverage_operations" "Kinds of file operations by how well the hooks in use observe them; the start page lists them.";
+    ROOTS_ABSENT = GAUGE "go_cache_agent_roots_absent" "Roots whose directory does not exist at the moment.";
+    EVENT_HITS = COUNTER "go_cache_agent_events_hits_total" "Ledger operations seen by the hooks under a root.";
+    EVENTS_DELIVERED = COUNTER "go_cache_agent_events_delivered_total" "Detail events that reached the agent.";
+    EVENTS_DROPPED = COUNTER "go_cache_agent_events_dropped_total" "Detail events lost; totals are not affected.";
+    FAULTS = COUNTER "go_cache_agent_faults_total" "Faults on the kernel side that may have cost precision.";
+    MAP_ENTRIES = GAUGE "go_cache_agent_map_entries" "Entries in use of a kernel map, or of those that share map=\"other\".";
+    MAP_CAPACITY = GAUGE "go_cache_agent_map_capacity" "Entries that a kernel map can hold, or those that share map=\"other\".";
+    PROCESSES_TRACKED = GAUGE "go_cache_agent_processes_tracked" "Processes with an account of their own.";
+    PROCESSES_FOLDED = COUNTER "go_cache_agent_processes_folded_total" "Processes whose account was folded into their group.";
+    WALK_DURATION = GAUGE "go_cache_agent_walk_duration_seconds" "Longest of the last walks of all roots.";
+    CPU = COUNTER "go_cache_agent_cpu_seconds_total" "User and system time of the agent.";
+    RESIDENT = GAUGE "go_cache_agent_resident_memory_bytes" "Resident memory of the agent.";
+    KERNEL_MAPS = GAUGE "go_cache_agent_kernel_map_bytes" "Kernel memory of the agent's maps.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions() {
+        let mut seen = HashSet::new();
+        for Name { name, help, kind } in ALL {
+            assert!(seen.insert(name), "{name} twice");
+            assert!(
+                name.starts_with("go_cache_") && help.ends_with('.'),
+                "{name}"
+            );
+            assert_eq!(
+                name.ends_with("_total"),
+                *kind == MetricType::COUNTER,
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The start page, and the words of readiness.
+
+use crate::snapshot::{RootState, Snapshot};
+
+/// Why the agent is not ready, one line each.
+pub(super) fn unready_reasons(snapshot: &Snapshot) -> Vec<String> {
+    let hooks = (!snapshot.attached).then(|| "hooks are not attached".to_owned());
+    let walking = snapshot
+        .roots
+        .iter()
+        .filter(|root| root.state == RootState::Walking);
+    hooks
+        .into_iter()
+        .chain(walking.map(|root| format!("root {} is not walked yet", root.name)))
+        .collect()
+}
+
+/// Links, backend and coverage. Nothing on it comes from outside but the degraded reasons.
+pub(super) fn index(snapshot: &Snapshot) -> String {
+    let coverage: Vec<String> = snapshot
+        .coverage
+        .iter()
+        .map(|(operation, observation)| {
+            format!(
+                "<tr><td>{}<td>{}\n",
+                escaped(operation),
+                observation.as_str()
+            )
+        })
+        .collect();
+    let degraded: Vec<String> = snapshot
+        .degraded
+        .iter()
+        .map(|reason| format!("<li>{}\n", escaped(reason)))
+        .collect();
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>cache-agent</title>\n\
+         <h1>cache-agent {version}</h1>\n\
+         <p><a href=\"/metrics\">metrics</a> · <a href=\"/healthz\">health</a> · <a href=\"/readyz\">readiness</a></p>\n\
+         <h2>Coverage of the {backend} backend</h2>\n<table>\n{coverage}</table>\n\
+         <h2>Degraded</h2>\n<ul>\n{degraded}</ul>\n</html>\n",
+        version = env!("CARGO_PKG_VERSION"),
+        coverage = coverage.concat(),
+        degraded = degraded.concat(),
+        backend = escaped(snapshot.backend),
+    )
+}
+
+/// Reasons may quote paths, and paths may contain anything.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}

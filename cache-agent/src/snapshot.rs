@@ -1,0 +1,247 @@
+//! The immutable picture of the agent that every reader gets.
+//!
+//! Takes: the aggregate, once per tick. Gives: one `Arc<Snapshot>` swapped in whole.
+//! Never: a lock held by a reader, or a figure that changes while it is read.
+
+use std::time::{Duration, SystemTime};
+
+use crate::config::checked::RootKind;
+
+/// Tools by which growth is grouped in metrics: a fixed set, so that the series stay bounded.
+pub const GROUPS: [&str; 16] = [
+    "go-build",
+    "go-test",
+    "go-run",
+    "go-vet",
+    "go-install",
+    "go-list",
+    "go-mod",
+    "go-get",
+    "go-generate",
+    "go-tool",
+    "go-clean",
+    "gopls",
+    "golangci-lint",
+    "staticcheck",
+    "other",
+    "unattributed",
+];
+
+/// How well an operation is observed by the present backend.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Observation {
+    /// Counted and credited to the process that did it.
+    Observed,
+    /// The root's total is right after the next walk; nobody is credited.
+    Unattributed,
+    /// Not counted at all.
+    Unsupported,
+}
+
+impl Observation {
+    /// The word used in JSON, metrics and the README.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Observed => "observed",
+            Self::Unattributed => "unattributed",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// Size changes, summed since the root was taken up.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Changes {
+    /// Net change in bytes; may be negative.
+    pub growth_bytes: i64,
+    /// The part released by unlink, truncation or replacement, as a positive number of bytes.
+    pub freed_bytes: u64,
+    /// Files that appeared in the root.
+    pub files_created: u64,
+    /// Files that left the root.
+    pub files_deleted: u64,
+    /// Files renamed inside the root.
+    pub files_renamed: u64,
+}
+
+impl Changes {
+    /// Bytes that entered the root: net growth plus what was released again.
+    pub fn grown_bytes(&self) -> u64 {
+        u64::try_from(self.growth_bytes.saturating_add_unsigned(self.freed_bytes)).unwrap_or(0)
+    }
+
+    /// Adds another account to this one.
+    pub fn add(&mut self, other: &Self) {
+        let Self { growth_bytes, freed_bytes, files_created, files_deleted, files_renamed } = other;
+        self.growth_bytes = self.growth_bytes.wrapping_add(*growth_bytes);
+        self.freed_bytes = self.freed_bytes.wrapping_add(*freed_bytes);
+        self.files_created = self.files_created.wrapping_add(*files_created);
+        self.files_deleted = self.files_deleted.wrapping_add(*files_deleted);
+        self.files_renamed = self.files_renamed.wrapping_add(*files_renamed);
+    }
+}
+
+/// Free space of the file system that holds a root.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FileSystem {
+    /// Bytes available to unprivileged users.
+    pub avail_bytes: u64,
+    /// Size of the file system in bytes.
+    pub total_bytes: u64,
+    /// Used share of the inodes, 0 to 1; 0 where the file system has no fixed number.
+    pub inodes_used_ratio: f64,
+}
+
+/// One configured threshold and whether it is crossed now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Threshold {
+    /// `warn`, `free_space` or `free_inodes`.
+    pub level: &'static str,
+    /// Bytes for `warn`; for the others the ratio.
+    pub limit: f64,
+    /// Crossed now (with hysteresis).
+    pub crossed: bool,
+    /// Crossings since the start.
+    pub crossings: u64,
+}
+
+/// Why a root is, or is not, watched at this moment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RootState {
+    /// The directory does not exist (yet, or any more).
+    Absent,
+    /// Registered with the kernel, first walk not finished.
+    Walking,
+    /// Watched, its size known.
+    Watched,
+}
+
+/// One root.
+#[derive(Clone, Debug)]
+pub struct RootSnapshot {
+    /// Its configured or derived name: the metric label, at most 64 bytes, unique.
+    pub name: String,
+    /// Absolute path as configured; never a metric label.
+    pub path: std::path::PathBuf,
+    /// What kind of cache it is.
+    pub kind: RootKind,
+    /// Whether it is watched.
+    pub state: RootState,
+    /// Apparent size of its regular files in bytes, hard links once.
+    pub size_bytes: u64,
+    /// Allocated size in bytes at the last walk.
+    pub disk_bytes: u64,
+    /// Regular files.
+    pub files: u64,
+    /// Changes by group, in the order of [`GROUPS`].
+    pub groups: [Changes; GROUPS.len()],
+    /// Drift found by the last reconciling walk, in bytes, before it was corrected.
+    pub drift_bytes: i64,
+    /// Duration of the last walk.
+    pub walk_duration: Duration,
+    /// End of the last walk.
+    pub walked_at: Option<SystemTime>,
+    /// The file system below it.
+    pub file_system: FileSystem,
+    /// Its thresholds.
+    pub thresholds: Vec<Threshold>,
+}
+
+/// Counters of detail events: `hits = delivered + sum(dropped)` once the ring is drained.
+#[derive(Clone, Debug, Default)]
+pub struct EventCounts {
+    /// Ledger operations under a root.
+    pub hits: u64,
+    /// Detail events that reached user space.
+    pub delivered: u64,
+    /// Detail events lost, by cause (all causes are always present).
+    pub dropped: Vec<(&'static str, u64)>,
+    /// Kernel-side faults that may have cost precision, by cause (all causes are always present).
+    pub faults: Vec<(&'static str, u64)>,
+}
+
+/// One kernel map.
+#[derive(Clone, Debug)]
+pub struct MapUsage {
+    /// Its name.
+    pub name: &'static str,
+    /// Entries in use.
+    pub entries: u64,
+    /// Entries it can hold.
+    pub capacity: u64,
+}
+
+/// What the agent itself costs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AgentUsage {
+    /// User plus system time in seconds.
+    pub cpu_seconds: f64,
+    /// Resident memory in bytes.
+    pub resident_bytes: u64,
+    /// Locked kernel memory of its maps in bytes.
+    pub kernel_map_bytes: u64,
+}
+
+/// Upper bounds, in seconds, of the buckets of [`Latency`].
+pub const LATENCY_BUCKETS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0];
+
+/// A histogram with fixed buckets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Latency {
+    /// Observations at most as large as the bucket's bound; not cumulative.
+    pub counts: [u64; LATENCY_BUCKETS.len()],
+    /// Observations beyond the last bound.
+    pub beyond: u64,
+    /// Sum of all observations in seconds.
+    pub sum_seconds: f64,
+}
+
+impl Latency {
+    /// Adds one observation, in seconds.
+    pub fn observe(&mut self, seconds: f64) {
+        self.sum_seconds += seconds;
+        let bucket = LATENCY_BUCKETS.iter().zip(&mut self.counts).find(|(bound, _)| seconds <= **bound);
+        match bucket {
+            Some((_, count)) => *count += 1,
+            None => self.beyond += 1,
+        }
+    }
+}
+
+/// Everything a reader may want to know, taken at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// When it was taken.
+    pub taken_at: SystemTime,
+    /// Hooks attached.
+    pub attached: bool,
+    /// Name of the backend: `tracepoint` or `fentry`.
+    pub backend: &'static str,
+    /// Why the agent is degraded, one sentence each; empty when it is whole.
+    pub degraded: Vec<String>,
+    /// Operations and how well they are observed.
+    pub coverage: Vec<(&'static str, Observation)>,
+    /// All roots, configured first, then discovered, each group by name.
+    pub roots: Vec<RootSnapshot>,
+    /// Detail events.
+    pub events: EventCounts,
+    /// Kernel maps.
+    pub maps: Vec<MapUsage>,
+    /// Processes with an account of their own at this moment.
+    pub processes_tracked: u64,
+    /// Processes folded into their group since the start.
+    pub processes_folded: u64,
+    /// Users with credits, at most 64, the rest folded into uid 65534's place `None`.
+    pub users: Vec<(Option<u32>, Changes)>,
+    /// Time from a change in the kernel to its appearance in a snapshot.
+    pub event_latency: Latency,
+    /// The agent's own cost.
+    pub usage: AgentUsage,
+}
+
+impl Snapshot {
+    /// Ready = hooks attached and every root that exists walked once.
+    pub fn is_ready(&self) -> bool {
+        self.attached && self.roots.iter().all(|root| root.state != RootState::Walking)
+    }
+}

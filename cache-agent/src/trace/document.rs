@@ -1,0 +1,188 @@
+//! What a trace found out: the figures behind the table, and the JSON document, version 1.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+use cache_ebpf::{ProcessKey, counter};
+use serde_json::{Value, json};
+
+use super::{Cost, command::Ended, places::Place};
+use crate::{
+    ledger::{
+        account::{Account, Accounts, difference},
+        book::{Book, Reconciliation},
+        root::Base,
+    },
+    snapshot::{Changes, Observation},
+};
+
+/// Nobody's account.
+const NOBODY: u32 = 0;
+
+/// One root, before and after.
+#[derive(Debug)]
+pub struct RootRow {
+    /// Its number.
+    pub index: u32,
+    /// Where.
+    pub path: PathBuf,
+    /// `gobuild`, `gomod` or `other`.
+    pub kind: &'static str,
+    /// Kernel device and inode.
+    pub identity: (u32, u64),
+    start: Base,
+    /// Size after, in bytes.
+    pub after_bytes: u64,
+    /// What was credited, all accounts together.
+    pub ledger: Changes,
+    /// Ledger minus disk, in bytes, before any correction.
+    pub drift_bytes: i64,
+    /// The part of the ledger credited to nobody.
+    pub unattributed_bytes: i64,
+}
+
+impl RootRow {
+    /// A root just registered.
+    pub fn new(index: u32, place: &Place) -> Self {
+        Self {
+            index,
+            path: place.path.clone(),
+            kind: place.kind.as_str(),
+            identity: (0, 0),
+            start: Base::default(),
+            after_bytes: 0,
+            ledger: Changes::default(),
+            drift_bytes: 0,
+            unattributed_bytes: 0,
+        }
+    }
+
+    /// Size before, in bytes.
+    pub fn before_bytes(&self) -> u64 {
+        self.start.bytes
+    }
+
+    /// Takes the first walk's figures.
+    pub fn before(&mut self, book: &Book) -> Result<()> {
+        let root = book.root(self.index).context("a root vanished")?;
+        self.identity = (root.key.dev, root.key.ino);
+        self.start = root.base.context("a root was not walked")?;
+        // The walks of other roots took their time: what changed here meanwhile is not the command's.
+        let now = book.total(self.index)?;
+        self.start.bytes = root.size(&now);
+        self.start.files = root.files(&now);
+        self.start.total = now;
+        Ok(())
+    }
+
+    /// Takes the last walk's figures.
+    pub fn after(&mut self, found: &Reconciliation, accounts: &Accounts) {
+        self.after_bytes = found.base.bytes;
+        self.ledger = difference(&found.base.total, &self.start.total);
+        if let Some((_, moved)) = &found.moved {
+            self.ledger.add(moved);
+        }
+        let disk = found.base.bytes.cast_signed() - self.start.bytes.cast_signed();
+        self.drift_bytes = self.ledger.growth_bytes - disk;
+        let nobody = accounts.processes.iter().filter(|(key, _)| key.tgid == NOBODY);
+        self.unattributed_bytes = nobody.filter_map(|(_, account)| account.roots.get(&self.index)).map(|changes| changes.growth_bytes).sum();
+    }
+
+    /// Growth of the disk, in bytes.
+    pub fn growth_bytes(&self) -> i64 {
+        self.after_bytes.cast_signed() - self.before_bytes().cast_signed()
+    }
+}
+
+/// Everything a trace tells.
+#[derive(Debug)]
+pub struct Document<'a> {
+    /// Hooks in use.
+    pub backend: &'static str,
+    /// What they observe.
+    pub coverage: Vec<(&'static str, Observation)>,
+    /// The command.
+    pub argv: &'a [OsString],
+    /// How it ended.
+    pub ended: &'a Ended,
+    /// Its roots.
+    pub roots: &'a [RootRow],
+    /// Who changed them.
+    pub accounts: &'a Accounts,
+    /// Kernel counters, from start to end.
+    pub counters: [u64; counter::COUNT as usize],
+    /// What it cost.
+    pub cost: Cost,
+}
+
+/// Names of the causes of loss, by counter.
+pub const DROP_CAUSES: [(&str, u32); 1] = [("ring_full", counter::DROPPED_RING_FULL)];
+
+/// Names of the kernel side's faults, by counter.
+pub const FAULT_CAUSES: [(&str, u32); 12] = [
+    ("read", counter::FAULT_READ),
+    ("accounts_full", counter::FAULT_ACCOUNTS_FULL),
+    ("processes_full", counter::FAULT_PROCESSES_FULL),
+    ("open_full", counter::FAULT_OPEN_FULL),
+    ("sizes_full", counter::FAULT_SIZES_FULL),
+    ("pending_full", counter::FAULT_PENDING_FULL),
+    ("touched_full", counter::FAULT_TOUCHED_FULL),
+    ("depth", counter::FAULT_DEPTH),
+    ("links", counter::FAULT_LINKS),
+    ("stale", counter::FAULT_STALE),
+    ("evicted", counter::FAULT_EVICTED),
+    ("family_full", counter::FAULT_FAMILY_FULL),
+];
+
+/// Counters by the names of `causes`.
+pub fn named(causes: &[(&'static str, u32)], counters: &[u64; counter::COUNT as usize]) -> Vec<(&'static str, u64)> {
+    let value = |slot: u32| usize::try_from(slot).ok().and_then(|slot| counters.get(slot)).copied().unwrap_or(0);
+    causes.iter().map(|(name, slot)| (*name, value(*slot))).collect()
+}
+
+impl Document<'_> {
+    /// Processes with a change, largest growth first, nobody left out.
+    pub fn processes(&self) -> Vec<(ProcessKey, &Account)> {
+        let mut processes: Vec<_> = self.accounts.processes.iter().filter(|(key, _)| key.tgid != NOBODY).map(|(key, account)| (*key, account)).collect();
+        processes.sort_by_key(|(key, account)| (std::cmp::Reverse(account.total().growth_bytes), key.start_ns, key.tgid));
+        processes
+    }
+
+    /// The documented form.
+    pub fn to_json(&self) -> Value {
+        let coverage: serde_json::Map<_, _> = self.coverage.iter().map(|(name, state)| ((*name).to_owned(), json!(state.as_str()))).collect();
+        let argv: Vec<_> = self.argv.iter().map(|argument| argument.to_string_lossy()).collect();
+        let dropped: serde_json::Map<_, _> = named(&DROP_CAUSES, &self.counters).into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+        let [hits, delivered] = [counter::HITS, counter::DELIVERED].map(|slot| self.counters[slot as usize]);
+        json!({
+            "version": 1,
+            "backend": self.backend,
+            "coverage": coverage,
+            "command": {"argv": argv, "exit_code": self.ended.code, "duration_s": self.ended.duration.as_secs_f64()},
+            "roots": self.roots.iter().map(root).collect::<Vec<_>>(),
+            "processes": self.processes().into_iter().map(process).collect::<Vec<_>>(),
+            "events": {"hits": hits, "delivered": delivered, "dropped": dropped},
+            "agent": {"cpu_s": self.cost.cpu_s, "max_rss_bytes": self.cost.max_rss_bytes},
+        })
+    }
+}
+
+fn root(row: &RootRow) -> Value {
+    json!({
+        "path": row.path.to_string_lossy(), "kind": row.kind, "device": row.identity.0, "inode": row.identity.1,
+        "before_bytes": row.before_bytes(), "after_bytes": row.after_bytes, "ledger_bytes": row.ledger.growth_bytes,
+        "drift_bytes": row.drift_bytes, "unattributed_bytes": row.unattributed_bytes,
+        "files_created": row.ledger.files_created, "files_deleted": row.ledger.files_deleted,
+        "files_renamed": row.ledger.files_renamed,
+    })
+}
+
+fn process((key, account): (ProcessKey, &Account)) -> Value {
+    let total = account.total();
+    json!({
+        "pid": key.tgid, "start_ns": key.start_ns, "ppid": account.identity.ppid, "uid": account.identity.uid,
+        "comm": account.identity.comm, "argv": account.identity.argv, "growth_bytes": total.growth_bytes,
+        "freed_bytes": total.freed_bytes, "files_created": total.files_created, "files_deleted": total.files_deleted,
+        "files_renamed": total.files_renamed, "in_command": account.identity.in_command,
+    })
+}

@@ -1,0 +1,140 @@
+//! One command, accounted for: `cache-agent trace`.
+//!
+//! Takes: a command line, the ledger. Gives: the command's own exit status, a report. Never: touches what
+//! the command reads or writes.
+
+pub mod command;
+pub mod document;
+pub mod events;
+pub mod places;
+pub mod table;
+pub mod user;
+
+use std::{io::Write as _, time::Duration};
+
+use anyhow::{Context as _, Result};
+use cache_ebpf::counter;
+use nix::sys::resource::{UsageWho, getrusage};
+
+use self::{
+    command::{Ended, Family},
+    document::{Document, RootRow},
+    events::EventLines,
+    places::Places,
+};
+use crate::{
+    cli::args::{Output, TraceArgs},
+    ledger::{
+        account::Accounts,
+        book::Book,
+    },
+    probe::session::Purpose,
+    snapshot::Changes,
+};
+
+/// Looks at the ring and at the command: often enough for `--events` to feel live.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Runs the command; its exit status.
+pub fn run(args: &TraceArgs) -> Result<Ended> {
+    let credentials = user::resolve(args.user.as_ref())?;
+    command::find(&args.command)?;
+    let places = Places::prepare(&args.roots, &credentials)?;
+    let mut book = Book::open(Purpose { with_paths: args.events.is_some() })?;
+    let mut roots = Vec::new();
+    for place in places.list() {
+        let index = book.watch(&place.path)?;
+        roots.push(RootRow::new(index, place));
+    }
+    book.wait_for_walks(|_| ())?;
+    for row in &mut roots {
+        row.before(&book)?;
+    }
+    let baseline = book.accounts()?;
+    let counted = book.session().tables.counters()?;
+
+    let mut lines = EventLines::new(args.events, &roots);
+    let own = book.session().identify()?;
+    book.session().tables.enter_family(own.tgid)?;
+    let mut family = Family::spawn(&args.command, &credentials)?;
+    book.session().tables.leave_family(own.tgid)?;
+    let ended = family.wait(TICK, || {
+        while book.drain(|fact| lines.print(fact)) > 0 {}
+        Ok(())
+    })?;
+    let report = settle(&mut book, &mut roots, &baseline, &mut lines)?;
+    places.clean(&credentials);
+    let document = Document {
+        backend: "tracepoint",
+        coverage: book.session().coverage.operations(),
+        argv: &args.command,
+        ended: &ended,
+        roots: &roots,
+        accounts: &report,
+        counters: since(&counted, &book.session().tables.counters()?),
+        cost: cost()?,
+    };
+    table::print(&document, &mut std::io::stderr().lock())?;
+    if let Some(output) = &args.json {
+        write_json(output, &document)?;
+    }
+    Ok(ended)
+}
+
+/// The last account: everything settled, every root walked once more.
+fn settle(book: &mut Book, roots: &mut [RootRow], baseline: &Accounts, lines: &mut EventLines) -> Result<Accounts> {
+    book.sweep()?;
+    for row in roots.iter() {
+        book.start_walk(row.index)?;
+    }
+    let reconciliations = book.wait_for_walks(|fact| lines.print(fact))?;
+    let mut accounts = book.accounts()?.since(baseline);
+    for found in &reconciliations {
+        if let Some((mover, moved)) = &found.moved {
+            let account = accounts.processes.entry(*mover).or_default();
+            account.roots.entry(found.index).or_default().add(moved);
+            if let Some(process) = book.session().tables.process(mover)? {
+                account.identity = crate::ledger::account::Identity::of(&process);
+            }
+        }
+        if let Some(row) = roots.iter_mut().find(|row| row.index == found.index) {
+            row.after(found, &accounts);
+        }
+    }
+    accounts.processes.retain(|_, account| account.total() != Changes::default());
+    Ok(accounts)
+}
+
+type Counters = [u64; counter::COUNT as usize];
+
+fn since(earlier: &Counters, later: &Counters) -> Counters {
+    let mut counters = *later;
+    for (later, earlier) in counters.iter_mut().zip(earlier) {
+        *later -= earlier;
+    }
+    counters
+}
+
+/// The agent's own cost so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// User and system time in seconds, the command's not included.
+    pub cpu_s: f64,
+    /// Largest resident set in bytes.
+    pub max_rss_bytes: i64,
+}
+
+fn cost() -> Result<Cost> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).context("cannot read the agent's own usage")?;
+    let seconds = |time: nix::sys::time::TimeVal| Duration::from_secs(time.tv_sec().unsigned_abs()) + Duration::from_micros(time.tv_usec().unsigned_abs());
+    Ok(Cost { cpu_s: (seconds(usage.user_time()) + seconds(usage.system_time())).as_secs_f64(), max_rss_bytes: usage.max_rss() * 1024 })
+}
+
+fn write_json(output: &Output, document: &Document<'_>) -> Result<()> {
+    let mut text = serde_json::to_vec(&document.to_json()).context("cannot write the report")?;
+    text.push(b'\n');
+    match output {
+        Output::Stdout => std::io::stdout().lock().write_all(&text).context("cannot write the report to stdout"),
+        Output::File(path) => std::fs::write(path, &text).with_context(|| format!("cannot write the report to {}", path.display())),
+    }
+}

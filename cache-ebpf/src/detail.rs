@@ -1,0 +1,177 @@
+//! Detail for readers: events in the ring, and the counters that say what was lost. No figure of the
+//! ledger depends on anything here.
+
+use aya_ebpf::{
+    Global,
+    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::{bpf_ringbuf_output, bpf_ringbuf_query}},
+};
+use cache_ebpf::{
+    EVENT_IN_COMMAND, EVENT_PATH_CUT, Event, InodeKey, PATH_BYTES, ProcessKey, counter,
+};
+
+use crate::{
+    atomic,
+    kernel::{Dentry, Fault, Read, Task},
+    maps::{ASLEEP, COUNTERS, DRAFT, Draft, EVENTS, FAMILY, PENDING_PATHS},
+    names::{self, Composed},
+};
+
+#[unsafe(no_mangle)]
+static WITH_PATHS: Global<u64> = Global::new(0);
+
+/// Unread bytes in the ring beyond which user space is woken although it did not ask.
+const CROWDED_BYTES: u64 = 256 * 1024;
+/// `BPF_RB_AVAIL_DATA` of `bpf_ringbuf_query`.
+const AVAILABLE_DATA: u64 = 0;
+
+/// Raises a counter.
+#[inline(always)]
+pub(crate) fn count(counter: u32) {
+    if let Some(slot) = COUNTERS.get_ptr_mut(counter) {
+        // SAFETY: this CPU's slot of an array.
+        unsafe { *slot += 1 };
+    }
+}
+
+/// Counts a fault.
+#[inline(always)]
+pub(crate) fn fault(fault: Fault) {
+    count(fault.0);
+}
+
+/// Counts the fault of a hook's body, if it had one.
+#[inline(always)]
+pub(crate) fn settle_result(result: Read<()>) {
+    if let Err(error) = result {
+        fault(error);
+    }
+}
+
+/// True where events carry paths.
+#[inline(always)]
+pub(crate) fn wants_paths() -> bool {
+    WITH_PATHS.load() == 1
+}
+
+/// What an event tells.
+#[derive(Clone, Copy)]
+pub(crate) struct Fact {
+    pub key: InodeKey,
+    pub process: ProcessKey,
+    pub before: u64,
+    pub after: u64,
+    pub operation: u32,
+    pub root: u32,
+    pub generation: u32,
+}
+
+/// Where an event's path comes from.
+#[derive(Clone, Copy)]
+pub(crate) enum Path {
+    /// The names of this dentry.
+    Of(Dentry),
+    /// Stored when the call under way first touched the file; so many bytes.
+    Stored(u32),
+    /// Nowhere.
+    None,
+}
+
+/// Puts an event into the ring: one hit, and either one delivery or one drop.
+#[inline(always)]
+pub(crate) fn emit(fact: &Fact, path: &Path) {
+    if let Some(draft) = DRAFT.get_ptr_mut(0) {
+        // SAFETY: this CPU's slot; tracing programs do not preempt each other on a CPU.
+        let event = unsafe { &mut (*draft).event };
+        // Field by field: a whole event would not fit the stack beside the callers' frames.
+        event.key = fact.key;
+        event.process = fact.process;
+        event.before = fact.before;
+        event.after = fact.after;
+        event.operation = fact.operation;
+        event.root = fact.root;
+        event.generation = fact.generation;
+    }
+    match *path {
+        Path::Of(dentry) => send_draft(PATH_OF, dentry.0),
+        Path::Stored(length) => send_draft(PATH_STORED, u64::from(length)),
+        Path::None => send_draft(PATH_NONE, 0),
+    };
+}
+
+const PATH_NONE: u64 = 0;
+const PATH_OF: u64 = 1;
+const PATH_STORED: u64 = 2;
+
+/// Completes this CPU's draft and sends it.
+///
+/// A global function (exported, scalars only): the verifier checks it once, not once per caller.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn send_draft(kind: u64, value: u64) -> u64 {
+    count(counter::HITS);
+    let Some(draft) = DRAFT.get_ptr_mut(0) else {
+        count(counter::DROPPED_RING_FULL);
+        return 0;
+    };
+    // SAFETY: this CPU's slot; tracing programs do not preempt each other on a CPU.
+    let draft = unsafe { &mut *draft };
+    let composed = if wants_paths() { write_path(kind, value, draft) } else { Composed { length: 0, cut: false } };
+    let in_command = FAMILY.get_ptr(draft.event.process.tgid).is_some();
+    // SAFETY: the helper has no precondition.
+    draft.event.time_ns = unsafe { bpf_ktime_get_ns() };
+    draft.event.path_len = composed.length;
+    draft.event.comm = bpf_get_current_comm().unwrap_or_default();
+    draft.event.flags = if composed.cut { EVENT_PATH_CUT } else { 0 } | if in_command { EVENT_IN_COMMAND } else { 0 };
+    draft.event.actor = Task::current().tgid().unwrap_or(0);
+    send(draft);
+    1
+}
+
+#[inline(always)]
+fn send(draft: &Draft) {
+    // SAFETY: a field of a live map value. Read back, so that the mask survives: LLVM knows the bound by
+    // other means than the verifier does and would drop it.
+    let path_length = unsafe { (&raw const draft.event.path_len).read_volatile() };
+    let length = size_of::<Event>() as u64 + (u64::from(path_length) & (PATH_BYTES as u64 * 2 - 1));
+    let source = core::ptr::from_ref(draft).cast_mut().cast();
+    // SAFETY: a draft is an event followed by 1024 bytes of path; `length` is at most 104 + 1023.
+    let sent = unsafe { bpf_ringbuf_output(ring(), source, length, u64::from(wakeup())) };
+    count(if sent == 0 { counter::DELIVERED } else { counter::DROPPED_RING_FULL });
+}
+
+/// The ring as the helpers want it: a map's static is what the loader turns into the map.
+#[inline(always)]
+fn ring() -> *mut core::ffi::c_void {
+    core::ptr::from_ref(&EVENTS).cast_mut().cast()
+}
+
+/// Wakes user space only when it sleeps, or when the ring fills faster than it looks.
+#[inline(always)]
+fn wakeup() -> u32 {
+    if let Some(asleep) = ASLEEP.get_ptr_mut(0) {
+        // SAFETY: an array slot, always live.
+        if unsafe { asleep.read_volatile() } != 0 && unsafe { atomic::exchange(asleep, 0) } != 0 {
+            return BPF_RB_FORCE_WAKEUP;
+        }
+    }
+    // SAFETY: the helper has no precondition but a ring.
+    let unread = unsafe { bpf_ringbuf_query(ring(), AVAILABLE_DATA) };
+    if unread > CROWDED_BYTES { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }
+}
+
+#[inline(always)]
+fn write_path(kind: u64, value: u64, draft: &mut Draft) -> Composed {
+    if kind == PATH_OF {
+        return names::compose(Dentry(value), draft.path.as_mut_ptr());
+    }
+    if kind == PATH_NONE {
+        return Composed { length: 0, cut: true };
+    }
+    let Some(stored) = PENDING_PATHS.get_ptr(bpf_get_current_pid_tgid()) else {
+        return Composed { length: 0, cut: true };
+    };
+    // SAFETY: a value just looked up, of PATH_BYTES bytes; the draft's path is larger.
+    unsafe { core::ptr::copy_nonoverlapping(stored.cast::<u64>(), draft.path.as_mut_ptr().cast::<u64>(), PATH_BYTES / 8) };
+    Composed { length: if value > PATH_BYTES as u64 { PATH_BYTES as u32 } else { value as u32 }, cut: false }
+}

@@ -1,0 +1,67 @@
+//! What user space asks for, run synchronously in its own context by `BPF_PROG_TEST_RUN`: descriptors
+//! are resolved by the kernel, so that a root is what the kernel calls it and not what `stat` says.
+
+use aya_ebpf::{bindings::BPF_ANY, macros::raw_tracepoint, programs::RawTracePointContext};
+use cache_ebpf::{ProcessKey, Reply, Root, control};
+
+use crate::{
+    account::NOBODY,
+    detail,
+    hooks::process,
+    kernel::{self, Read, Task},
+    ledger,
+    maps::{REPLY, ROOTS},
+};
+
+/// Operation and arguments as in `cache_ebpf::control`; the answer is in `REPLY`.
+#[raw_tracepoint]
+fn control(ctx: RawTracePointContext) -> i32 {
+    let (operation, first, second, third): (u64, u64, u64, u64) = (ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3));
+    match answer(operation, first, second, third) {
+        Ok(reply) => REPLY.set(0, reply, u64::from(BPF_ANY)).unwrap_or_default(),
+        Err(fault) => detail::fault(fault),
+    }
+    0
+}
+
+#[inline(always)]
+fn answer(operation: u64, first: u64, second: u64, third: u64) -> Read<Reply> {
+    let process = Task::current().process()?;
+    match operation {
+        control::REGISTER => register(process, first, second as u32),
+        control::SEED_OPEN => {
+            let opener = ProcessKey { start_ns: third, tgid: second as u32, pad: 0 };
+            let seeded = match Task::current().file(first)? {
+                Some(file) => ledger::seed(file, opener)?,
+                None => false,
+            };
+            Ok(reply(process, seeded))
+        }
+        control::SWEEP => {
+            process::settle(&NOBODY);
+            Ok(reply(process, true))
+        }
+        control::IDENTIFY => Ok(reply(process, true)),
+        _ => Ok(reply(process, false)),
+    }
+}
+
+#[inline(always)]
+fn reply(process: ProcessKey, done: bool) -> Reply {
+    let status = if done { control::OK } else { control::REFUSED };
+    Reply { status, key: cache_ebpf::InodeKey { ino: 0, dev: 0, pad: 0 }, process, generation: 0, pad: 0 }
+}
+
+#[inline(always)]
+fn register(process: ProcessKey, fd: u64, index: u32) -> Read<Reply> {
+    let Some(file) = Task::current().file(fd)? else {
+        return Ok(reply(process, false));
+    };
+    let inode = file.inode()?;
+    if !kernel::is_directory(inode.mode()?) {
+        return Ok(reply(process, false));
+    }
+    let (key, generation) = (inode.key()?, inode.generation()?);
+    let done = ROOTS.insert(key, Root { index, generation, reserved: 0 }, u64::from(BPF_ANY)).is_ok();
+    Ok(Reply { key, generation, ..reply(process, done) })
+}

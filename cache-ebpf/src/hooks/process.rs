@@ -1,0 +1,102 @@
+//! Processes: who descends from the traced command, and files left open by those who end or exec.
+
+use aya_ebpf::{
+    bindings::BPF_ANY,
+    helpers::{bpf_for_each_map_elem, bpf_ktime_get_boot_ns},
+    macros::raw_tracepoint,
+    programs::RawTracePointContext,
+};
+use cache_ebpf::{InodeKey, OpenFile, ProcessKey, counter};
+
+use crate::{
+    detail,
+    kernel::{Fault, Read, Task},
+    ledger,
+    maps::{FAMILY, OPEN, PROCESSES},
+};
+
+/// A child of a member of the family is a member.
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+fn process_fork(ctx: RawTracePointContext) -> i32 {
+    let parent: *const u8 = ctx.arg(0);
+    let child: *const u8 = ctx.arg(1);
+    detail::settle_result(forked(Task::at(parent as u64), Task::at(child as u64)));
+    0
+}
+
+#[inline(always)]
+fn forked(parent: Task, child: Task) -> Read<()> {
+    if FAMILY.get_ptr(parent.tgid()?).is_none() {
+        return Ok(());
+    }
+    let tgid = child.tgid()?;
+    if tgid != child.pid()? {
+        return Ok(());
+    }
+    FAMILY.insert(tgid, 1, u64::from(BPF_ANY)).map_err(|_| Fault(counter::FAULT_FAMILY_FULL))
+}
+
+/// Descriptors with close-on-exec are gone by now.
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+fn process_exec(_ctx: RawTracePointContext) -> i32 {
+    detail::settle_result(settle_own());
+    0
+}
+
+/// The last thread exits: what the process has open is closed next, without a system call.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+fn process_exit(ctx: RawTracePointContext) -> i32 {
+    let task: *const u8 = ctx.arg(0);
+    detail::settle_result(exited(Task::at(task as u64)));
+    0
+}
+
+#[inline(always)]
+fn exited(task: Task) -> Read<()> {
+    if task.live_threads()? != 0 {
+        return Ok(());
+    }
+    let key = task.process()?;
+    FAMILY.remove(key.tgid).unwrap_or_default();
+    if let Some(process) = PROCESSES.get_ptr_mut(key) {
+        // SAFETY: a value just looked up; only the exit writes this field.
+        unsafe { (*process).ended_ns = bpf_ktime_get_boot_ns() };
+        settle(&key);
+    }
+    Ok(())
+}
+
+/// Settles what the running process has open for write, if it ever had anything.
+#[inline(always)]
+pub(crate) fn settle_own() -> Read<()> {
+    let key = Task::current().process()?;
+    if PROCESSES.get_ptr(key).is_some() {
+        settle(&key);
+    }
+    Ok(())
+}
+
+/// Settles every followed file of `owner`, or all with owner 0; forgets those nobody writes any more.
+#[inline(always)]
+pub(crate) fn settle(owner: &ProcessKey) {
+    let mut owner = *owner;
+    let map = core::ptr::from_ref(&OPEN).cast_mut().cast();
+    let callback = settle_one as *const () as *mut core::ffi::c_void;
+    // SAFETY: the callback has the signature the helper asks for, the context outlives the call.
+    unsafe { bpf_for_each_map_elem(map, callback, (&raw mut owner).cast(), 0) };
+}
+
+/// `bpf_for_each_map_elem`'s callback; 0 = go on.
+extern "C" fn settle_one(_map: u64, key: *const InodeKey, entry: *mut OpenFile, owner: *const ProcessKey) -> u64 {
+    // SAFETY: the helper hands the key of an element, its value and our context.
+    let (key, owner, opener) = unsafe { (*key, *owner, (*entry).opener) };
+    if owner.tgid != 0 && owner != opener {
+        return 0;
+    }
+    match ledger::sweep(&key, entry) {
+        Ok(true) => OPEN.remove(key).unwrap_or_default(),
+        Ok(false) => {}
+        Err(fault) => detail::fault(fault),
+    }
+    0
+}

@@ -1,0 +1,43 @@
+//! `tracepoint` backend: changes of an inode's status time, the one tracepoint that every file system
+//! passes when a name goes, comes or moves. Three events between them cover all ways
+//! (`inode_set_ctime_current`, <https://elixir.bootlin.com/linux/v6.13/source/fs/inode.c#L2799>).
+
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+
+use crate::{
+    detail,
+    kernel::{Inode, Read},
+    pending, roots,
+};
+
+#[inline(always)]
+fn touched(ctx: &RawTracePointContext) {
+    let inode: *const u8 = ctx.arg(0);
+    detail::settle_result(touched_inode(Inode(inode as u64)));
+}
+
+#[inline(always)]
+fn touched_inode(inode: Inode) -> Read<()> {
+    if roots::is_watched(inode.device()?) { pending::touch(inode) } else { Ok(()) }
+}
+
+/// The time is set as given.
+#[raw_tracepoint(tracepoint = "inode_set_ctime_to_ts")]
+fn status_set(ctx: RawTracePointContext) -> i32 {
+    touched(&ctx);
+    0
+}
+
+/// The time is exchanged for the present.
+#[raw_tracepoint(tracepoint = "ctime_ns_xchg")]
+fn status_exchanged(ctx: RawTracePointContext) -> i32 {
+    touched(&ctx);
+    0
+}
+
+/// The time is the present already.
+#[raw_tracepoint(tracepoint = "ctime_xchg_skip")]
+fn status_kept(ctx: RawTracePointContext) -> i32 {
+    touched(&ctx);
+    0
+}

@@ -1,0 +1,430 @@
+//! The contract between the kernel side and the user side: keys, values, events and the names of
+//! maps and programs. A layout exists here once; both sides compile it.
+//!
+//! Every type is `repr(C)`, made of fixed-size integers and arrays, its padding spelled out: map keys
+//! are compared byte by byte, and the verifier refuses uninitialised padding.
+#![no_std]
+#![warn(missing_docs)]
+
+pub mod offsets;
+
+/// Derives what crossing the border needs, on the user side only.
+macro_rules! shared {
+    ($(#[$meta:meta])* pub struct $name:ident ($size:literal) { $($(#[$field_meta:meta])* pub $field:ident : $ty:ty),* $(,)? }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        #[cfg_attr(feature = "user", derive(Hash, bytemuck::Pod, bytemuck::Zeroable))]
+        pub struct $name { $($(#[$field_meta])* pub $field: $ty),* }
+
+        const _: () = assert!(size_of::<$name>() == $size);
+
+        // SAFETY: repr(C), integers and arrays of them only, no padding (bytemuck::Pod checks it).
+        #[cfg(feature = "user")]
+        unsafe impl aya::Pod for $name {}
+    };
+}
+
+shared! {
+    /// An inode as the kernel names it: superblock device (`major << 20 | minor`) and number.
+    pub struct InodeKey (16) {
+        /// Inode number.
+        pub ino: u64,
+        /// `super_block.s_dev`, which is not always what `stat` reports.
+        pub dev: u32,
+        /// Zero.
+        pub pad: u32,
+    }
+}
+
+shared! {
+    /// A process, safe against PID reuse.
+    pub struct ProcessKey (16) {
+        /// Start of the thread group's leader, in nanoseconds since boot.
+        pub start_ns: u64,
+        /// Thread group id in the initial PID namespace; 0 = nobody (unattributed).
+        pub tgid: u32,
+        /// Zero.
+        pub pad: u32,
+    }
+}
+
+shared! {
+    /// Account of one process in one root.
+    pub struct CreditKey (24) {
+        /// Whose account.
+        pub process: ProcessKey,
+        /// Index of the root.
+        pub root: u32,
+        /// Zero.
+        pub pad: u32,
+    }
+}
+
+shared! {
+    /// Size changes of an account or of a whole root.
+    pub struct Credit (48) {
+        /// Net change in bytes (two's complement of a signed figure).
+        pub growth: u64,
+        /// The part of it released, in bytes, as a positive number.
+        pub freed: u64,
+        /// Files that appeared.
+        pub created: u64,
+        /// Files that left.
+        pub deleted: u64,
+        /// Files renamed inside the root.
+        pub renamed: u64,
+        /// Ledger operations that touched the account.
+        pub changes: u64,
+    }
+}
+
+/// Bytes of `argv` kept with a process.
+pub const ARGV_BYTES: usize = 512;
+
+shared! {
+    /// Who a process is, captured in the kernel when it first gets an account.
+    pub struct Process (560) {
+        /// Command name, NUL-padded.
+        pub comm: [u8; 16],
+        /// Real user id.
+        pub uid: u32,
+        /// Parent's thread group id at that moment.
+        pub ppid: u32,
+        /// Bits `PROCESS_*`.
+        pub flags: u32,
+        /// Valid bytes of `argv`.
+        pub argv_len: u32,
+        /// cgroup v2 id, 0 or 1 where there is none.
+        pub cgroup: u64,
+        /// `CLOCK_BOOTTIME`-like nanoseconds at which it ended; 0 while it lives.
+        pub ended_ns: u64,
+        /// The process' arguments, NUL-separated, possibly cut.
+        pub argv: [u8; ARGV_BYTES],
+    }
+}
+
+/// The process descends from the traced command.
+pub const PROCESS_IN_COMMAND: u32 = 1;
+
+shared! {
+    /// A file that somebody has open for write.
+    pub struct OpenFile (64) {
+        /// Size already credited, in bytes.
+        pub known: u64,
+        /// Address of the `struct inode`; only ever read with its identity checked.
+        pub inode: u64,
+        /// Who opened it for write last.
+        pub opener: ProcessKey,
+        /// `i_generation`: tells a reused inode number.
+        pub generation: u32,
+        /// Index of its root.
+        pub root: u32,
+        /// Bits `OPEN_*`.
+        pub flags: u32,
+        /// Zero.
+        pub pad: u32,
+        /// Zero; room that keeps the layout stable.
+        pub reserved: [u64; 2],
+    }
+}
+
+/// Several processes had it open for write at once: a settlement goes to who settles.
+pub const OPEN_SHARED: u32 = 1;
+
+shared! {
+    /// What the kernel calls a root.
+    pub struct Root (16) {
+        /// Index in `TOTALS`.
+        pub index: u32,
+        /// `i_generation` of the directory.
+        pub generation: u32,
+        /// Zero.
+        pub reserved: u64,
+    }
+}
+
+shared! {
+    /// Memoised answer to "which root holds the files of this directory".
+    pub struct Verdict (16) {
+        /// Index of the root or [`NO_ROOT`].
+        pub root: u32,
+        /// `i_generation` of the directory.
+        pub generation: u32,
+        /// Valid while equal to the present epoch.
+        pub epoch: u64,
+    }
+}
+
+/// No root holds it.
+pub const NO_ROOT: u32 = u32::MAX;
+
+shared! {
+    /// Size of a file nobody has open for write (only where the open hook comes after `O_TRUNC`).
+    pub struct Settled (16) {
+        /// Size already credited, in bytes.
+        pub size: u64,
+        /// `i_generation`, 0 = not known (entered by a walk).
+        pub generation: u32,
+        /// Index of its root.
+        pub root: u32,
+    }
+}
+
+shared! {
+    /// Names a multiply linked file has inside its root.
+    pub struct Links (16) {
+        /// Names inside the root.
+        pub inside: u32,
+        /// `i_nlink` at the last change.
+        pub nlink: u32,
+        /// Index of the root.
+        pub root: u32,
+        /// Zero.
+        pub pad: u32,
+    }
+}
+
+/// Inodes one name-changing system call is followed through (a rename touches at most five).
+///
+/// A power of two, so that a mask bounds an index where the verifier has lost track of a comparison.
+pub const TOUCHED_MAX: usize = 8;
+
+shared! {
+    /// State of an inode just before a system call changed it.
+    pub struct Touched (64) {
+        /// Address of the `struct inode`.
+        pub inode: u64,
+        /// Its identity.
+        pub key: InodeKey,
+        /// Size in bytes.
+        pub size: u64,
+        /// `i_generation`.
+        pub generation: u32,
+        /// `i_mode`.
+        pub mode: u32,
+        /// `i_nlink`; some file systems have already changed it.
+        pub nlink: u32,
+        /// Root that held it (a directory: that holds the directory itself).
+        pub root: u32,
+        /// Directories: the root that holds the files in it.
+        pub holds: u32,
+        /// Zero.
+        pub pad: u32,
+        /// Address of the first named dentry.
+        pub dentry: u64,
+    }
+}
+
+shared! {
+    /// A name- or size-changing system call under way.
+    pub struct Pending (528) {
+        /// One of `PENDING_*`.
+        pub call: u32,
+        /// Valid entries of `touched`.
+        pub count: u32,
+        /// Bytes of the path stored for it in `PENDING_PATHS`.
+        pub path_len: u32,
+        /// Zero.
+        pub pad: u32,
+        /// What it touched, first touch first.
+        pub touched: [Touched; TOUCHED_MAX],
+    }
+}
+
+/// `unlink`, `unlinkat`, `rmdir`.
+pub const PENDING_UNLINK: u32 = 1;
+/// `rename`, `renameat`, `renameat2`.
+pub const PENDING_RENAME: u32 = 2;
+/// `link`, `linkat`.
+pub const PENDING_LINK: u32 = 3;
+/// `truncate`, `ftruncate`, `fallocate`.
+pub const PENDING_RESIZE: u32 = 4;
+
+/// Bytes of a path relative to its root kept in an event.
+pub const PATH_BYTES: usize = 512;
+
+shared! {
+    /// One ledger operation, for readers who want detail; totals never depend on it.
+    pub struct Event (104) {
+        /// `CLOCK_MONOTONIC` nanoseconds.
+        pub time_ns: u64,
+        /// The file.
+        pub key: InodeKey,
+        /// Who is credited.
+        pub process: ProcessKey,
+        /// Size before, in bytes, as far as the ledger knew it.
+        pub before: u64,
+        /// Size after, in bytes; 0 once it left the root.
+        pub after: u64,
+        /// One of `OPERATION_*`.
+        pub operation: u32,
+        /// Index of the root.
+        pub root: u32,
+        /// `i_generation` of the file.
+        pub generation: u32,
+        /// Bytes of path that follow, last component first, each ended by NUL.
+        pub path_len: u32,
+        /// Command name of who did it.
+        pub comm: [u8; 16],
+        /// Bits `EVENT_*`.
+        pub flags: u32,
+        /// Thread group id of who did it.
+        pub actor: u32,
+        /// Zero.
+        pub reserved: u64,
+    }
+}
+
+/// The path was cut.
+pub const EVENT_PATH_CUT: u32 = 1;
+/// The credited process descends from the traced command.
+pub const EVENT_IN_COMMAND: u32 = 2;
+
+/// A file appeared.
+pub const OPERATION_CREATE: u32 = 1;
+/// A file's size was settled after writes.
+pub const OPERATION_WRITE: u32 = 2;
+/// A file's size was set.
+pub const OPERATION_RESIZE: u32 = 3;
+/// A file's last name in the root went.
+pub const OPERATION_UNLINK: u32 = 4;
+/// A file was renamed inside the root.
+pub const OPERATION_RENAME: u32 = 5;
+/// A file entered the root by rename or link.
+pub const OPERATION_ENTER: u32 = 6;
+/// A file left the root by rename.
+pub const OPERATION_LEAVE: u32 = 7;
+/// A file was replaced by a rename over it.
+pub const OPERATION_REPLACE: u32 = 8;
+/// A file got or lost one of several names.
+pub const OPERATION_LINK: u32 = 9;
+/// A directory crossed the root's border; what it holds is measured by a walk.
+pub const OPERATION_MOVE_DIRECTORY: u32 = 10;
+
+shared! {
+    /// Crossings of a root's border by directories of which the walk has not been done yet.
+    pub struct Crossing (32) {
+        /// Crossings so far.
+        pub count: u64,
+        /// Who moved last.
+        pub mover: ProcessKey,
+        /// 1 once two different processes moved: nobody can be credited then.
+        pub ambiguous: u32,
+        /// Zero.
+        pub pad: u32,
+    }
+}
+
+/// Counters, slots of the per-CPU array `COUNTERS`.
+pub mod counter {
+    /// Ledger operations under a root.
+    pub const HITS: u32 = 0;
+    /// Detail events put into the ring.
+    pub const DELIVERED: u32 = 1;
+    /// Detail events lost: ring full.
+    pub const DROPPED_RING_FULL: u32 = 2;
+    /// Kernel memory could not be read.
+    pub const FAULT_READ: u32 = 3;
+    /// An account was put into the `other` slot: map full.
+    pub const FAULT_ACCOUNTS_FULL: u32 = 4;
+    /// A process' identity was not kept: map full.
+    pub const FAULT_PROCESSES_FULL: u32 = 5;
+    /// A file open for write is not followed: map full.
+    pub const FAULT_OPEN_FULL: u32 = 6;
+    /// A closed file's size was not kept: map full.
+    pub const FAULT_SIZES_FULL: u32 = 7;
+    /// A system call was not followed: map full.
+    pub const FAULT_PENDING_FULL: u32 = 8;
+    /// A system call touched more inodes than are followed.
+    pub const FAULT_TOUCHED_FULL: u32 = 9;
+    /// A directory lies deeper than the bounded walk goes.
+    pub const FAULT_DEPTH: u32 = 10;
+    /// Hard links crossed a border in a way that cannot be told apart.
+    pub const FAULT_LINKS: u32 = 11;
+    /// An inode number came back although its file was not seen to go.
+    pub const FAULT_STALE: u32 = 12;
+    /// An inode went while its last size was not settled.
+    pub const FAULT_EVICTED: u32 = 13;
+    /// The traced command's family is not complete: map full.
+    pub const FAULT_FAMILY_FULL: u32 = 14;
+    /// An empty counter run.
+    pub const COUNT: u32 = 15;
+}
+
+/// Operations of the `control` program, which user space runs synchronously.
+pub mod control {
+    /// `(fd, index)`: the directory open at `fd` becomes root `index`.
+    pub const REGISTER: u64 = 1;
+    /// `(fd, tgid, start_ns)`: the file open at `fd` is open for write by that process.
+    pub const SEED_OPEN: u64 = 2;
+    /// `()`: settles and prunes every file open for write.
+    pub const SWEEP: u64 = 3;
+    /// `()`: reports the caller's own identity.
+    pub const IDENTIFY: u64 = 4;
+
+    /// Done.
+    pub const OK: u64 = 1;
+    /// The descriptor is not what the operation needs.
+    pub const REFUSED: u64 = 2;
+}
+
+shared! {
+    /// Answer of the `control` program.
+    pub struct Reply (48) {
+        /// One of `control::OK` and `control::REFUSED`; 0 = did not run.
+        pub status: u64,
+        /// Inode found at the descriptor.
+        pub key: InodeKey,
+        /// The caller.
+        pub process: ProcessKey,
+        /// `i_generation`.
+        pub generation: u32,
+        /// Zero.
+        pub pad: u32,
+    }
+}
+
+/// Names of the maps, as user space asks for them.
+pub mod map {
+    /// [`Root`](crate::Root) by [`InodeKey`](crate::InodeKey).
+    pub const ROOTS: &str = "ROOTS";
+    /// Number of roots by device.
+    pub const DEVICES: &str = "DEVICES";
+    /// [`Verdict`](crate::Verdict) by directory.
+    pub const VERDICTS: &str = "VERDICTS";
+    /// Epoch of the verdicts.
+    pub const EPOCH: &str = "EPOCH";
+    /// [`OpenFile`](crate::OpenFile) by [`InodeKey`](crate::InodeKey).
+    pub const OPEN: &str = "OPEN";
+    /// [`Settled`](crate::Settled) by [`InodeKey`](crate::InodeKey).
+    pub const SIZES: &str = "SIZES";
+    /// [`Links`](crate::Links) by [`InodeKey`](crate::InodeKey).
+    pub const LINKS: &str = "LINKS";
+    /// [`Credit`](crate::Credit) by [`CreditKey`](crate::CreditKey).
+    pub const CREDITS: &str = "CREDITS";
+    /// [`Credit`](crate::Credit) by root.
+    pub const TOTALS: &str = "TOTALS";
+    /// [`Process`](crate::Process) by [`ProcessKey`](crate::ProcessKey).
+    pub const PROCESSES: &str = "PROCESSES";
+    /// Family of the traced command.
+    pub const FAMILY: &str = "FAMILY";
+    /// Calls under way.
+    pub const PENDING: &str = "PENDING";
+    /// [`Crossing`](crate::Crossing) by root.
+    pub const CROSSINGS: &str = "CROSSINGS";
+    /// [`counter`](crate::counter) slots.
+    pub const COUNTERS: &str = "COUNTERS";
+    /// The ring of [`Event`](crate::Event)s.
+    pub const EVENTS: &str = "EVENTS";
+    /// Whether user space sleeps.
+    pub const ASLEEP: &str = "ASLEEP";
+    /// [`Reply`](crate::Reply) of the control program.
+    pub const REPLY: &str = "REPLY";
+}
+
+/// Roots watched at most at the same time.
+pub const ROOTS_MAX: u32 = 1024;
+
+/// Levels walked from a file towards the root directory of its file system.
+pub const DEPTH_MAX: u32 = 128;

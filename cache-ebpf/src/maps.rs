@@ -1,0 +1,106 @@
+//! All maps and their sizes. User space may enlarge them at load, by the same names.
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    macros::btf_map,
+};
+use cache_ebpf::{
+    Credit, CreditKey, Crossing, Event, InodeKey, Links, OpenFile, PATH_BYTES, Pending, Process, ProcessKey,
+    ROOTS_MAX, Reply, Root, Settled, Verdict, counter,
+};
+
+/// Entries are allocated as they are needed: a bound then costs nothing until it is reached.
+const ON_DEMAND: usize = BPF_F_NO_PREALLOC as usize;
+
+/// The roots, by the identity of their directory.
+#[btf_map]
+pub(crate) static ROOTS: HashMap<InodeKey, Root, { ROOTS_MAX as usize }, ON_DEMAND> = HashMap::new();
+
+/// Devices that hold a root, with the number of roots: the cheapest test.
+#[btf_map]
+pub(crate) static DEVICES: HashMap<u32, u32, 1024, ON_DEMAND> = HashMap::new();
+
+/// Memoised verdicts per directory. LRU: losing one costs a walk, never a figure.
+#[btf_map]
+pub(crate) static VERDICTS: LruHashMap<InodeKey, Verdict, 16384> = LruHashMap::new();
+
+/// Slot 0: counts directories that crossed a border; older verdicts are void.
+#[btf_map]
+pub(crate) static EPOCH: Array<u64, 1> = Array::new();
+
+/// Files open for write.
+#[btf_map]
+pub(crate) static OPEN: HashMap<InodeKey, OpenFile, 65536, ON_DEMAND> = HashMap::new();
+
+/// Sizes of files nobody has open for write.
+#[btf_map]
+pub(crate) static SIZES: HashMap<InodeKey, Settled, 4194304, ON_DEMAND> = HashMap::new();
+
+/// Multiply linked files with at least one name in a root.
+#[btf_map]
+pub(crate) static LINKS: HashMap<InodeKey, Links, 65536, ON_DEMAND> = HashMap::new();
+
+/// Accounts per process and root.
+#[btf_map]
+pub(crate) static CREDITS: HashMap<CreditKey, Credit, 65536, ON_DEMAND> = HashMap::new();
+
+/// Accounts per root: the identity every other figure is checked against.
+#[btf_map]
+pub(crate) static TOTALS: Array<Credit, { ROOTS_MAX as usize }> = Array::new();
+
+/// Who the processes with an account are.
+#[btf_map]
+pub(crate) static PROCESSES: HashMap<ProcessKey, Process, 32768, ON_DEMAND> = HashMap::new();
+
+/// Thread group ids that descend from the traced command.
+#[btf_map]
+pub(crate) static FAMILY: HashMap<u32, u64, 131072, ON_DEMAND> = HashMap::new();
+
+/// Name- and size-changing system calls under way, by thread.
+#[btf_map]
+pub(crate) static PENDING: HashMap<u64, Pending, 8192, ON_DEMAND> = HashMap::new();
+
+/// Path of the first file such a call touched: after the call its name is gone.
+#[btf_map]
+pub(crate) static PENDING_PATHS: HashMap<u64, [u8; PATH_BYTES], 8192, ON_DEMAND> = HashMap::new();
+
+/// Border crossings of directories, by root.
+#[btf_map]
+pub(crate) static CROSSINGS: HashMap<u32, Crossing, { ROOTS_MAX as usize }, ON_DEMAND> = HashMap::new();
+
+/// Counters of `counter`.
+#[btf_map]
+pub(crate) static COUNTERS: PerCpuArray<u64, { counter::COUNT as usize }> = PerCpuArray::new();
+
+/// Detail events.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<Event, 1048576> = RingBuf::new();
+
+/// Slot 0: 1 while user space sleeps and wants to be woken by the next event.
+#[btf_map]
+pub(crate) static ASLEEP: Array<u64, 1> = Array::new();
+
+/// Answer of the control program.
+#[btf_map]
+pub(crate) static REPLY: Array<Reply, 1> = Array::new();
+
+/// An event and its path while it is put together: too large for the stack.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Draft {
+    pub event: Event,
+    pub path: [u8; PATH_BYTES * 2],
+}
+
+/// One draft per CPU.
+#[btf_map]
+pub(crate) static DRAFT: PerCpuArray<Draft, 1> = PerCpuArray::new();
+
+/// Always zero: what large values start from, as they do not fit the stack.
+#[btf_map]
+pub(crate) static BLANK_PENDING: Array<Pending, 1> = Array::new();
+
+/// A process' identity while it is put together.
+#[btf_map]
+pub(crate) static DRAFT_PROCESS: PerCpuArray<Process, 1> = PerCpuArray::new();

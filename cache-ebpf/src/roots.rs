@@ -1,0 +1,105 @@
+//! Does this inode belong to a root? Device first, then the memoised verdict of its directory, then a
+//! bounded walk up the dentries.
+
+use aya_ebpf::bindings::BPF_ANY;
+use cache_ebpf::{DEPTH_MAX, NO_ROOT, Verdict, counter};
+
+use crate::{
+    atomic, detail,
+    kernel::{Dentry, Fault, Inode, Read},
+    maps::{DEVICES, EPOCH, ROOTS, VERDICTS},
+};
+
+/// True where at least one root lives on the device.
+#[inline(always)]
+pub(crate) fn is_watched(device: u32) -> bool {
+    DEVICES.get_ptr(device).is_some()
+}
+
+/// The root that holds a file with this name, [`NO_ROOT`] if none.
+#[inline(always)]
+pub(crate) fn holder_of_name(dentry: Dentry) -> Read<u32> {
+    Ok(holder(dentry.parent()?.0))
+}
+
+/// The root that holds the files in this directory.
+#[inline(always)]
+pub(crate) fn holder_of_directory(dentry: Dentry) -> u32 {
+    holder(dentry.0)
+}
+
+/// Voids all memoised verdicts: a directory crossed a border.
+#[inline(always)]
+pub(crate) fn forget_verdicts() {
+    if let Some(epoch) = EPOCH.get_ptr_mut(0) {
+        // SAFETY: an array slot, always live.
+        unsafe { atomic::add(epoch, 1) };
+    }
+}
+
+/// Index of the root whose directory this inode is.
+#[inline(always)]
+pub(crate) fn root_at(inode: Inode) -> Read<Option<u32>> {
+    let Some(root) = ROOTS.get_ptr(inode.key()?) else {
+        return Ok(None);
+    };
+    // SAFETY: a value just looked up; read once.
+    let root = unsafe { root.read() };
+    Ok((root.generation == inode.generation()?).then_some(root.index))
+}
+
+/// A global function: the verifier checks it once, not once per caller.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn holder(directory: u64) -> u32 {
+    match memoised(Dentry(directory)) {
+        Ok(root) => root,
+        Err(fault) => {
+            detail::fault(fault);
+            NO_ROOT
+        }
+    }
+}
+
+#[inline(always)]
+fn memoised(directory: Dentry) -> Read<u32> {
+    let Some(inode) = directory.inode()? else {
+        return Ok(NO_ROOT);
+    };
+    let key = inode.key()?;
+    let generation = inode.generation()?;
+    // SAFETY: an array slot, always live.
+    let epoch = EPOCH.get_ptr(0).map_or(0, |epoch| unsafe { epoch.read_volatile() });
+    if let Some(verdict) = VERDICTS.get_ptr(key) {
+        // SAFETY: a value just looked up; read once.
+        let verdict = unsafe { verdict.read() };
+        if verdict.epoch == epoch && verdict.generation == generation {
+            return Ok(verdict.root);
+        }
+    }
+    let root = walk(directory)?;
+    let verdict = Verdict { root, generation, epoch };
+    if VERDICTS.insert(key, verdict, u64::from(BPF_ANY)).is_err() {
+        // An LRU map refuses only for want of memory; the next look-up walks again.
+        return Ok(root);
+    }
+    Ok(root)
+}
+
+#[inline(always)]
+fn walk(directory: Dentry) -> Read<u32> {
+    let mut dentry = directory;
+    for _ in 0..DEPTH_MAX {
+        if let Some(inode) = dentry.inode()? {
+            if let Some(root) = root_at(inode)? {
+                return Ok(root);
+            }
+        }
+        let parent = dentry.parent()?;
+        if parent.0 == dentry.0 {
+            return Ok(NO_ROOT);
+        }
+        dentry = parent;
+    }
+    Err(Fault(counter::FAULT_DEPTH))
+}

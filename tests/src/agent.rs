@@ -1,0 +1,222 @@
+//! `cache-agent trace`: started as a user would, its report read and compared with the disk.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    io::Read,
+    os::unix::process::ExitStatusExt as _,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+
+use crate::{
+    report::{Process, Report, signed},
+    tree::{self, Tree},
+    wait,
+};
+
+/// A trace that takes longer hangs; builds set their own.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A trace about to start.
+#[derive(Debug)]
+pub struct Trace {
+    command: Command,
+    roots: Vec<PathBuf>,
+    json: PathBuf,
+    limit: Duration,
+}
+
+impl Trace {
+    /// The given agent, whose report goes to `json`.
+    pub fn new(agent: PathBuf, json: PathBuf) -> Result<Self> {
+        let mut command = Command::new(agent);
+        command.arg("trace").arg("--json").arg(&json).stdin(Stdio::null());
+        Ok(Self { command, roots: Vec::new(), json, limit: LIMIT })
+    }
+
+    /// Watches `root` too.
+    pub fn root(mut self, root: PathBuf) -> Self {
+        self.command.arg("--root").arg(&root);
+        self.roots.push(root);
+        self
+    }
+
+    /// Adds an option of the agent.
+    pub fn option(mut self, option: impl AsRef<OsStr>) -> Self {
+        self.command.arg(option);
+        self
+    }
+
+    /// Sets a variable for the agent, and so for the command.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Gives up later than usual.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Traces `program` with `arguments` to its end.
+    pub fn run<A: Into<OsString>>(
+        self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Traced> {
+        self.start(program, arguments)?.finish()
+    }
+
+    /// Starts to trace `program` with `arguments`.
+    pub fn start<A: Into<OsString>>(
+        mut self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Tracing> {
+        let before = self.walk()?;
+        self.command.arg("--").arg(program);
+        self.command.args(arguments.into_iter().map(Into::into));
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self
+            .command
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.command.get_program().display()))?;
+        let stdout = child.stdout.take().map(collect);
+        let stderr = child.stderr.take().map(collect);
+        Ok(Tracing { trace: self, before, child, stdout, stderr })
+    }
+
+    fn walk(&self) -> Result<Vec<Tree>> {
+        self.roots.iter().map(|root| tree::walk(root, &self.roots)).collect()
+    }
+}
+
+fn collect(mut source: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        // What came before an error is what there is to look at.
+        drop(source.read_to_end(&mut text));
+        text
+    })
+}
+
+/// A running trace; dropped before its end, it is killed.
+#[derive(Debug)]
+pub struct Tracing {
+    trace: Trace,
+    before: Vec<Tree>,
+    child: Child,
+    stdout: Option<JoinHandle<Vec<u8>>>,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+}
+
+impl Tracing {
+    /// Process number of the agent.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the end.
+    pub fn finish(mut self) -> Result<Traced> {
+        let status = wait::for_end(&mut self.child, self.trace.limit)
+            .map_err(|error| anyhow!("the trace hangs: {error:#}"))?;
+        let text = |collector: Option<JoinHandle<Vec<u8>>>| {
+            let bytes = collector.and_then(|collector| collector.join().ok());
+            String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+        };
+        let (stdout, stderr) = (text(self.stdout.take()), text(self.stderr.take()));
+        let report = fs::read_to_string(&self.trace.json).ok();
+        let report = report
+            .map(|text| serde_json::from_str(&text).with_context(|| format!("the report is not as documented: {text}")))
+            .transpose()?;
+        let after = self.trace.walk()?;
+        Ok(Traced {
+            status,
+            stdout,
+            stderr,
+            report,
+            roots: self.trace.roots.clone(),
+            before: self.before.clone(),
+            after,
+        })
+    }
+}
+
+impl Drop for Tracing {
+    fn drop(&mut self) {
+        // An error means that it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A trace that ended.
+#[derive(Debug)]
+pub struct Traced {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+    report: Option<Report>,
+    roots: Vec<PathBuf>,
+    before: Vec<Tree>,
+    after: Vec<Tree>,
+}
+
+impl Traced {
+    /// The report, which must be there.
+    pub fn report(&self) -> Result<&Report> {
+        self.report
+            .as_ref()
+            .with_context(|| format!("no report; {}, stderr: {}", self.status, self.stderr))
+    }
+
+    /// The exit status as a shell gives it.
+    pub fn code(&self) -> i32 {
+        let signal = || self.status.signal().map_or(-1, |signal| 128 + signal);
+        self.status.code().unwrap_or_else(signal)
+    }
+
+    /// The command succeeded, and every figure agrees with every other and with the disk.
+    pub fn exact(&self) -> Result<&Report> {
+        ensure!(self.status.success(), "{}, stderr: {}", self.status, self.stderr);
+        let report = self.report()?;
+        let mut found = report.contradictions();
+        for ((root, before), after) in self.roots.iter().zip(&self.before).zip(&self.after) {
+            let path = root.display();
+            match report.roots.iter().find(|reported| reported.path == *root) {
+                None => found.push(format!("{path} is not in the report")),
+                Some(reported) => {
+                    if (reported.before_bytes, reported.after_bytes) != (before.bytes, after.bytes) {
+                        found.push(format!(
+                            "{path}: reported as {} -> {} B, on disk {} -> {} B",
+                            reported.before_bytes, reported.after_bytes, before.bytes, after.bytes
+                        ));
+                    }
+                    let files = signed(after.files) - signed(before.files);
+                    let counted = signed(reported.files_created) - signed(reported.files_deleted);
+                    if files != counted {
+                        found.push(format!("{path}: {counted} files more by the report, {files} on disk"));
+                    }
+                }
+            }
+        }
+        if found.is_empty() {
+            return Ok(report);
+        }
+        Err(anyhow!("{}\nprocesses: {:#?}\nstderr: {}", found.join("\n"), report.processes, self.stderr))
+    }
+
+    /// The account of process `pid`, if it has one.
+    pub fn account(&self, pid: u32) -> Result<Option<&Process>> {
+        let mut found = self.report()?.processes.iter().filter(|process| process.pid == pid);
+        let account = found.next();
+        ensure!(found.next().is_none(), "process {pid} has several accounts");
+        Ok(account)
+    }
+}

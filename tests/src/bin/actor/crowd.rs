@@ -1,0 +1,97 @@
+//! Many processes, many files, many writers.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    os::unix::fs::FileExt as _,
+    path::Path,
+    process,
+    time::Duration,
+};
+
+use anyhow::{Result, ensure};
+use cache_tests::{cases::crowd_bytes, wait};
+use rustix::process::{WaitOptions, wait as wait_for_child};
+
+use super::{again, sys};
+
+/// Children alive at the same time.
+const AT_ONCE: usize = 8;
+/// What one write of [`write_range`] writes; the other writer's block follows it.
+const BLOCK: u64 = 1000;
+/// One in this many files outlives its cycle of [`reuse`].
+const KEEP_ONE_IN: usize = 1000;
+/// The test does what is waited for at once.
+const HELD: Duration = Duration::from_secs(60);
+
+/// `number` processes, each of which creates one file and exits.
+pub(super) fn crowd(number: usize, directory: &Path) -> Result<()> {
+    let reap = || -> Result<()> {
+        let ended = wait_for_child(WaitOptions::empty())?;
+        let good = ended.is_some_and(|(_, status)| status.exit_status() == Some(0));
+        ensure!(good, "a child failed: {ended:?}");
+        Ok(())
+    };
+    for index in 0..number {
+        if index >= AT_ONCE {
+            reap()?;
+        }
+        if sys::fork()?.is_none() {
+            let content = vec![b'c'; crowd_bytes(index)];
+            fs::write(directory.join(format!("file{index}")), content)?;
+            process::exit(0);
+        }
+    }
+    (0..number.min(AT_ONCE)).try_for_each(|_| reap())
+}
+
+/// Creates and removes a file again and again, so that its inode number serves many.
+pub(super) fn reuse(cycles: usize, directory: &Path) -> Result<()> {
+    for cycle in 0..cycles {
+        let keep = cycle % KEEP_ONE_IN == 0;
+        let path = directory.join(format!("file{cycle}"));
+        fs::write(&path, vec![b'r'; 11 + cycle % 50])?;
+        if !keep {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Two processes that extend one file by turns.
+pub(super) fn two_writers(file: &Path) -> Result<()> {
+    let start = |offset: u64| {
+        let mut writer = again()?;
+        writer.arg("write-range").arg(file).args([offset.to_string(), "100000".to_owned()]).spawn()
+    };
+    for mut writer in [start(0)?, start(BLOCK)?] {
+        ensure!(writer.wait()?.success(), "a writer failed");
+    }
+    Ok(())
+}
+
+/// Writes every second block, from `offset` on.
+pub(super) fn write_range(file: &Path, offset: u64, bytes: u64) -> Result<()> {
+    let file = OpenOptions::new().create(true).write(true).truncate(false).open(file)?;
+    for block in 0..bytes / BLOCK {
+        file.write_all_at(&[b'w'; 1000], offset + 2 * block * BLOCK)?;
+    }
+    Ok(())
+}
+
+/// `number` files of `bytes` bytes each.
+pub(super) fn files(number: usize, bytes: usize, directory: &Path) -> Result<()> {
+    for index in 0..number {
+        fs::write(directory.join(format!("file{index}")), vec![b'f'; bytes])?;
+    }
+    Ok(())
+}
+
+/// Writes `bytes` bytes to a new file, and as many again when `until` exists.
+pub(super) fn hold(file: &Path, bytes: usize, until: &Path) -> Result<()> {
+    let mut file = File::create_new(file)?;
+    file.write_all(&vec![b'h'; bytes])?;
+    wait::until("the sign to go on", HELD, || Ok(until.exists().then_some(())))?;
+    file.write_all(&vec![b'h'; bytes])?;
+    Ok(())
+}

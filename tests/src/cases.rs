@@ -1,0 +1,334 @@
+//! The table of conformance: what each operation finds, does, and must be credited with.
+//!
+//! The program `actor` performs the operation of the same name; what it should amount to is
+//! written here, apart from it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+/// Bytes that an ending such as fork lets somebody append who did not open the file.
+pub const LATE_BYTES: i64 = 4321;
+
+/// Files of a tree: one per level.
+const TREE_BYTES: [i64; 3] = [1000, 4000, 10_000];
+
+/// The two directories an operation works on.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Below the root.
+    pub inside: PathBuf,
+    /// On the same file system, not below the root.
+    pub outside: PathBuf,
+}
+
+/// Something that is there before the trace begins; paths begin with `in/` or `out/`.
+#[derive(Clone, Copy, Debug)]
+pub enum Given {
+    /// A file with as many bytes.
+    File(&'static str, i64),
+    /// A hard link: existing name, new name.
+    Link(&'static str, &'static str),
+    /// Nested directories with a file in each.
+    Tree(&'static str),
+}
+
+/// What becomes of bytes that are appended to the open file after the operation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Late {
+    /// They are credited to the process that opened the file.
+    Counts,
+    /// The file is not, or no longer, in the root.
+    Outside,
+}
+
+/// Whether an operation leaves a file open for write.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Leaves {
+    /// It does; every ending applies.
+    Open(Late),
+    /// All is done when it returns.
+    Nothing,
+}
+
+/// One operation and its effect on the root; a count that the contract leaves open is `None`.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    pub name: &'static str,
+    pub given: &'static [Given],
+    pub leaves: Leaves,
+    pub growth: i64,
+    pub freed: Option<u64>,
+    pub created: Option<u64>,
+    pub deleted: Option<u64>,
+    pub renamed: Option<u64>,
+}
+
+impl Case {
+    /// An operation that leaves a file of the root open.
+    const fn open(name: &'static str, given: &'static [Given], growth: i64) -> Self {
+        Self::new(name, given, Leaves::Open(Late::Counts), growth)
+    }
+
+    /// An operation that leaves a file open that is not in the root.
+    const fn open_outside(name: &'static str, given: &'static [Given], growth: i64) -> Self {
+        Self::new(name, given, Leaves::Open(Late::Outside), growth)
+    }
+
+    /// An operation that is done when it returns.
+    const fn done(name: &'static str, given: &'static [Given], growth: i64) -> Self {
+        Self::new(name, given, Leaves::Nothing, growth)
+    }
+
+    const fn new(name: &'static str, given: &'static [Given], leaves: Leaves, growth: i64) -> Self {
+        Self {
+            name,
+            given,
+            leaves,
+            growth,
+            freed: Some(0),
+            created: Some(0),
+            deleted: Some(0),
+            renamed: Some(0),
+        }
+    }
+
+    const fn freed(self, freed: u64) -> Self {
+        Self { freed: Some(freed), ..self }
+    }
+
+    /// What was grown and released again before it was settled may count as freed or not.
+    const fn freed_any(self) -> Self {
+        Self { freed: None, ..self }
+    }
+
+    const fn created(self, created: u64) -> Self {
+        Self { created: Some(created), ..self }
+    }
+
+    const fn deleted(self, deleted: u64) -> Self {
+        Self { deleted: Some(deleted), ..self }
+    }
+
+    const fn renamed(self, renamed: u64) -> Self {
+        Self { renamed: Some(renamed), ..self }
+    }
+
+    /// Renames of directories and exchanges may count once, or once per file.
+    const fn renamed_any(self) -> Self {
+        Self { renamed: None, ..self }
+    }
+
+    /// The case of that name.
+    pub fn named(name: &str) -> Result<&'static Self> {
+        let found = CASES.iter().find(|case| case.name == name);
+        found.with_context(|| format!("no case is named {name}"))
+    }
+
+    /// Makes what is given.
+    pub fn prepare(&self, place: &Place) -> Result<()> {
+        fs::create_dir_all(&place.inside)?;
+        fs::create_dir_all(&place.outside)?;
+        for given in self.given {
+            place
+                .make(given)
+                .with_context(|| format!("{}: cannot make {given:?}", self.name))?;
+        }
+        Ok(())
+    }
+
+    /// Growth when `ending` follows.
+    pub fn growth_with(&self, ending: Ending) -> i64 {
+        let late = ending.writes_late() && self.leaves == Leaves::Open(Late::Counts);
+        self.growth + if late { LATE_BYTES } else { 0 }
+    }
+
+    /// Freed bytes when `ending` follows; a late write may change what was net when it was settled.
+    pub fn freed_with(&self, ending: Ending) -> Option<u64> {
+        self.freed.filter(|freed| *freed == 0 || !ending.writes_late())
+    }
+
+    /// The endings that make a difference.
+    pub fn endings(&self) -> &'static [Ending] {
+        match self.leaves {
+            Leaves::Open(_) => &Ending::ALL,
+            Leaves::Nothing => &[Ending::Close, Ending::Kill],
+        }
+    }
+}
+
+impl Place {
+    /// The path behind a name such as `in/file`.
+    pub fn path(&self, name: &str) -> PathBuf {
+        match name.split_once('/') {
+            Some(("out", rest)) => self.outside.join(rest),
+            Some((_inside, rest)) => self.inside.join(rest),
+            None => self.inside.clone(),
+        }
+    }
+
+    fn make(&self, given: &Given) -> io::Result<()> {
+        match *given {
+            File(name, bytes) => fill(&self.path(name), bytes),
+            Link(old, new) => fs::hard_link(self.path(old), self.path(new)),
+            Tree(name) => {
+                let mut directory = self.path(name);
+                for bytes in TREE_BYTES {
+                    fs::create_dir(&directory)?;
+                    fill(&directory.join("file"), bytes)?;
+                    directory.push("sub");
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn fill(path: &Path, bytes: i64) -> io::Result<()> {
+    fs::write(path, vec![b'x'; usize::try_from(bytes).unwrap_or_default()])
+}
+
+/// How the process parts with the file that it has open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ending {
+    /// It closes it.
+    Close,
+    /// It duplicates the descriptor, closes the first and writes through the second.
+    DupClose,
+    /// It exits.
+    Exit,
+    /// It is killed.
+    Kill,
+    /// It exits; its child has the descriptor and writes later.
+    Fork,
+    /// It executes another program, the descriptor closes.
+    ExecCloexec,
+    /// It executes another program, which writes to the descriptor.
+    ExecKeep,
+    /// It passes the descriptor over a socket and closes its own; the receiver writes.
+    PassFd,
+}
+
+impl Ending {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Close,
+        Self::DupClose,
+        Self::Exit,
+        Self::Kill,
+        Self::Fork,
+        Self::ExecCloexec,
+        Self::ExecKeep,
+        Self::PassFd,
+    ];
+
+    /// As on the actor's command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Close => "close",
+            Self::DupClose => "dup-close",
+            Self::Exit => "exit",
+            Self::Kill => "kill",
+            Self::Fork => "fork",
+            Self::ExecCloexec => "exec-cloexec",
+            Self::ExecKeep => "exec-keep",
+            Self::PassFd => "pass-fd",
+        }
+    }
+
+    /// The ending of that name.
+    pub fn named(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|ending| ending.name() == name);
+        found.with_context(|| format!("no ending is named {name}"))
+    }
+
+    /// Whether [`LATE_BYTES`] are appended after the operation.
+    pub fn writes_late(self) -> bool {
+        matches!(self, Self::DupClose | Self::Fork | Self::ExecKeep | Self::PassFd)
+    }
+}
+
+use Given::{File, Link, Tree};
+
+/// Every operation.
+pub static CASES: &[Case] = &[
+    // Files that are written.
+    Case::open("write", &[], 70_001).created(1),
+    Case::open("pwrite", &[], 10_500).created(1),
+    Case::open("writev", &[], 2040).created(1),
+    Case::open("append", &[File("in/file", 1000)], 777),
+    Case::open("open_only", &[File("in/file", 1000)], 0),
+    Case::open("open_legacy_creat", &[File("in/file", 9000)], -8000).freed_any(),
+    Case::open("openat2", &[], 4444).created(1),
+    Case::open("via_symlink", &[File("in/file", 1000)], 500),
+    Case::open("truncate_on_open", &[File("in/file", 5000)], -2000).freed_any(),
+    Case::open("truncate_on_open_to_nothing", &[File("in/file", 5000)], -5000).freed(5000),
+    Case::open("ftruncate_up", &[], 1_000_000).created(1),
+    Case::open("ftruncate_down", &[File("in/file", 9000)], -5000).freed(5000),
+    Case::open("ftruncate_down_and_write", &[File("in/file", 9000)], -2000).freed_any(),
+    Case::open("truncate_by_path_while_open", &[], 3000).created(1).freed_any(),
+    Case::open("fallocate", &[], 200_000).created(1),
+    Case::open("fallocate_keep_size", &[], 0).created(1),
+    Case::open("mmap", &[], 50_000).created(1),
+    Case::open("sparse", &[], 5_000_001).created(1),
+    Case::open("sendfile", &[File("out/source", 40_000)], 40_000).created(1),
+    Case::open("splice", &[], 30_000).created(1),
+    Case::open("copy_file_range", &[File("out/source", 60_000)], 60_000).created(1),
+    Case::open("tmpfile_linkat", &[], 12_345).created(1),
+    Case::open_outside("tmpfile_never_linked", &[], 0),
+    // Names that come and go while the file is open.
+    Case::open_outside("unlink_while_open", &[], 0).created(1).deleted(1).freed_any(),
+    Case::open_outside("unlink_existing_while_open", &[File("in/file", 7000)], -7000).deleted(1).freed_any(),
+    Case::open("rename_inside_while_open", &[], 3000).created(1).renamed(1),
+    Case::open("rename_into_while_open", &[], 3000).created(1),
+    Case::open_outside("rename_out_while_open", &[], 0).created(1).deleted(1).freed_any(),
+    Case::open("rename_over_while_open", &[File("in/victim", 2500)], 500)
+        .created(1).deleted(1).renamed(1).freed(2500),
+    // Paths.
+    Case::done("truncate_by_path_down", &[File("in/file", 9000)], -8900).freed(8900),
+    Case::done("truncate_by_path_up", &[File("in/file", 100)], 8900),
+    Case::done("unlink", &[File("in/file", 5000)], -5000).deleted(1).freed(5000),
+    Case::done("unlinkat_relative", &[File("in/file", 5000)], -5000).deleted(1).freed(5000),
+    Case::done("rename_inside", &[File("in/file", 5000)], 0).renamed(1),
+    Case::done("rename_into", &[File("out/file", 5000)], 5000).created(1),
+    Case::done("rename_out", &[File("in/file", 5000)], -5000).deleted(1).freed_any(),
+    Case::done("rename_over", &[File("in/file", 5000), File("in/victim", 3000)], -3000)
+        .deleted(1).renamed(1).freed(3000),
+    Case::done("rename_into_over", &[File("out/file", 5000), File("in/victim", 3000)], 2000)
+        .created(1).deleted(1).freed(3000),
+    Case::done("rename_out_over", &[File("in/file", 5000), File("out/victim", 3000)], -5000)
+        .deleted(1).freed_any(),
+    Case::done("rename_onto_own_link", &[File("in/file", 5000), Link("in/file", "in/link")], 0).renamed_any(),
+    Case::done("exchange_inside", &[File("in/one", 5000), File("in/two", 3000)], 0).renamed_any(),
+    Case::done("exchange_across", &[File("in/one", 3000), File("out/two", 5000)], 2000)
+        .created(1).deleted(1).freed_any().renamed_any(),
+    Case::done("exchange_file_and_directory", &[File("in/one", 3000), Tree("out/tree")], 12_000)
+        .created(3).deleted(1).freed_any().renamed_any(),
+    Case::done("directory_into", &[Tree("out/tree")], 15_000).created(3),
+    Case::done("directory_into_then_write", &[Tree("out/tree")], 15_700).created(4),
+    Case::done("directory_into_then_unlink", &[Tree("out/tree")], 11_000).created(3).deleted(1).freed(4000),
+    Case::done("directory_out", &[Tree("in/tree")], -15_000).deleted(3).freed_any(),
+    Case::done("directory_out_then_write", &[Tree("in/tree")], -15_000).deleted(3).freed_any(),
+    Case::done("directory_out_and_in", &[Tree("in/tree")], 0).created(3).deleted(3).freed_any(),
+    Case::done("directory_inside_then_write", &[Tree("in/tree")], 700).created(1).renamed_any(),
+    Case::done("remove_tree", &[Tree("in/tree")], -15_000).deleted(3).freed(15_000),
+    Case::done("deep_directories", &[], 2222).created(1),
+    Case::done("failing_calls", &[File("in/file", 5000)], 0),
+    // Hard links: the size counts once, until the last name is gone.
+    Case::done("link_made", &[File("in/file", 5000)], 0),
+    Case::done("link_removed", &[File("in/file", 5000), Link("in/file", "in/link")], 0),
+    Case::done("all_links_removed", &[File("in/file", 5000), Link("in/file", "in/link")], -5000)
+        .deleted(1).freed(5000),
+    Case::done("links_of_own_file", &[], 0).created(1).deleted(1).freed_any(),
+    Case::done("link_across_made", &[File("out/file", 5000)], 5000).created(1),
+    Case::done("link_across_removed", &[File("in/file", 5000), Link("in/file", "out/link")], -5000)
+        .deleted(1).freed_any(),
+];
+
+/// Size of the file that the process number `index` of a crowd creates.
+pub fn crowd_bytes(index: usize) -> usize {
+    index % 97 + 1
+}

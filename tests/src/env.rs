@@ -1,0 +1,171 @@
+//! What a test stands on: the tools it was given, and a scratch directory that vanishes with it.
+
+use std::{
+    env, fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use tempfile::TempDir;
+
+use crate::{
+    agent::Trace,
+    tree::{self, Tree},
+};
+
+/// Room of a tmpfs: more than any test writes, and no danger to the machine.
+const TMPFS_OPTIONS: &std::ffi::CStr = c"size=512m,mode=0755";
+
+/// Where a test's files lie.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FileSystem {
+    /// That of the scratch directory: ext4, or what the machine has.
+    Native,
+    /// A tmpfs of the test's own.
+    Tmpfs,
+}
+
+/// A scratch directory with a root to watch and a place beside it, on one file system.
+#[derive(Debug)]
+pub struct Bench {
+    // Unmounted before the directory is removed: fields drop in this order.
+    _mounted: Option<Mounted>,
+    directory: TempDir,
+    base: PathBuf,
+}
+
+impl Bench {
+    /// A fresh directory for the test `name`.
+    pub fn new(name: &str, file_system: FileSystem) -> Result<Self> {
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "the system tests need root: run them with `cargo xtask test`"
+        );
+        let scratch = variable("CACHE_TEST_SCRATCH").map_or_else(|_unset| env::temp_dir(), PathBuf::from);
+        let directory = tempfile::Builder::new()
+            .prefix(&format!("{name}-"))
+            .permissions(open_to_all())
+            .tempdir_in(&scratch)
+            .with_context(|| format!("cannot make a directory in {}", scratch.display()))?;
+        // Reports name roots without symbolic links on the way.
+        let base = directory.path().canonicalize()?.join("fs");
+        fs::create_dir(&base)?;
+        let mounted = match file_system {
+            FileSystem::Native => None,
+            FileSystem::Tmpfs => Some(Mounted::tmpfs(&base)?),
+        };
+        let bench = Self { _mounted: mounted, directory, base };
+        fs::create_dir(bench.root())?;
+        fs::create_dir(bench.outside())?;
+        Ok(bench)
+    }
+
+    /// The directory that is watched.
+    pub fn root(&self) -> PathBuf {
+        self.base.join("root")
+    }
+
+    /// A directory on the same file system that is not watched.
+    pub fn outside(&self) -> PathBuf {
+        self.base.join("outside")
+    }
+
+    /// A path for a file of the test's own, seldom on the watched file system.
+    pub fn aside(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The disk's own figures of the root.
+    pub fn walk(&self) -> Result<Tree> {
+        tree::walk(&self.root(), &[])
+    }
+
+    /// The agent, set to trace a command on this root.
+    pub fn trace(&self) -> Result<Trace> {
+        Ok(self.trace_without_root()?.root(self.root()))
+    }
+
+    /// The agent, set to trace a command on the roots that it finds itself.
+    pub fn trace_without_root(&self) -> Result<Trace> {
+        Trace::new(agent()?, self.aside("report.json"))
+    }
+}
+
+fn open_to_all() -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::Permissions::from_mode(0o755)
+}
+
+/// A mount that ends with the test.
+#[derive(Debug)]
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn tmpfs(path: &Path) -> Result<Self> {
+        mount("tmpfs", path, "tmpfs", MountFlags::empty(), TMPFS_OPTIONS)
+            .with_context(|| format!("cannot mount a tmpfs on {}", path.display()))?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if let Err(error) = unmount(&self.0, UnmountFlags::DETACH) {
+            eprintln!("cannot unmount {}: {error}", self.0.display());
+        }
+    }
+}
+
+/// The agent's binary.
+pub fn agent() -> Result<PathBuf> {
+    variable("CACHE_AGENT").map(PathBuf::from)
+}
+
+/// A Go toolchain.
+#[derive(Clone, Debug)]
+pub struct Go {
+    pub version: String,
+    pub goroot: PathBuf,
+}
+
+/// The Go toolchains, oldest first.
+pub fn go() -> Result<Vec<Go>> {
+    let list = variable("CACHE_TEST_GO")?;
+    let pairs = list.split(',').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let (version, goroot) = pair
+                .split_once('=')
+                .with_context(|| format!("CACHE_TEST_GO: `{pair}` is not VERSION=GOROOT"))?;
+            Ok(Go { version: version.to_owned(), goroot: goroot.into() })
+        })
+        .collect()
+}
+
+/// Prometheus' checker of expositions.
+pub fn promtool() -> Result<PathBuf> {
+    variable("CACHE_TEST_PROMTOOL").map(PathBuf::from)
+}
+
+/// Whether runs that take long are wanted.
+pub fn soak() -> bool {
+    variable("CACHE_TEST_SOAK").is_ok()
+}
+
+/// Notes that a test could not run, and why: a skip must not look like a result.
+pub fn skip(suite: &str, test: &str, reason: &str) -> Result<()> {
+    eprintln!("skipped: {suite}/{test}: {reason}");
+    let Ok(file) = variable("CACHE_TEST_SKIPS") else {
+        return Ok(());
+    };
+    let mut notes = fs::OpenOptions::new().create(true).append(true).open(&file)?;
+    writeln!(notes, "{suite}\t{test}\t{reason}")?;
+    Ok(())
+}
+
+fn variable(name: &str) -> Result<String> {
+    let value = env::var(name).ok().filter(|value| !value.is_empty());
+    value.with_context(|| format!("{name} is not set: run the system tests with `cargo xtask test`"))
+}

@@ -1,0 +1,14 @@
+//! System tests: the real agent against the real kernel and real Go toolchains.
+//!
+//! A test makes a [`env::Bench`], lets the agent trace the program `actor` or a Go toolchain on it,
+//! and compares the report with what it knows itself: the table of [`cases`] and its own walk of
+//! the disk ([`tree`]). `cargo xtask test` runs them and sets the variables read in [`env`].
+
+pub mod env;
+pub mod agent;
+pub mod daemon;
+pub mod cases;
+pub mod report;
+pub mod scrape;
+pub mod tree;
+pub mod wait;

@@ -1,0 +1,164 @@
+//! The document of `trace --json`, exactly as documented: an unknown or missing field is an error.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::Deserialize;
+
+/// The whole document.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    pub version: u32,
+    pub backend: String,
+    pub coverage: BTreeMap<String, Observation>,
+    pub command: Command,
+    pub roots: Vec<Root>,
+    pub processes: Vec<Process>,
+    pub events: Events,
+    pub agent: Usage,
+}
+
+/// How well an operation is observed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Observation {
+    Observed,
+    Unattributed,
+    Unsupported,
+}
+
+/// The traced command.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    pub argv: Vec<String>,
+    pub exit_code: i32,
+    pub duration_s: f64,
+}
+
+/// One watched directory.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Root {
+    pub path: PathBuf,
+    pub kind: String,
+    pub device: u64,
+    pub inode: u64,
+    pub before_bytes: u64,
+    pub after_bytes: u64,
+    pub ledger_bytes: i64,
+    pub drift_bytes: i64,
+    pub unattributed_bytes: i64,
+    pub files_created: u64,
+    pub files_deleted: u64,
+    pub files_renamed: u64,
+}
+
+/// One process that changed a root.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    pub pid: u32,
+    pub start_ns: u64,
+    pub ppid: u32,
+    pub uid: u32,
+    pub comm: String,
+    pub argv: Vec<String>,
+    pub growth_bytes: i64,
+    pub freed_bytes: u64,
+    pub files_created: u64,
+    pub files_deleted: u64,
+    pub files_renamed: u64,
+    pub in_command: bool,
+}
+
+/// The way of the detail events.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    pub hits: u64,
+    pub delivered: u64,
+    pub dropped: BTreeMap<String, u64>,
+}
+
+/// What the agent itself needed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usage {
+    pub cpu_s: f64,
+    pub max_rss_bytes: u64,
+}
+
+impl Report {
+    /// What all processes together were credited with.
+    pub fn credited_bytes(&self) -> i64 {
+        self.processes.iter().map(|process| process.growth_bytes).sum()
+    }
+
+    /// What the traced command and its children were credited with.
+    pub fn command_bytes(&self) -> i64 {
+        let own = self.processes.iter().filter(|process| process.in_command);
+        own.map(|process| process.growth_bytes).sum()
+    }
+
+    /// The ledgers of all roots together.
+    pub fn ledger_bytes(&self) -> i64 {
+        self.roots.iter().map(|root| root.ledger_bytes).sum()
+    }
+
+    /// What no process was credited with.
+    pub fn unattributed_bytes(&self) -> i64 {
+        self.roots.iter().map(|root| root.unattributed_bytes).sum()
+    }
+
+    /// Everything that contradicts the identities every report must keep, one sentence each.
+    pub fn contradictions(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut check = |holds: bool, sentence: String| {
+            if !holds {
+                found.push(sentence);
+            }
+        };
+        check(self.version == 1, format!("version {}", self.version));
+        for root in &self.roots {
+            let path = root.path.display();
+            check(root.drift_bytes == 0, format!("{path}: drift {} B", root.drift_bytes));
+            let change = signed(root.after_bytes) - signed(root.before_bytes);
+            let ledger = root.ledger_bytes;
+            check(ledger == change, format!("{path}: ledger {ledger} B, but it changed by {change} B"));
+        }
+        let sum = self.credited_bytes() + self.unattributed_bytes();
+        let ledger = self.ledger_bytes();
+        check(
+            sum == ledger,
+            format!("processes and unattributed sum up to {sum} B, the ledgers to {ledger} B"),
+        );
+        for (what, of_processes, of_roots) in self.counts() {
+            check(
+                of_processes <= of_roots,
+                format!("{of_processes} files {what} by processes, {of_roots} in the roots"),
+            );
+        }
+        let Events { hits, delivered, dropped } = &self.events;
+        let lost: u64 = dropped.values().sum();
+        check(*hits == delivered + lost, format!("{hits} hits, {delivered} delivered, {lost} dropped"));
+        check(lost == 0, format!("dropped events: {dropped:?}"));
+        found
+    }
+
+    /// Number of files created, deleted and renamed: by processes and in roots.
+    fn counts(&self) -> [(&'static str, u64, u64); 3] {
+        let processes = |count: fn(&Process) -> u64| self.processes.iter().map(count).sum();
+        let roots = |count: fn(&Root) -> u64| self.roots.iter().map(count).sum();
+        [
+            ("created", processes(|process| process.files_created), roots(|root| root.files_created)),
+            ("deleted", processes(|process| process.files_deleted), roots(|root| root.files_deleted)),
+            ("renamed", processes(|process| process.files_renamed), roots(|root| root.files_renamed)),
+        ]
+    }
+}
+
+/// A size as a summand.
+pub fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

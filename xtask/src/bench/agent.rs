@@ -1,0 +1,174 @@
+//! The agent, watching the workload's cache.
+
+use std::{
+    fs::{self, File},
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Serialize;
+
+use super::{
+    process::{cpu_of, peak_memory_of},
+    workload::Workload,
+};
+use crate::command::{ask, program};
+
+/// Attaching and the first walk of an empty root take well under a second.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+/// The agent promises 5 s.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+#[derive(Debug)]
+pub(super) struct Agent {
+    child: Child,
+    address: SocketAddr,
+    log: PathBuf,
+}
+
+/// The agent's own costs, and whether it lost anything.
+#[derive(Debug, Serialize)]
+pub(super) struct Figures {
+    pub(super) cpu_s: f64,
+    pub(super) max_rss_bytes: u64,
+    pub(super) dropped: f64,
+    pub(super) drift_bytes: f64,
+}
+
+impl Agent {
+    /// Starts it and waits until it is attached.
+    pub(super) fn start(binary: &Path, workload: &Workload) -> Result<Self> {
+        let address = free_address()?;
+        let log = workload.log();
+        let child = program(binary)
+            .arg("run")
+            .arg("--root")
+            .arg(workload.cache())
+            .args(["--listen", &address.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log)?)
+            .spawn()
+            .with_context(|| format!("cannot start {}", binary.display()))?;
+        let mut agent = Self {
+            child,
+            address,
+            log,
+        };
+        agent.wait_until_ready()?;
+        Ok(agent)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_LIMIT;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the agent ended with {status}: {}", self.last_words());
+            }
+            if self.get("/readyz").is_ok() {
+                return Ok(());
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+        bail!("the agent was not ready in time: {}", self.last_words())
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Taken while it runs: start and attaching count, its end does not.
+    pub(super) fn figures(&self) -> Result<Figures> {
+        let metrics = self.get("/metrics")?;
+        Ok(Figures {
+            cpu_s: cpu_of(self.pid())?,
+            max_rss_bytes: peak_memory_of(self.pid())?,
+            dropped: sum_of(&metrics, "go_cache_agent_events_dropped_total")?,
+            drift_bytes: sum_of(&metrics, "go_cache_drift_bytes")?,
+        })
+    }
+
+    pub(super) fn stop(mut self) -> Result<()> {
+        ask(program("sh").args(["-c", &format!("kill -TERM {}", self.pid())]))?;
+        let deadline = Instant::now() + STOP_LIMIT;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(
+                    status.success(),
+                    "the agent ended with {status}: {}",
+                    self.last_words()
+                );
+                return Ok(());
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+        bail!("the agent did not end in time: {}", self.last_words())
+    }
+
+    /// One request, answered with 200. HTTP/1.0, so the body ends with the connection.
+    fn get(&self, path: &str) -> Result<String> {
+        let mut connection = TcpStream::connect(self.address)?;
+        connection.set_read_timeout(Some(READY_LIMIT))?;
+        write!(
+            connection,
+            "GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n",
+            self.address
+        )?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+        let status = head.split_whitespace().nth(1);
+        ensure!(status == Some("200"), "{path} answered {head}");
+        Ok(body.to_owned())
+    }
+
+    fn last_words(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        log.lines().last().unwrap_or("it said nothing").to_owned()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Only after a failure it still runs here, and then there is nobody to tell of a second.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// One that nobody listens on just now.
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("cannot find a free port")?;
+    Ok(listener.local_addr()?)
+}
+
+/// All series of a metric, added up.
+fn sum_of(metrics: &str, name: &str) -> Result<f64> {
+    let mut series = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix(name))
+        .filter(|rest| rest.starts_with(['{', ' ']))
+        .filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .peekable();
+    ensure!(series.peek().is_some(), "the agent has no metric {name}");
+    Ok(series.sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_of_one_metric_are_summed() {
+        let metrics = "# TYPE a counter\na{c=\"x y\"} 3\na{c=\"z\"} 4.5\na_total 100\nb 7\n";
+        assert_eq!(sum_of(metrics, "a").ok(), Some(7.5));
+        assert_eq!(sum_of(metrics, "b").ok(), Some(7.0));
+        assert!(sum_of(metrics, "c").is_err());
+    }
+}

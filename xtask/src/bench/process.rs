@@ -1,0 +1,88 @@
+//! What /proc tells about processes.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+
+/// `USER_HZ`: the unit of times in /proc, the same on every architecture this runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// CPU seconds, user and system, of all our children that ended and were waited for, with theirs.
+pub(super) fn children_cpu() -> Result<f64> {
+    let stat = read("/proc/self/stat")?;
+    cpu_fields(&stat, 16).context("/proc/self/stat has no times of children")
+}
+
+/// CPU seconds, user and system, of a process' threads.
+pub(super) fn cpu_of(pid: u32) -> Result<f64> {
+    let stat = read(&format!("/proc/{pid}/stat"))?;
+    cpu_fields(&stat, 14).with_context(|| format!("/proc/{pid}/stat has no times"))
+}
+
+/// The most memory a process ever had resident, in bytes.
+pub(super) fn peak_memory_of(pid: u32) -> Result<u64> {
+    let status = read(&format!("/proc/{pid}/status"))?;
+    peak_memory(&status).with_context(|| format!("/proc/{pid}/status has no VmHWM"))
+}
+
+/// Numbers of the BPF programs that a process holds, directly or by a link.
+pub(super) fn bpf_programs_of(pid: u32) -> Result<Vec<u64>> {
+    let folder = format!("/proc/{pid}/fdinfo");
+    let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {folder}"))?;
+    let mut programs: Vec<u64> = entries
+        .filter_map(Result::ok)
+        // A descriptor that was closed meanwhile is none of the programs.
+        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+        .filter_map(|text| value(&text, "prog_id:")?.parse().ok())
+        .collect();
+    programs.sort_unstable();
+    programs.dedup();
+    Ok(programs)
+}
+
+fn read(path: &str) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
+}
+
+/// The sum of two neighbouring fields, numbered as in proc(5). The second field is the program's
+/// name in brackets and may itself hold spaces and brackets.
+fn cpu_fields(stat: &str, number: usize) -> Option<f64> {
+    let (_, after_name) = stat.rsplit_once(") ")?;
+    let mut fields = after_name.split_whitespace().skip(number - 3);
+    let user: u32 = fields.next()?.parse().ok()?;
+    let system: u32 = fields.next()?.parse().ok()?;
+    Some((f64::from(user) + f64::from(system)) / TICKS_PER_SECOND)
+}
+
+fn peak_memory(status: &str) -> Option<u64> {
+    let kibibytes: u64 = value(status, "VmHWM:")?.strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(name))
+        .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_found_behind_any_name() {
+        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 1 2 3 4 150 50 700 300 20 0 1 0 9 1 1";
+        assert_eq!(cpu_fields(stat, 14), Some(2.0));
+        assert_eq!(cpu_fields(stat, 16), Some(10.0));
+        assert_eq!(cpu_fields("nonsense", 14), None);
+    }
+
+    #[test]
+    fn memory_is_in_bytes() {
+        assert_eq!(
+            peak_memory("VmPeak:\t 9 kB\nVmHWM:\t    2048 kB\n"),
+            Some(2 << 20)
+        );
+        assert_eq!(peak_memory("VmPeak:\t 9 kB\n"), None);
+    }
+}

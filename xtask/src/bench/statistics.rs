@@ -1,0 +1,94 @@
+//! Ratios of medians and how sure they are.
+
+use serde::Serialize;
+
+/// Enough that the interval's ends repeat to a tenth of a percent.
+const RESAMPLES: usize = 10_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Ratio {
+    pub(super) value: f64,
+    /// Ends of the 95 % interval.
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+/// The median, 0 for no values at all.
+pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = values.get(middle).copied().unwrap_or_default();
+    if values.len() % 2 == 1 {
+        return upper;
+    }
+    let lower = middle.checked_sub(1).and_then(|index| values.get(index));
+    f64::midpoint(upper, lower.copied().unwrap_or_default())
+}
+
+/// Median of the second values over median of the first. The interval comes from drawing whole
+/// pairs again and again, so what a pair's two runs have in common stays in common.
+pub(super) fn ratio_of_medians(pairs: &[(f64, f64)]) -> Ratio {
+    let ratio = |pairs: &[(f64, f64)]| {
+        median(pairs.iter().map(|pair| pair.1)) / median(pairs.iter().map(|pair| pair.0))
+    };
+    let mut random = SplitMix(0x5eed);
+    let mut ratios: Vec<f64> = (0..RESAMPLES)
+        .map(|_| {
+            let drawn: Vec<_> = pairs.iter().map(|_| *random.choose(pairs)).collect();
+            ratio(&drawn)
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let end = |index: usize| ratios.get(index).copied().unwrap_or(f64::NAN);
+    Ratio {
+        value: ratio(pairs),
+        low: end(RESAMPLES / 40),
+        high: end(RESAMPLES - 1 - RESAMPLES / 40),
+    }
+}
+
+/// Steele, Lea and Flood's generator: the same figures give the same interval.
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// One of a few; the bias of the remainder is far below what matters here.
+    fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        let index = self.next() % from.len() as u64;
+        &from[usize::try_from(index).unwrap_or_default()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert!((median([3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
+        assert!((median([4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
+        assert!(median([]).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_interval_holds_the_ratio_and_is_as_wide_as_the_noise() {
+        let steady = ratio_of_medians(&[(10.0, 10.1); 10]);
+        assert!((steady.value - 1.01).abs() < 1e-9 && (steady.high - steady.low).abs() < 1e-9);
+        let noisy: Vec<_> = (0..10)
+            .map(|i| (10.0, 10.0 + f64::from(i) / 10.0))
+            .collect();
+        let noisy = ratio_of_medians(&noisy);
+        assert!(
+            noisy.low < noisy.value && noisy.value < noisy.high,
+            "{noisy:?}"
+        );
+        assert!(noisy.low >= 1.0 && noisy.high <= 1.09, "{noisy:?}");
+    }
+}

@@ -1,0 +1,97 @@
+//! The kernel object, then the agent with the object inside.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    command::{cargo, program, run as run_command},
+    paths,
+    setup::{self, BuildTools},
+};
+
+const BPF_TARGET: &str = if cfg!(target_endian = "big") {
+    "bpfeb-unknown-none"
+} else {
+    "bpfel-unknown-none"
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {}
+
+/// What a build leaves.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) agent: PathBuf,
+    pub(crate) kernel_object: PathBuf,
+}
+
+pub(crate) fn run(Options {}: &Options) -> Result<()> {
+    let built = agent(&setup::for_build()?)?;
+    eprintln!("built {}", built.agent.display());
+    Ok(())
+}
+
+pub(crate) fn agent(tools: &BuildTools) -> Result<Built> {
+    let kernel_object = kernel_object(tools)?;
+    run_command(
+        cargo()
+            .env("CACHE_EBPF_OBJECT", &kernel_object)
+            .args(["build", "--release", "--package", "cache-agent"])
+            .arg("--target-dir")
+            .arg(paths::target()),
+    )?;
+    Ok(Built {
+        agent: existing(paths::target().join("release/cache-agent"))?,
+        kernel_object,
+    })
+}
+
+fn kernel_object(BuildTools { toolchain, linker }: &BuildTools) -> Result<PathBuf> {
+    let target_dir = paths::target().join("bpf");
+    let mut command = program(&toolchain.cargo);
+    command
+        .current_dir(paths::root())
+        .env("RUSTC", &toolchain.rustc)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env(linker_variable(), linker)
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags())
+        // Those of the caller's toolchain would be taken for this one's.
+        .env_remove("RUSTFLAGS")
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .args(["build", "--release", "--package", "cache-ebpf"])
+        .args(["--bin", "cache-ebpf", "--target", BPF_TARGET])
+        .args(["-Z", "build-std=core", "--target-dir"])
+        .arg(&target_dir);
+    run_command(&mut command)?;
+    existing(target_dir.join(BPF_TARGET).join("release/cache-ebpf"))
+}
+
+fn linker_variable() -> String {
+    let target = BPF_TARGET.replace('-', "_").to_uppercase();
+    format!("CARGO_TARGET_{target}_LINKER")
+}
+
+/// What aya-build passes: the architecture whose registers and structures the programs read, and
+/// debug information turned into BTF, without which verifier logs lose their source lines.
+fn rustflags() -> String {
+    let architecture = env::consts::ARCH;
+    [
+        format!("--cfg=bpf_target_arch=\"{architecture}\"").as_str(),
+        "-Cdebuginfo=2",
+        "-Clink-arg=--btf",
+    ]
+    .join("\x1f")
+}
+
+fn existing(path: impl AsRef<Path>) -> Result<PathBuf> {
+    let path = path.as_ref();
+    ensure!(path.exists(), "the build did not leave {}", path.display());
+    path.canonicalize()
+        .with_context(|| format!("cannot resolve {}", path.display()))
+}

@@ -1,0 +1,77 @@
+//! Set-up: looks for what is needed, installs what is missing, says one line about each.
+//!
+//! Idempotent, and with nothing to do it costs a few file look-ups. What it builds or downloads
+//! goes below target/; of the system only Debian packages are touched, of the user's home nothing.
+
+mod apt;
+mod go;
+mod linker;
+mod programs;
+mod toolchain;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+pub(crate) use self::{go::Go, programs::ensure_cargo_deny, toolchain::Toolchain};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Only what `cargo xtask build` needs
+    #[arg(long)]
+    build: bool,
+}
+
+/// What it takes to build the agent.
+#[derive(Debug)]
+pub(crate) struct BuildTools {
+    pub(crate) toolchain: Toolchain,
+    pub(crate) linker: PathBuf,
+}
+
+/// What it takes to test and measure it.
+#[derive(Debug)]
+pub(crate) struct TestTools {
+    pub(crate) build: BuildTools,
+    pub(crate) go: Vec<Go>,
+    pub(crate) promtool: PathBuf,
+    pub(crate) bpftool: PathBuf,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.build {
+        for_build().map(drop)
+    } else {
+        for_test().map(drop)
+    }
+}
+
+pub(crate) fn for_build() -> Result<BuildTools> {
+    let toolchain = toolchain::ensure()?;
+    let linker = linker::ensure(&toolchain)?;
+    Ok(BuildTools { toolchain, linker })
+}
+
+pub(crate) fn for_test() -> Result<TestTools> {
+    let build = for_build()?;
+    programs::ensure_cargo_checkers()?;
+    Ok(TestTools {
+        build,
+        go: go::ensure()?,
+        promtool: programs::ensure_promtool()?,
+        bpftool: programs::ensure_bpftool()?,
+    })
+}
+
+fn found(thing: &str, what: &str) {
+    eprintln!("set-up: {thing}: {what}");
+}
+
+fn installing(thing: &str, how: &str) {
+    eprintln!("set-up: {thing}: missing, {how}");
+}
+
+/// The error's outermost sentence: what is missing, and what a person can do about it.
+fn by_hand(thing: &str, instructions: &str) -> String {
+    format!("set-up cannot get {thing} (by hand: {instructions})")
+}

@@ -1,0 +1,115 @@
+//! The system tests' executables. Built as the invoking user, so that only the tests themselves
+//! run as root and target/ stays the user's.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+
+use crate::{
+    command::{ask, cargo, describe, program},
+    paths,
+};
+
+#[derive(Debug, PartialEq)]
+pub(super) struct Suite {
+    pub(super) name: String,
+    pub(super) executable: PathBuf,
+}
+
+/// The part of cargo's artifact messages that matters here.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    target: Option<Target>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+pub(super) fn build() -> Result<Vec<Suite>> {
+    let mut command: Command = cargo();
+    command
+        .args(["test", "--release", "--package", "cache-tests", "--no-run"])
+        .arg("--message-format=json-render-diagnostics")
+        .arg("--target-dir")
+        .arg(paths::target())
+        .stderr(Stdio::inherit());
+    let line = describe(&command);
+    eprintln!("$ {line}");
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start `{line}`"))?;
+    ensure!(
+        output.status.success(),
+        "`{line}` failed with {}",
+        output.status
+    );
+    let mut suites = parse(&String::from_utf8_lossy(&output.stdout))?;
+    suites.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(suites)
+}
+
+fn parse(messages: &str) -> Result<Vec<Suite>> {
+    let mut suites = Vec::new();
+    for line in messages.lines().filter(|line| line.starts_with('{')) {
+        let Message {
+            reason,
+            target,
+            executable,
+        } = serde_json::from_str(line).with_context(|| format!("cargo printed {line}"))?;
+        if let ("compiler-artifact", Some(target), Some(executable)) =
+            (reason.as_str(), target, executable)
+        {
+            suites.push(Suite {
+                name: target.name,
+                executable,
+            });
+        }
+    }
+    Ok(suites)
+}
+
+impl Suite {
+    /// The filter to give to the executable and how many tests it selects; nothing if none.
+    pub(super) fn selection<'a>(
+        &self,
+        only: Option<&'a str>,
+    ) -> Result<Option<(Option<&'a str>, usize)>> {
+        let filter = only.filter(|only| *only != self.name);
+        let mut question = program(&self.executable);
+        question.args(["--list", "--format=terse"]).args(filter);
+        let tests = ask(&mut question)?
+            .lines()
+            .filter(|line| line.ends_with(": test"))
+            .count();
+        Ok((tests > 0).then_some((filter, tests)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executables_are_found_among_cargos_messages() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","target":{"name":"serde"},"executable":null}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"cli"},"executable":"/t/cli-1"}"#,
+            "\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        let expected = Suite {
+            name: "cli".to_owned(),
+            executable: "/t/cli-1".into(),
+        };
+        assert_eq!(parse(messages).expect("valid"), [expected]);
+    }
+}
