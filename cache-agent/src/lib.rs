@@ -9,13 +9,13 @@
 pub mod cli;
 pub mod config;
 pub mod discover;
-pub mod probe;
 pub mod intake;
-pub mod ledger;
-pub mod process;
 pub mod invocation;
+pub mod ledger;
 pub mod policy;
-pub mod snapshot;
+pub mod probe;
+pub mod process;
 pub mod serve;
-pub mod trace;
+pub mod snapshot;
 mod sys;
+pub mod trace;

@@ -39,7 +39,9 @@ fn traced(args: &cli::args::TraceArgs) -> ExitCode {
     match trace::run(args) {
         Ok(ended) => ExitCode::from(ended.code),
         Err(error) => {
-            let status = error.downcast_ref::<CommandError>().map_or(exit::TRACE_FAILURE, CommandError::status);
+            let status = error
+                .downcast_ref::<CommandError>()
+                .map_or(exit::TRACE_FAILURE, CommandError::status);
             fail(&error, status)
         }
     }

@@ -72,7 +72,13 @@ impl Changes {
 
     /// Adds another account to this one.
     pub fn add(&mut self, other: &Self) {
-        let Self { growth_bytes, freed_bytes, files_created, files_deleted, files_renamed } = other;
+        let Self {
+            growth_bytes,
+            freed_bytes,
+            files_created,
+            files_deleted,
+            files_renamed,
+        } = other;
         self.growth_bytes = self.growth_bytes.wrapping_add(*growth_bytes);
         self.freed_bytes = self.freed_bytes.wrapping_add(*freed_bytes);
         self.files_created = self.files_created.wrapping_add(*files_created);
@@ -200,7 +206,10 @@ impl Latency {
     /// Adds one observation, in seconds.
     pub fn observe(&mut self, seconds: f64) {
         self.sum_seconds += seconds;
-        let bucket = LATENCY_BUCKETS.iter().zip(&mut self.counts).find(|(bound, _)| seconds <= **bound);
+        let bucket = LATENCY_BUCKETS
+            .iter()
+            .zip(&mut self.counts)
+            .find(|(bound, _)| seconds <= **bound);
         match bucket {
             Some((_, count)) => *count += 1,
             None => self.beyond += 1,
@@ -242,6 +251,10 @@ pub struct Snapshot {
 impl Snapshot {
     /// Ready = hooks attached and every root that exists walked once.
     pub fn is_ready(&self) -> bool {
-        self.attached && self.roots.iter().all(|root| root.state != RootState::Walking)
+        self.attached
+            && self
+                .roots
+                .iter()
+                .all(|root| root.state != RootState::Walking)
     }
 }

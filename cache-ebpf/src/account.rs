@@ -3,7 +3,10 @@
 
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
-    helpers::{bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_uid_gid, bpf_probe_read_user_buf},
+    helpers::{
+        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_uid_gid,
+        bpf_probe_read_user_buf,
+    },
 };
 use cache_ebpf::{ARGV_BYTES, Credit, CreditKey, PROCESS_IN_COMMAND, ProcessKey, counter};
 
@@ -14,7 +17,11 @@ use crate::{
 };
 
 /// Nobody: what cannot be attributed.
-pub(crate) const NOBODY: ProcessKey = ProcessKey { start_ns: 0, tgid: 0, pad: 0 };
+pub(crate) const NOBODY: ProcessKey = ProcessKey {
+    start_ns: 0,
+    tgid: 0,
+    pad: 0,
+};
 
 /// One change of an account.
 #[derive(Clone, Copy)]
@@ -29,34 +36,58 @@ impl Change {
     /// A change of size alone.
     #[inline(always)]
     pub(crate) fn size(growth: i64) -> Self {
-        Self { growth, created: 0, deleted: 0, renamed: 0 }
+        Self {
+            growth,
+            created: 0,
+            deleted: 0,
+            renamed: 0,
+        }
     }
 
     /// A file that enters with `size` bytes.
     #[inline(always)]
     pub(crate) fn enter(size: u64) -> Self {
-        Self { created: 1, ..Self::size(size as i64) }
+        Self {
+            created: 1,
+            ..Self::size(size as i64)
+        }
     }
 
     /// A file that leaves with `size` bytes.
     #[inline(always)]
     pub(crate) fn leave(size: u64) -> Self {
-        Self { deleted: 1, ..Self::size((size as i64).wrapping_neg()) }
+        Self {
+            deleted: 1,
+            ..Self::size((size as i64).wrapping_neg())
+        }
     }
 
     /// A file renamed inside its root.
     #[inline(always)]
     pub(crate) fn rename() -> Self {
-        Self { renamed: 1, ..Self::size(0) }
+        Self {
+            renamed: 1,
+            ..Self::size(0)
+        }
     }
 }
 
 /// Credits `change` to `process` and to the root's total.
 #[inline(always)]
 pub(crate) fn credit(process: &ProcessKey, root: u32, change: &Change) {
-    let Change { growth, created, deleted, renamed } = *change;
+    let Change {
+        growth,
+        created,
+        deleted,
+        renamed,
+    } = *change;
     let who = u64::from(root) << 32 | u64::from(process.tgid);
-    credit_account(who, process.start_ns, growth as u64, created | deleted << 8 | renamed << 16);
+    credit_account(
+        who,
+        process.start_ns,
+        growth as u64,
+        created | deleted << 8 | renamed << 16,
+    );
 }
 
 /// A global function (exported, scalars only): the verifier checks it once, not once per caller.
@@ -64,17 +95,34 @@ pub(crate) fn credit(process: &ProcessKey, root: u32, change: &Change) {
 #[inline(never)]
 extern "C" fn credit_account(who: u64, start_ns: u64, growth: u64, files: u64) -> u64 {
     let root = (who >> 32) as u32;
-    let change = Change { growth: growth as i64, created: files & 0xff, deleted: files >> 8 & 0xff, renamed: files >> 16 & 0xff };
+    let change = Change {
+        growth: growth as i64,
+        created: files & 0xff,
+        deleted: files >> 8 & 0xff,
+        renamed: files >> 16 & 0xff,
+    };
     if let Some(total) = TOTALS.get_ptr_mut(root) {
         apply(total, &change);
     }
-    let process = ProcessKey { start_ns, tgid: who as u32, pad: 0 };
-    if let Some(account) = account(&CreditKey { process, root, pad: 0 }) {
+    let process = ProcessKey {
+        start_ns,
+        tgid: who as u32,
+        pad: 0,
+    };
+    if let Some(account) = account(&CreditKey {
+        process,
+        root,
+        pad: 0,
+    }) {
         apply(account, &change);
         return 1;
     }
     detail::count(counter::FAULT_ACCOUNTS_FULL);
-    if let Some(account) = account(&CreditKey { process: NOBODY, root, pad: 0 }) {
+    if let Some(account) = account(&CreditKey {
+        process: NOBODY,
+        root,
+        pad: 0,
+    }) {
         apply(account, &change);
     }
     0
@@ -85,7 +133,14 @@ fn account(key: &CreditKey) -> Option<*mut Credit> {
     if let Some(account) = CREDITS.get_ptr_mut(key) {
         return Some(account);
     }
-    let blank = Credit { growth: 0, freed: 0, created: 0, deleted: 0, renamed: 0, changes: 0 };
+    let blank = Credit {
+        growth: 0,
+        freed: 0,
+        created: 0,
+        deleted: 0,
+        renamed: 0,
+        changes: 0,
+    };
     // Somebody else may insert it first: then the look-up finds theirs. Full: it finds nothing.
     if CREDITS.insert(key, blank, u64::from(BPF_NOEXIST)).is_err() {
         return CREDITS.get_ptr_mut(key);
@@ -95,7 +150,11 @@ fn account(key: &CreditKey) -> Option<*mut Credit> {
 
 #[inline(always)]
 fn apply(account: *mut Credit, change: &Change) {
-    let freed = if change.growth < 0 { change.growth.wrapping_neg() as u64 } else { 0 };
+    let freed = if change.growth < 0 {
+        change.growth.wrapping_neg() as u64
+    } else {
+        0
+    };
     // SAFETY: a value just looked up; each field is added to atomically.
     unsafe {
         atomic::add(&raw mut (*account).growth, change.growth as u64);
@@ -121,7 +180,11 @@ pub(crate) fn current() -> Read<ProcessKey> {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn capture(tgid: u64, start_ns: u64) -> u64 {
-    let key = ProcessKey { start_ns, tgid: tgid as u32, pad: 0 };
+    let key = ProcessKey {
+        start_ns,
+        tgid: tgid as u32,
+        pad: 0,
+    };
     let Some(draft) = DRAFT_PROCESS.get_ptr_mut(0) else {
         return 0;
     };
@@ -131,12 +194,20 @@ extern "C" fn capture(tgid: u64, start_ns: u64) -> u64 {
     draft.comm = bpf_get_current_comm().unwrap_or_default();
     draft.uid = bpf_get_current_uid_gid() as u32;
     draft.ppid = task.parent_tgid().unwrap_or(0);
-    draft.flags = if FAMILY.get_ptr(key.tgid).is_some() { PROCESS_IN_COMMAND } else { 0 };
+    draft.flags = if FAMILY.get_ptr(key.tgid).is_some() {
+        PROCESS_IN_COMMAND
+    } else {
+        0
+    };
     // SAFETY: the helper has no precondition.
     draft.cgroup = unsafe { bpf_get_current_cgroup_id() };
     draft.ended_ns = 0;
     draft.argv_len = arguments(task, &mut draft.argv);
-    if PROCESSES.insert(key, &*draft, u64::from(BPF_NOEXIST)).is_err() && PROCESSES.get_ptr(key).is_none() {
+    if PROCESSES
+        .insert(key, &*draft, u64::from(BPF_NOEXIST))
+        .is_err()
+        && PROCESSES.get_ptr(key).is_none()
+    {
         detail::count(counter::FAULT_PROCESSES_FULL);
     }
     1
@@ -152,7 +223,12 @@ fn arguments(task: Task, into: &mut [u8; ARGV_BYTES]) -> u32 {
     if length == 0 {
         return 0;
     }
-    let length = if length >= ARGV_BYTES as u64 { ARGV_BYTES as u64 - 1 } else { length } as usize & (ARGV_BYTES - 1);
+    let length = if length >= ARGV_BYTES as u64 {
+        ARGV_BYTES as u64 - 1
+    } else {
+        length
+    } as usize
+        & (ARGV_BYTES - 1);
     let Some(target) = into.get_mut(..length) else {
         return 0;
     };

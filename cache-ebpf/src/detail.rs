@@ -4,7 +4,10 @@
 use aya_ebpf::{
     Global,
     bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::{bpf_ringbuf_output, bpf_ringbuf_query}},
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns,
+        generated::{bpf_ringbuf_output, bpf_ringbuf_query},
+    },
 };
 use cache_ebpf::{
     EVENT_IN_COMMAND, EVENT_PATH_CUT, Event, InodeKey, PATH_BYTES, ProcessKey, counter,
@@ -116,13 +119,21 @@ extern "C" fn send_draft(kind: u64, value: u64) -> u64 {
     };
     // SAFETY: this CPU's slot; tracing programs do not preempt each other on a CPU.
     let draft = unsafe { &mut *draft };
-    let composed = if wants_paths() { write_path(kind, value, draft) } else { Composed { length: 0, cut: false } };
+    let composed = if wants_paths() {
+        write_path(kind, value, draft)
+    } else {
+        Composed {
+            length: 0,
+            cut: false,
+        }
+    };
     let in_command = FAMILY.get_ptr(draft.event.process.tgid).is_some();
     // SAFETY: the helper has no precondition.
     draft.event.time_ns = unsafe { bpf_ktime_get_ns() };
     draft.event.path_len = composed.length;
     draft.event.comm = bpf_get_current_comm().unwrap_or_default();
-    draft.event.flags = if composed.cut { EVENT_PATH_CUT } else { 0 } | if in_command { EVENT_IN_COMMAND } else { 0 };
+    draft.event.flags = if composed.cut { EVENT_PATH_CUT } else { 0 }
+        | if in_command { EVENT_IN_COMMAND } else { 0 };
     draft.event.actor = Task::current().tgid().unwrap_or(0);
     send(draft);
     1
@@ -137,7 +148,11 @@ fn send(draft: &Draft) {
     let source = core::ptr::from_ref(draft).cast_mut().cast();
     // SAFETY: a draft is an event followed by 1024 bytes of path; `length` is at most 104 + 1023.
     let sent = unsafe { bpf_ringbuf_output(ring(), source, length, u64::from(wakeup())) };
-    count(if sent == 0 { counter::DELIVERED } else { counter::DROPPED_RING_FULL });
+    count(if sent == 0 {
+        counter::DELIVERED
+    } else {
+        counter::DROPPED_RING_FULL
+    });
 }
 
 /// The ring as the helpers want it: a map's static is what the loader turns into the map.
@@ -157,7 +172,11 @@ fn wakeup() -> u32 {
     }
     // SAFETY: the helper has no precondition but a ring.
     let unread = unsafe { bpf_ringbuf_query(ring(), AVAILABLE_DATA) };
-    if unread > CROWDED_BYTES { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }
+    if unread > CROWDED_BYTES {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    }
 }
 
 #[inline(always)]
@@ -166,12 +185,31 @@ fn write_path(kind: u64, value: u64, draft: &mut Draft) -> Composed {
         return names::compose(Dentry(value), draft.path.as_mut_ptr());
     }
     if kind == PATH_NONE {
-        return Composed { length: 0, cut: true };
+        return Composed {
+            length: 0,
+            cut: true,
+        };
     }
     let Some(stored) = PENDING_PATHS.get_ptr(bpf_get_current_pid_tgid()) else {
-        return Composed { length: 0, cut: true };
+        return Composed {
+            length: 0,
+            cut: true,
+        };
     };
     // SAFETY: a value just looked up, of PATH_BYTES bytes; the draft's path is larger.
-    unsafe { core::ptr::copy_nonoverlapping(stored.cast::<u64>(), draft.path.as_mut_ptr().cast::<u64>(), PATH_BYTES / 8) };
-    Composed { length: if value > PATH_BYTES as u64 { PATH_BYTES as u32 } else { value as u32 }, cut: false }
+    unsafe {
+        core::ptr::copy_nonoverlapping(
+            stored.cast::<u64>(),
+            draft.path.as_mut_ptr().cast::<u64>(),
+            PATH_BYTES / 8,
+        )
+    };
+    Composed {
+        length: if value > PATH_BYTES as u64 {
+            PATH_BYTES as u32
+        } else {
+            value as u32
+        },
+        cut: false,
+    }
 }

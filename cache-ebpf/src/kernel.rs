@@ -91,7 +91,11 @@ impl Task {
     #[inline(always)]
     pub(crate) fn process(self) -> Read<ProcessKey> {
         let leader: u64 = read(self.0, TASK_LEADER.load())?;
-        Ok(ProcessKey { start_ns: read(leader, TASK_START.load())?, tgid: self.tgid()?, pad: 0 })
+        Ok(ProcessKey {
+            start_ns: read(leader, TASK_START.load())?,
+            tgid: self.tgid()?,
+            pad: 0,
+        })
     }
 
     /// Threads of the process that have not begun to exit.
@@ -180,7 +184,11 @@ pub(crate) struct Inode(pub u64);
 impl Inode {
     #[inline(always)]
     pub(crate) fn key(self) -> Read<InodeKey> {
-        Ok(InodeKey { ino: self.number()?, dev: self.device()?, pad: 0 })
+        Ok(InodeKey {
+            ino: self.number()?,
+            dev: self.device()?,
+            pad: 0,
+        })
     }
 
     #[inline(always)]
@@ -223,7 +231,8 @@ impl Inode {
     /// True while the memory still holds this very inode: it may have been freed meanwhile.
     #[inline(always)]
     pub(crate) fn is(self, key: &InodeKey, generation: u32) -> bool {
-        let same = self.number().is_ok_and(|ino| ino == key.ino) && self.generation().is_ok_and(|g| g == generation);
+        let same = self.number().is_ok_and(|ino| ino == key.ino)
+            && self.generation().is_ok_and(|g| g == generation);
         same && self.device().is_ok_and(|dev| dev == key.dev)
     }
 
@@ -249,7 +258,11 @@ impl Inode {
     #[inline(always)]
     pub(crate) fn any_dentry(self) -> Read<Option<Dentry>> {
         let link: u64 = read(self.0, INODE_ALIASES.load())?;
-        Ok(if link == 0 { None } else { Some(Dentry(link.wrapping_sub(DENTRY_ALIAS.load()))) })
+        Ok(if link == 0 {
+            None
+        } else {
+            Some(Dentry(link.wrapping_sub(DENTRY_ALIAS.load())))
+        })
     }
 }
 
@@ -273,6 +286,9 @@ impl Dentry {
     /// Address and length of its name.
     #[inline(always)]
     pub(crate) fn name(self) -> Read<(u64, u32)> {
-        Ok((read(self.0, DENTRY_NAME.load())?, read(self.0, DENTRY_NAME_LEN.load())?))
+        Ok((
+            read(self.0, DENTRY_NAME.load())?,
+            read(self.0, DENTRY_NAME_LEN.load())?,
+        ))
     }
 }

@@ -7,8 +7,9 @@ use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
 };
 use cache_ebpf::{
-    InodeKey, NO_ROOT, OPEN_SHARED, OPERATION_CREATE, OPERATION_ENTER, OPERATION_LINK, OPERATION_RENAME,
-    OPERATION_RESIZE, OPERATION_WRITE, OpenFile, ProcessKey, Settled, Touched, counter,
+    InodeKey, NO_ROOT, OPEN_SHARED, OPERATION_CREATE, OPERATION_ENTER, OPERATION_LINK,
+    OPERATION_RENAME, OPERATION_RESIZE, OPERATION_WRITE, OpenFile, ProcessKey, Settled, Touched,
+    counter,
 };
 
 use crate::{
@@ -49,7 +50,13 @@ fn member(file: File) -> Read<Option<Member>> {
     if root == NO_ROOT || inode.nlink()? == 0 {
         return Ok(None);
     }
-    Ok(Some(Member { inode, key: inode.key()?, generation: inode.generation()?, root, path: Path::Of(dentry) }))
+    Ok(Some(Member {
+        inode,
+        key: inode.key()?,
+        generation: inode.generation()?,
+        root,
+        path: Path::Of(dentry),
+    }))
 }
 
 /// A file has been opened by the running process.
@@ -78,7 +85,11 @@ fn follow(member: &Member, process: ProcessKey, created: bool) -> Read<()> {
         share(member, entry, process)?;
         return Ok(());
     }
-    let known = if created { 0 } else { remembered_size(member, &process)? };
+    let known = if created {
+        0
+    } else {
+        remembered_size(member, &process)?
+    };
     let entry = OpenFile {
         known,
         inode: member.inode.0,
@@ -89,7 +100,11 @@ fn follow(member: &Member, process: ProcessKey, created: bool) -> Read<()> {
         pad: 0,
         reserved: [0; 2],
     };
-    if OPEN.insert(member.key, entry, u64::from(BPF_NOEXIST)).is_err() && OPEN.get_ptr(member.key).is_none() {
+    if OPEN
+        .insert(member.key, entry, u64::from(BPF_NOEXIST))
+        .is_err()
+        && OPEN.get_ptr(member.key).is_none()
+    {
         detail::count(counter::FAULT_OPEN_FULL);
         return settle_closed(member, process, known);
     }
@@ -178,7 +193,11 @@ fn settle(member: &Member, entry: *mut OpenFile, settler: Option<ProcessKey>) ->
         last = member.inode.size()?;
         // SAFETY: a value just looked up.
         let before = unsafe { atomic::exchange(&raw mut (*entry).known, last) };
-        first = Some(first.unwrap_or(0u64).wrapping_add(before.wrapping_sub(last)));
+        first = Some(
+            first
+                .unwrap_or(0u64)
+                .wrapping_add(before.wrapping_sub(last)),
+        );
         if member.inode.size()? == last {
             break;
         }
@@ -203,7 +222,13 @@ fn settle_closed(member: &Member, process: ProcessKey, known: u64) -> Read<()> {
     let size = member.inode.size()?;
     keep_size(&member.key, member.generation, member.root, size);
     if size != known {
-        credit_size(member, &process, size.wrapping_sub(known) as i64, size, OPERATION_RESIZE);
+        credit_size(
+            member,
+            &process,
+            size.wrapping_sub(known) as i64,
+            size,
+            OPERATION_RESIZE,
+        );
     }
     Ok(())
 }
@@ -211,13 +236,36 @@ fn settle_closed(member: &Member, process: ProcessKey, known: u64) -> Read<()> {
 #[inline(always)]
 fn credit_size(member: &Member, payee: &ProcessKey, growth: i64, after: u64, operation: u32) {
     account::credit(payee, member.root, &Change::size(growth));
-    tell(member, payee, after.wrapping_sub(growth as u64), after, operation);
+    tell(
+        member,
+        payee,
+        after.wrapping_sub(growth as u64),
+        after,
+        operation,
+    );
 }
 
 #[inline(always)]
 fn tell(member: &Member, process: &ProcessKey, before: u64, after: u64, operation: u32) {
-    let Member { key, generation, root, path, .. } = *member;
-    detail::emit(&Fact { key, process: *process, before, after, operation, root, generation }, &path);
+    let Member {
+        key,
+        generation,
+        root,
+        path,
+        ..
+    } = *member;
+    detail::emit(
+        &Fact {
+            key,
+            process: *process,
+            before,
+            after,
+            operation,
+            root,
+            generation,
+        },
+        &path,
+    );
 }
 
 #[inline(always)]
@@ -241,7 +289,13 @@ pub(crate) fn sweep(key: &InodeKey, entry: *mut OpenFile) -> Read<bool> {
         Ok(Some(dentry)) if detail::wants_paths() => Path::Of(dentry),
         _ => Path::None,
     };
-    let member = Member { inode, key: *key, generation: copy.generation, root: copy.root, path };
+    let member = Member {
+        inode,
+        key: *key,
+        generation: copy.generation,
+        root: copy.root,
+        path,
+    };
     settle(&member, entry, None)?;
     if inode.writers()? > 0 {
         return Ok(false);
@@ -264,9 +318,22 @@ pub(crate) fn seed(file: File, opener: ProcessKey) -> Read<bool> {
 #[inline(always)]
 fn of_touched(thread: u64, slot: u32, root: Option<u32>) -> Option<(Member, &'static Touched)> {
     let (pending, item) = pending::touched(thread, slot)?;
-    let path = if pending.path_len > 0 { Path::Stored(pending.path_len) } else { Path::None };
+    let path = if pending.path_len > 0 {
+        Path::Stored(pending.path_len)
+    } else {
+        Path::None
+    };
     let root = root.unwrap_or(item.root);
-    Some((Member { inode: Inode(item.inode), key: item.key, generation: item.generation, root, path }, item))
+    Some((
+        Member {
+            inode: Inode(item.inode),
+            key: item.key,
+            generation: item.generation,
+            root,
+            path,
+        },
+        item,
+    ))
 }
 
 /// A file's size was set by a call of the running process that is over.
@@ -276,7 +343,9 @@ fn of_touched(thread: u64, slot: u32, root: Option<u32>) -> Option<(Member, &'st
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn resize(thread: u64, slot: u32) -> u64 {
-    let Some((member, item)) = of_touched(thread, slot, None) else { return 0 };
+    let Some((member, item)) = of_touched(thread, slot, None) else {
+        return 0;
+    };
     if member.root == NO_ROOT || !member.inode.is(&member.key, member.generation) {
         return 0;
     }
@@ -300,7 +369,9 @@ fn resized(member: &Member, before: u64) -> Read<()> {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn leave(thread: u64, slot: u32, root: u32, operation: u32) -> u64 {
-    let Some((member, item)) = of_touched(thread, slot, Some(root)) else { return 0 };
+    let Some((member, item)) = of_touched(thread, slot, Some(root)) else {
+        return 0;
+    };
     settle_before_leaving(&member, item.size);
     unfollow(&member.key);
     drop_size(&member.key);
@@ -319,12 +390,26 @@ pub(crate) extern "C" fn leave(thread: u64, slot: u32, root: u32, operation: u32
 fn settle_before_leaving(member: &Member, size: u64) {
     let (known, payee) = if let Some(entry) = followed(member) {
         // SAFETY: a value just looked up.
-        unsafe { (atomic::exchange(&raw mut (*entry).known, size), (*entry).opener) }
+        unsafe {
+            (
+                atomic::exchange(&raw mut (*entry).known, size),
+                (*entry).opener,
+            )
+        }
     } else {
-        (settled_size(&member.key, member.generation).unwrap_or(size), NOBODY)
+        (
+            settled_size(&member.key, member.generation).unwrap_or(size),
+            NOBODY,
+        )
     };
     if known != size {
-        credit_size(member, &payee, size.wrapping_sub(known) as i64, size, OPERATION_WRITE);
+        credit_size(
+            member,
+            &payee,
+            size.wrapping_sub(known) as i64,
+            size,
+            OPERATION_WRITE,
+        );
     }
 }
 
@@ -332,7 +417,9 @@ fn settle_before_leaving(member: &Member, size: u64) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn enter(thread: u64, slot: u32, root: u32) -> u64 {
-    let Some((member, _)) = of_touched(thread, slot, Some(root)) else { return 0 };
+    let Some((member, _)) = of_touched(thread, slot, Some(root)) else {
+        return 0;
+    };
     detail::settle_result(entered(&member));
     1
 }
@@ -344,7 +431,11 @@ fn entered(member: &Member) -> Read<()> {
     account::credit(&process, member.root, &Change::enter(size));
     tell(member, &process, 0, size, OPERATION_ENTER);
     keep_size(&member.key, member.generation, member.root, size);
-    if member.inode.writers()? > 0 { follow(member, process, false) } else { Ok(()) }
+    if member.inode.writers()? > 0 {
+        follow(member, process, false)
+    } else {
+        Ok(())
+    }
 }
 
 /// A file was renamed inside `root`, or outside all roots.
@@ -366,7 +457,9 @@ pub(crate) extern "C" fn tell_link(thread: u64, slot: u32, root: u32) -> u64 {
 
 #[inline(always)]
 fn told(thread: u64, slot: u32, root: u32, operation: u32, change: &Change) -> u64 {
-    let Some((member, item)) = of_touched(thread, slot, Some(root)) else { return 0 };
+    let Some((member, item)) = of_touched(thread, slot, Some(root)) else {
+        return 0;
+    };
     match account::current() {
         Ok(process) => {
             account::credit(&process, root, change);
@@ -395,7 +488,19 @@ fn settled_size(key: &InodeKey, generation: u32) -> Option<u64> {
 
 #[inline(always)]
 fn keep_size(key: &InodeKey, generation: u32, root: u32, size: u64) {
-    if KEEP_SIZES.load() == 1 && SIZES.insert(key, Settled { size, generation, root }, u64::from(BPF_ANY)).is_err() {
+    if KEEP_SIZES.load() == 1
+        && SIZES
+            .insert(
+                key,
+                Settled {
+                    size,
+                    generation,
+                    root,
+                },
+                u64::from(BPF_ANY),
+            )
+            .is_err()
+    {
         detail::count(counter::FAULT_SIZES_FULL);
     }
 }

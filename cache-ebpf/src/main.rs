@@ -2,7 +2,10 @@
 //! arguments, `kernel` reads the fields, `roots` says whether it matters, `ledger` settles and
 //! credits, `detail` tells user space. The kernel side never knows a path.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics))]
-#![cfg_attr(target_arch = "bpf", allow(internal_features, reason = "atomics: the BPF target has no others"))]
+#![cfg_attr(
+    target_arch = "bpf",
+    allow(internal_features, reason = "atomics: the BPF target has no others")
+)]
 
 #[cfg(target_arch = "bpf")]
 mod account;

@@ -6,8 +6,8 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use cache_ebpf::{
-    Credit, CreditKey, Crossing, Event, InodeKey, Links, OpenFile, PATH_BYTES, Pending, Process, ProcessKey,
-    ROOTS_MAX, Reply, Root, Settled, Verdict, counter,
+    Credit, CreditKey, Crossing, Event, InodeKey, Links, OpenFile, PATH_BYTES, Pending, Process,
+    ProcessKey, ROOTS_MAX, Reply, Root, Settled, Verdict, counter,
 };
 
 /// Entries are allocated as they are needed: a bound then costs nothing until it is reached.
@@ -15,7 +15,8 @@ const ON_DEMAND: usize = BPF_F_NO_PREALLOC as usize;
 
 /// The roots, by the identity of their directory.
 #[btf_map]
-pub(crate) static ROOTS: HashMap<InodeKey, Root, { ROOTS_MAX as usize }, ON_DEMAND> = HashMap::new();
+pub(crate) static ROOTS: HashMap<InodeKey, Root, { ROOTS_MAX as usize }, ON_DEMAND> =
+    HashMap::new();
 
 /// Devices that hold a root, with the number of roots: the cheapest test.
 #[btf_map]
@@ -67,7 +68,8 @@ pub(crate) static PENDING_PATHS: HashMap<u64, [u8; PATH_BYTES], 8192, ON_DEMAND>
 
 /// Border crossings of directories, by root.
 #[btf_map]
-pub(crate) static CROSSINGS: HashMap<u32, Crossing, { ROOTS_MAX as usize }, ON_DEMAND> = HashMap::new();
+pub(crate) static CROSSINGS: HashMap<u32, Crossing, { ROOTS_MAX as usize }, ON_DEMAND> =
+    HashMap::new();
 
 /// Counters of `counter`.
 #[btf_map]

@@ -3,10 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use cache_ebpf::PATH_BYTES;
 
-use crate::{
-    kernel::Dentry,
-    roots,
-};
+use crate::{kernel::Dentry, roots};
 
 /// Levels of a path that are told; deeper ones are cut.
 const LEVELS: u32 = 80;
@@ -27,26 +24,47 @@ pub(crate) fn compose(start: Dentry, buffer: *mut u8) -> Composed {
     let mut length = 0u32;
     for _ in 0..LEVELS {
         if length as usize >= PATH_BYTES {
-            return Composed { length: PATH_BYTES as u32, cut: true };
+            return Composed {
+                length: PATH_BYTES as u32,
+                cut: true,
+            };
         }
         let Ok((name, _)) = dentry.name() else { break };
         // SAFETY: `length` < PATH_BYTES and a name takes at most 256 bytes more; the helper checks `name`.
-        let written = unsafe { bpf_probe_read_kernel_str(buffer.add(length as usize).cast(), NAME_BYTES, name as *const _) };
+        let written = unsafe {
+            bpf_probe_read_kernel_str(
+                buffer.add(length as usize).cast(),
+                NAME_BYTES,
+                name as *const _,
+            )
+        };
         if written <= 0 || written > i64::from(NAME_BYTES) {
             break;
         }
         length += written as u32;
         let Ok(parent) = dentry.parent() else { break };
-        let Ok(Some(inode)) = parent.inode() else { break };
+        let Ok(Some(inode)) = parent.inode() else {
+            break;
+        };
         if parent.0 == dentry.0 || roots::root_at(inode).is_ok_and(|root| root.is_some()) {
             return finish(length);
         }
         dentry = parent;
     }
-    Composed { cut: true, ..finish(length) }
+    Composed {
+        cut: true,
+        ..finish(length)
+    }
 }
 
 #[inline(always)]
 fn finish(length: u32) -> Composed {
-    if length as usize > PATH_BYTES { Composed { length: PATH_BYTES as u32, cut: true } } else { Composed { length, cut: false } }
+    if length as usize > PATH_BYTES {
+        Composed {
+            length: PATH_BYTES as u32,
+            cut: true,
+        }
+    } else {
+        Composed { length, cut: false }
+    }
 }

@@ -7,9 +7,9 @@ use aya_ebpf::{
     helpers::bpf_get_current_pid_tgid,
 };
 use cache_ebpf::{
-    Crossing, Links, NO_ROOT, OPERATION_LEAVE, OPERATION_MOVE_DIRECTORY, OPERATION_REPLACE, OPERATION_UNLINK,
-    PATH_BYTES, PENDING_LINK, PENDING_RENAME, PENDING_RESIZE, PENDING_UNLINK, Pending, ProcessKey, TOUCHED_MAX,
-    Touched, counter,
+    Crossing, Links, NO_ROOT, OPERATION_LEAVE, OPERATION_MOVE_DIRECTORY, OPERATION_REPLACE,
+    OPERATION_UNLINK, PATH_BYTES, PENDING_LINK, PENDING_RENAME, PENDING_RESIZE, PENDING_UNLINK,
+    Pending, ProcessKey, TOUCHED_MAX, Touched, counter,
 };
 
 use crate::{
@@ -42,7 +42,10 @@ pub(crate) fn begin(call: u32) -> Read<()> {
 #[inline(always)]
 pub(crate) fn begin_resize(file: File) -> Read<()> {
     let inode = file.inode()?;
-    if !file.mode()?.writes() || !kernel::is_regular(inode.mode()?) || !roots::is_watched(inode.device()?) {
+    if !file.mode()?.writes()
+        || !kernel::is_regular(inode.mode()?)
+        || !roots::is_watched(inode.device()?)
+    {
         return Ok(());
     }
     if roots::holder_of_name(file.dentry()?)? == NO_ROOT {
@@ -66,7 +69,9 @@ pub(crate) fn touch(inode: Inode) -> Read<()> {
             note(inode.0, thread, slot as u32);
             return Ok(());
         }
-        let Some(item) = pending.touched.get(slot) else { break };
+        let Some(item) = pending.touched.get(slot) else {
+            break;
+        };
         if item.inode == inode.0 {
             return Ok(());
         }
@@ -76,11 +81,19 @@ pub(crate) fn touch(inode: Inode) -> Read<()> {
 
 /// A thread's call under way and one inode it touched.
 #[inline(always)]
-pub(crate) fn touched(thread: u64, slot: u32) -> Option<(&'static mut Pending, &'static mut Touched)> {
+pub(crate) fn touched(
+    thread: u64,
+    slot: u32,
+) -> Option<(&'static mut Pending, &'static mut Touched)> {
     let pending = PENDING.get_ptr_mut(thread)?;
     let slot = slot as usize & (TOUCHED_MAX - 1);
     // SAFETY: a value just looked up, this thread's own until its call ends; the two borrows touch different fields.
-    let (pending, item) = unsafe { (&mut *pending, (&raw mut (*pending).touched).cast::<Touched>().add(slot)) };
+    let (pending, item) = unsafe {
+        (
+            &mut *pending,
+            (&raw mut (*pending).touched).cast::<Touched>().add(slot),
+        )
+    };
     // SAFETY: `slot` is masked below the length.
     Some((pending, unsafe { &mut *item }))
 }
@@ -115,7 +128,11 @@ fn note_state(inode: Inode, item: &mut Touched) -> Read<()> {
     item.root = NO_ROOT;
     item.holds = NO_ROOT;
     let directory = kernel::is_directory(item.mode);
-    let dentry = if directory { inode.any_dentry()? } else { inode.name()? };
+    let dentry = if directory {
+        inode.any_dentry()?
+    } else {
+        inode.name()?
+    };
     if let Some(dentry) = dentry {
         item.dentry = dentry.0;
         item.root = roots::holder_of_name(dentry)?;
@@ -141,7 +158,10 @@ extern "C" fn store_path(dentry: u64, thread: u64) -> u32 {
     let composed = names::compose(Dentry(dentry), path.as_mut_ptr());
     // SAFETY: the first PATH_BYTES bytes of a longer array.
     let stored = unsafe { &*path.as_ptr().cast::<[u8; PATH_BYTES]>() };
-    if PENDING_PATHS.insert(thread, stored, u64::from(BPF_ANY)).is_err() {
+    if PENDING_PATHS
+        .insert(thread, stored, u64::from(BPF_ANY))
+        .is_err()
+    {
         return 0;
     }
     composed.length
@@ -183,7 +203,9 @@ const UNSET: u32 = NO_ROOT - 2;
 fn common_holder(pending: &Pending) -> u32 {
     let mut common = UNSET;
     for slot in 0..TOUCHED_MAX {
-        let Some(item) = pending.touched.get(slot) else { break };
+        let Some(item) = pending.touched.get(slot) else {
+            break;
+        };
         if slot >= pending.count as usize {
             break;
         }
@@ -208,7 +230,11 @@ extern "C" fn commit(thread: u64, slot: u32, holds: u32) -> u64 {
         return 0;
     };
     let step = if kernel::is_directory(item.mode) {
-        if pending.call == PENDING_RENAME { directory_renamed(item).map(|()| Step::Nothing) } else { Ok(Step::Nothing) }
+        if pending.call == PENDING_RENAME {
+            directory_renamed(item).map(|()| Step::Nothing)
+        } else {
+            Ok(Step::Nothing)
+        }
     } else if kernel::is_regular(item.mode) {
         file_changed(pending.call, item, holds)
     } else {
@@ -219,7 +245,11 @@ extern "C" fn commit(thread: u64, slot: u32, holds: u32) -> u64 {
         Ok(Step::Resize) => drop(ledger::resize(thread, slot)),
         Ok(Step::Rename(root)) => drop(ledger::rename(thread, slot, root)),
         Ok(Step::Link(root)) => drop(ledger::tell_link(thread, slot, root)),
-        Ok(Step::Move { from, to, operation }) => {
+        Ok(Step::Move {
+            from,
+            to,
+            operation,
+        }) => {
             if from != NO_ROOT {
                 ledger::leave(thread, slot, from, operation);
             }
@@ -242,18 +272,30 @@ enum Step {
     /// Got or lost one of several names in this root.
     Link(u32),
     /// Its last name in one root went, its first in another came; either may be none.
-    Move { from: u32, to: u32, operation: u32 },
+    Move {
+        from: u32,
+        to: u32,
+        operation: u32,
+    },
 }
 
 impl Step {
     #[inline(always)]
     fn leave(from: u32, operation: u32) -> Self {
-        Self::Move { from, to: NO_ROOT, operation }
+        Self::Move {
+            from,
+            to: NO_ROOT,
+            operation,
+        }
     }
 
     #[inline(always)]
     fn enter(to: u32) -> Self {
-        Self::Move { from: NO_ROOT, to, operation: OPERATION_LEAVE }
+        Self::Move {
+            from: NO_ROOT,
+            to,
+            operation: OPERATION_LEAVE,
+        }
     }
 }
 
@@ -265,7 +307,11 @@ fn file_changed(call: u32, item: &Touched, holds: u32) -> Read<Step> {
     let holds = if holds == MIXED { None } else { Some(holds) };
     let inode = Inode(item.inode);
     // Freed memory may already hold another file: then the last name is gone for sure.
-    let nlink = if inode.is(&item.key, item.generation) { inode.nlink()? } else { 0 };
+    let nlink = if inode.is(&item.key, item.generation) {
+        inode.nlink()?
+    } else {
+        0
+    };
     match call {
         PENDING_UNLINK => name_lost(item, holds, nlink, OPERATION_UNLINK),
         PENDING_LINK => name_gained(item, holds, nlink),
@@ -318,7 +364,11 @@ fn name_gained(item: &Touched, holds: Option<u32>, nlink: u32) -> Read<Step> {
             unsafe { (*links).inside = (*links).inside.wrapping_add(1) };
             return Ok(Step::Link(root));
         }
-        return if to == NO_ROOT { Ok(Step::Nothing) } else { Err(Fault(counter::FAULT_LINKS)) };
+        return if to == NO_ROOT {
+            Ok(Step::Nothing)
+        } else {
+            Err(Fault(counter::FAULT_LINKS))
+        };
     }
     let from = item.root;
     if to == NO_ROOT && from == NO_ROOT {
@@ -327,11 +377,31 @@ fn name_gained(item: &Touched, holds: Option<u32>, nlink: u32) -> Read<Step> {
     if nlink > 2 || (to != NO_ROOT && from != NO_ROOT && to != from) {
         return Err(Fault(counter::FAULT_LINKS));
     }
-    let (root, inside) = if from == NO_ROOT { (to, 1) } else { (from, if to == from { 2 } else { 1 }) };
-    if LINKS.insert(item.key, Links { inside, nlink, root, pad: 0 }, u64::from(BPF_ANY)).is_err() {
+    let (root, inside) = if from == NO_ROOT {
+        (to, 1)
+    } else {
+        (from, if to == from { 2 } else { 1 })
+    };
+    if LINKS
+        .insert(
+            item.key,
+            Links {
+                inside,
+                nlink,
+                root,
+                pad: 0,
+            },
+            u64::from(BPF_ANY),
+        )
+        .is_err()
+    {
         return Err(Fault(counter::FAULT_LINKS));
     }
-    Ok(if from == NO_ROOT { Step::enter(to) } else { Step::Link(root) })
+    Ok(if from == NO_ROOT {
+        Step::enter(to)
+    } else {
+        Step::Link(root)
+    })
 }
 
 /// A rename moved it, or replaced it.
@@ -350,13 +420,25 @@ fn renamed(item: &Touched, holds: Option<u32>, nlink: u32) -> Read<Step> {
         };
     }
     if nlink > 1 {
-        return if holds == Some(NO_ROOT) { Ok(Step::Nothing) } else { Err(Fault(counter::FAULT_LINKS)) };
+        return if holds == Some(NO_ROOT) {
+            Ok(Step::Nothing)
+        } else {
+            Err(Fault(counter::FAULT_LINKS))
+        };
     }
     let (from, to) = match Inode(item.inode).name()? {
         Some(dentry) => (item.root, roots::holder_of_name(dentry)?),
         None => (item.root, NO_ROOT),
     };
-    Ok(if from == to { Step::Rename(from) } else { Step::Move { from, to, operation: OPERATION_LEAVE } })
+    Ok(if from == to {
+        Step::Rename(from)
+    } else {
+        Step::Move {
+            from,
+            to,
+            operation: OPERATION_LEAVE,
+        }
+    })
 }
 
 /// A directory may have crossed a border with all it holds: user space measures it.
@@ -378,8 +460,18 @@ fn directory_renamed(item: &Touched) -> Read<()> {
     for root in [item.root, to] {
         if root != NO_ROOT {
             crossed(root, process)?;
-            let Touched { key, generation, .. } = *item;
-            let fact = Fact { key, process, before: 0, after: 0, operation: OPERATION_MOVE_DIRECTORY, root, generation };
+            let Touched {
+                key, generation, ..
+            } = *item;
+            let fact = Fact {
+                key,
+                process,
+                before: 0,
+                after: 0,
+                operation: OPERATION_MOVE_DIRECTORY,
+                root,
+                generation,
+            };
             detail::emit(&fact, &Path::Of(dentry));
         }
     }
@@ -388,8 +480,16 @@ fn directory_renamed(item: &Touched) -> Read<()> {
 
 #[inline(always)]
 fn crossed(root: u32, mover: ProcessKey) -> Read<()> {
-    let first = Crossing { count: 1, mover, ambiguous: 0, pad: 0 };
-    if CROSSINGS.insert(root, first, u64::from(BPF_NOEXIST)).is_ok() {
+    let first = Crossing {
+        count: 1,
+        mover,
+        ambiguous: 0,
+        pad: 0,
+    };
+    if CROSSINGS
+        .insert(root, first, u64::from(BPF_NOEXIST))
+        .is_ok()
+    {
         return Ok(());
     }
     let Some(crossing) = CROSSINGS.get_ptr_mut(root) else {

@@ -1,7 +1,7 @@
 //! Does this inode belong to a root? Device first, then the memoised verdict of its directory, then a
 //! bounded walk up the dentries.
 
-use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_loop};
 use cache_ebpf::{DEPTH_MAX, NO_ROOT, Verdict, counter};
 
 use crate::{
@@ -69,7 +69,9 @@ fn memoised(directory: Dentry) -> Read<u32> {
     let key = inode.key()?;
     let generation = inode.generation()?;
     // SAFETY: an array slot, always live.
-    let epoch = EPOCH.get_ptr(0).map_or(0, |epoch| unsafe { epoch.read_volatile() });
+    let epoch = EPOCH
+        .get_ptr(0)
+        .map_or(0, |epoch| unsafe { epoch.read_volatile() });
     if let Some(verdict) = VERDICTS.get_ptr(key) {
         // SAFETY: a value just looked up; read once.
         let verdict = unsafe { verdict.read() };
@@ -78,7 +80,11 @@ fn memoised(directory: Dentry) -> Read<u32> {
         }
     }
     let root = walk(directory)?;
-    let verdict = Verdict { root, generation, epoch };
+    let verdict = Verdict {
+        root,
+        generation,
+        epoch,
+    };
     if VERDICTS.insert(key, verdict, u64::from(BPF_ANY)).is_err() {
         // An LRU map refuses only for want of memory; the next look-up walks again.
         return Ok(root);
@@ -86,20 +92,66 @@ fn memoised(directory: Dentry) -> Read<u32> {
     Ok(root)
 }
 
+/// A walk from a directory towards the root of its file system.
+struct Ascent {
+    dentry: u64,
+    /// What was found, [`NO_ROOT`] as long as nothing was.
+    root: u32,
+    /// Counter of the fault that ended it, or one of the two below.
+    end: u32,
+}
+
+/// Not over yet: the bound was reached.
+const CLIMBING: u32 = counter::FAULT_DEPTH;
+/// Found, or at the top.
+const ARRIVED: u32 = u32::MAX;
+
+/// A callback loop: the verifier checks one step, not a hundred.
 #[inline(always)]
 fn walk(directory: Dentry) -> Read<u32> {
-    let mut dentry = directory;
-    for _ in 0..DEPTH_MAX {
-        if let Some(inode) = dentry.inode()? {
-            if let Some(root) = root_at(inode)? {
-                return Ok(root);
-            }
-        }
-        let parent = dentry.parent()?;
-        if parent.0 == dentry.0 {
-            return Ok(NO_ROOT);
-        }
-        dentry = parent;
+    let mut ascent = Ascent {
+        dentry: directory.0,
+        root: NO_ROOT,
+        end: CLIMBING,
+    };
+    let callback = climb as *const () as *mut core::ffi::c_void;
+    // SAFETY: the callback has the signature the helper asks for, the context outlives the call.
+    unsafe { bpf_loop(DEPTH_MAX, callback, (&raw mut ascent).cast(), 0) };
+    if ascent.end == ARRIVED {
+        Ok(ascent.root)
+    } else {
+        Err(Fault(ascent.end))
     }
-    Err(Fault(counter::FAULT_DEPTH))
+}
+
+/// One step; 1 = stop.
+extern "C" fn climb(_step: u32, ascent: *mut Ascent) -> i64 {
+    // SAFETY: the context handed to the helper.
+    let ascent = unsafe { &mut *ascent };
+    match step(Dentry(ascent.dentry), &mut ascent.root) {
+        Ok(Some(parent)) => {
+            ascent.dentry = parent.0;
+            return 0;
+        }
+        Ok(None) => ascent.end = ARRIVED,
+        Err(Fault(counter)) => ascent.end = counter,
+    }
+    1
+}
+
+/// The parent to go on with, if there is any and this is no root.
+#[inline(always)]
+fn step(dentry: Dentry, root: &mut u32) -> Read<Option<Dentry>> {
+    if let Some(inode) = dentry.inode()? {
+        if let Some(found) = root_at(inode)? {
+            *root = found;
+            return Ok(None);
+        }
+    }
+    let parent = dentry.parent()?;
+    Ok(if parent.0 == dentry.0 {
+        None
+    } else {
+        Some(parent)
+    })
 }

@@ -35,8 +35,17 @@ impl Trace {
     /// The given agent, whose report goes to `json`.
     pub fn new(agent: PathBuf, json: PathBuf) -> Result<Self> {
         let mut command = Command::new(agent);
-        command.arg("trace").arg("--json").arg(&json).stdin(Stdio::null());
-        Ok(Self { command, roots: Vec::new(), json, limit: LIMIT })
+        command
+            .arg("trace")
+            .arg("--json")
+            .arg(&json)
+            .stdin(Stdio::null());
+        Ok(Self {
+            command,
+            roots: Vec::new(),
+            json,
+            limit: LIMIT,
+        })
     }
 
     /// Watches `root` too.
@@ -89,11 +98,20 @@ impl Trace {
             .with_context(|| format!("cannot start {}", self.command.get_program().display()))?;
         let stdout = child.stdout.take().map(collect);
         let stderr = child.stderr.take().map(collect);
-        Ok(Tracing { trace: self, before, child, stdout, stderr })
+        Ok(Tracing {
+            trace: self,
+            before,
+            child,
+            stdout,
+            stderr,
+        })
     }
 
     fn walk(&self) -> Result<Vec<Tree>> {
-        self.roots.iter().map(|root| tree::walk(root, &self.roots)).collect()
+        self.roots
+            .iter()
+            .map(|root| tree::walk(root, &self.roots))
+            .collect()
     }
 }
 
@@ -133,7 +151,10 @@ impl Tracing {
         let (stdout, stderr) = (text(self.stdout.take()), text(self.stderr.take()));
         let report = fs::read_to_string(&self.trace.json).ok();
         let report = report
-            .map(|text| serde_json::from_str(&text).with_context(|| format!("the report is not as documented: {text}")))
+            .map(|text| {
+                serde_json::from_str(&text)
+                    .with_context(|| format!("the report is not as documented: {text}"))
+            })
             .transpose()?;
         let after = self.trace.walk()?;
         Ok(Traced {
@@ -184,7 +205,12 @@ impl Traced {
 
     /// The command succeeded, and every figure agrees with every other and with the disk.
     pub fn exact(&self) -> Result<&Report> {
-        ensure!(self.status.success(), "{}, stderr: {}", self.status, self.stderr);
+        ensure!(
+            self.status.success(),
+            "{}, stderr: {}",
+            self.status,
+            self.stderr
+        );
         let report = self.report()?;
         let mut found = report.contradictions();
         for ((root, before), after) in self.roots.iter().zip(&self.before).zip(&self.after) {
@@ -192,7 +218,8 @@ impl Traced {
             match report.roots.iter().find(|reported| reported.path == *root) {
                 None => found.push(format!("{path} is not in the report")),
                 Some(reported) => {
-                    if (reported.before_bytes, reported.after_bytes) != (before.bytes, after.bytes) {
+                    if (reported.before_bytes, reported.after_bytes) != (before.bytes, after.bytes)
+                    {
                         found.push(format!(
                             "{path}: reported as {} -> {} B, on disk {} -> {} B",
                             reported.before_bytes, reported.after_bytes, before.bytes, after.bytes
@@ -201,7 +228,9 @@ impl Traced {
                     let files = signed(after.files) - signed(before.files);
                     let counted = signed(reported.files_created) - signed(reported.files_deleted);
                     if files != counted {
-                        found.push(format!("{path}: {counted} files more by the report, {files} on disk"));
+                        found.push(format!(
+                            "{path}: {counted} files more by the report, {files} on disk"
+                        ));
                     }
                 }
             }
@@ -209,12 +238,21 @@ impl Traced {
         if found.is_empty() {
             return Ok(report);
         }
-        Err(anyhow!("{}\nprocesses: {:#?}\nstderr: {}", found.join("\n"), report.processes, self.stderr))
+        Err(anyhow!(
+            "{}\nprocesses: {:#?}\nstderr: {}",
+            found.join("\n"),
+            report.processes,
+            self.stderr
+        ))
     }
 
     /// The account of process `pid`, if it has one.
     pub fn account(&self, pid: u32) -> Result<Option<&Process>> {
-        let mut found = self.report()?.processes.iter().filter(|process| process.pid == pid);
+        let mut found = self
+            .report()?
+            .processes
+            .iter()
+            .filter(|process| process.pid == pid);
         let account = found.next();
         ensure!(found.next().is_none(), "process {pid} has several accounts");
         Ok(account)

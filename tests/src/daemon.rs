@@ -37,8 +37,15 @@ impl Run {
     /// The agent, with its log beside the bench's file systems.
     pub fn new(bench: &Bench, name: &str) -> Result<Self> {
         let mut command = Command::new(env::agent()?);
-        command.arg("run").stdin(Stdio::null()).stdout(Stdio::null());
-        Ok(Self { command, address: free_address()?, log: bench.aside(&format!("{name}.log")) })
+        command
+            .arg("run")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        Ok(Self {
+            command,
+            address: free_address()?,
+            log: bench.aside(&format!("{name}.log")),
+        })
     }
 
     /// Watches `root` too.
@@ -64,7 +71,11 @@ impl Run {
         self.command.arg("--listen").arg(self.address.to_string());
         self.command.stderr(File::create(&self.log)?);
         let child = self.command.spawn().context("cannot start the agent")?;
-        Ok(Daemon { child, address: self.address, log: self.log })
+        Ok(Daemon {
+            child,
+            address: self.address,
+            log: self.log,
+        })
     }
 
     /// Starts it and waits until it says that it is ready.
@@ -129,7 +140,9 @@ impl Daemon {
         let waited = wait::until(name, SETTLES, || {
             let exposition = self.scrape()?;
             let found = exposition.of_root(name, root);
-            last = found.as_ref().map_or_else(|_| "absent".to_owned(), f64::to_string);
+            last = found
+                .as_ref()
+                .map_or_else(|_| "absent".to_owned(), f64::to_string);
             Ok((last == expected.to_string()).then_some(exposition))
         });
         waited.with_context(|| format!("{name} of {root} is {last}, not {expected}"))
@@ -167,6 +180,9 @@ impl Drop for Daemon {
 
 /// Sends `signal` to the process `pid`.
 pub fn send(pid: u32, signal: Signal) -> Result<()> {
-    let process = i32::try_from(pid).ok().and_then(Pid::from_raw).context("no process number")?;
+    let process = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .context("no process number")?;
     kill_process(process, signal).with_context(|| format!("cannot signal process {pid}"))
 }

@@ -43,7 +43,8 @@ impl Bench {
             rustix::process::geteuid().is_root(),
             "the system tests need root: run them with `cargo xtask test`"
         );
-        let scratch = variable("CACHE_TEST_SCRATCH").map_or_else(|_unset| env::temp_dir(), PathBuf::from);
+        let scratch =
+            variable("CACHE_TEST_SCRATCH").map_or_else(|_unset| env::temp_dir(), PathBuf::from);
         let directory = tempfile::Builder::new()
             .prefix(&format!("{name}-"))
             .permissions(open_to_all())
@@ -56,7 +57,11 @@ impl Bench {
             FileSystem::Native => None,
             FileSystem::Tmpfs => Some(Mounted::tmpfs(&base)?),
         };
-        let bench = Self { _mounted: mounted, directory, base };
+        let bench = Self {
+            _mounted: mounted,
+            directory,
+            base,
+        };
         fs::create_dir(bench.root())?;
         fs::create_dir(bench.outside())?;
         Ok(bench)
@@ -139,7 +144,10 @@ pub fn go() -> Result<Vec<Go>> {
             let (version, goroot) = pair
                 .split_once('=')
                 .with_context(|| format!("CACHE_TEST_GO: `{pair}` is not VERSION=GOROOT"))?;
-            Ok(Go { version: version.to_owned(), goroot: goroot.into() })
+            Ok(Go {
+                version: version.to_owned(),
+                goroot: goroot.into(),
+            })
         })
         .collect()
 }
@@ -160,12 +168,16 @@ pub fn skip(suite: &str, test: &str, reason: &str) -> Result<()> {
     let Ok(file) = variable("CACHE_TEST_SKIPS") else {
         return Ok(());
     };
-    let mut notes = fs::OpenOptions::new().create(true).append(true).open(&file)?;
+    let mut notes = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&file)?;
     writeln!(notes, "{suite}\t{test}\t{reason}")?;
     Ok(())
 }
 
 fn variable(name: &str) -> Result<String> {
     let value = env::var(name).ok().filter(|value| !value.is_empty());
-    value.with_context(|| format!("{name} is not set: run the system tests with `cargo xtask test`"))
+    value
+        .with_context(|| format!("{name} is not set: run the system tests with `cargo xtask test`"))
 }

@@ -4,10 +4,10 @@
 //! and compares the report with what it knows itself: the table of [`cases`] and its own walk of
 //! the disk ([`tree`]). `cargo xtask test` runs them and sets the variables read in [`env`].
 
-pub mod env;
 pub mod agent;
-pub mod daemon;
 pub mod cases;
+pub mod daemon;
+pub mod env;
 pub mod report;
 pub mod scrape;
 pub mod tree;

@@ -92,7 +92,10 @@ pub struct Usage {
 impl Report {
     /// What all processes together were credited with.
     pub fn credited_bytes(&self) -> i64 {
-        self.processes.iter().map(|process| process.growth_bytes).sum()
+        self.processes
+            .iter()
+            .map(|process| process.growth_bytes)
+            .sum()
     }
 
     /// What the traced command and its children were credited with.
@@ -122,10 +125,16 @@ impl Report {
         check(self.version == 1, format!("version {}", self.version));
         for root in &self.roots {
             let path = root.path.display();
-            check(root.drift_bytes == 0, format!("{path}: drift {} B", root.drift_bytes));
+            check(
+                root.drift_bytes == 0,
+                format!("{path}: drift {} B", root.drift_bytes),
+            );
             let change = signed(root.after_bytes) - signed(root.before_bytes);
             let ledger = root.ledger_bytes;
-            check(ledger == change, format!("{path}: ledger {ledger} B, but it changed by {change} B"));
+            check(
+                ledger == change,
+                format!("{path}: ledger {ledger} B, but it changed by {change} B"),
+            );
         }
         let sum = self.credited_bytes() + self.unattributed_bytes();
         let ledger = self.ledger_bytes();
@@ -139,9 +148,16 @@ impl Report {
                 format!("{of_processes} files {what} by processes, {of_roots} in the roots"),
             );
         }
-        let Events { hits, delivered, dropped } = &self.events;
+        let Events {
+            hits,
+            delivered,
+            dropped,
+        } = &self.events;
         let lost: u64 = dropped.values().sum();
-        check(*hits == delivered + lost, format!("{hits} hits, {delivered} delivered, {lost} dropped"));
+        check(
+            *hits == delivered + lost,
+            format!("{hits} hits, {delivered} delivered, {lost} dropped"),
+        );
         check(lost == 0, format!("dropped events: {dropped:?}"));
         found
     }
@@ -151,9 +167,21 @@ impl Report {
         let processes = |count: fn(&Process) -> u64| self.processes.iter().map(count).sum();
         let roots = |count: fn(&Root) -> u64| self.roots.iter().map(count).sum();
         [
-            ("created", processes(|process| process.files_created), roots(|root| root.files_created)),
-            ("deleted", processes(|process| process.files_deleted), roots(|root| root.files_deleted)),
-            ("renamed", processes(|process| process.files_renamed), roots(|root| root.files_renamed)),
+            (
+                "created",
+                processes(|process| process.files_created),
+                roots(|root| root.files_created),
+            ),
+            (
+                "deleted",
+                processes(|process| process.files_deleted),
+                roots(|root| root.files_deleted),
+            ),
+            (
+                "renamed",
+                processes(|process| process.files_renamed),
+                roots(|root| root.files_renamed),
+            ),
         ]
     }
 }

@@ -22,14 +22,24 @@ pub struct Answer {
 pub fn get(address: SocketAddr, path: &str) -> Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
-    let (head, body) = text.split_once("\r\n\r\n").with_context(|| format!("no HTTP answer: {text}"))?;
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .with_context(|| format!("no HTTP answer: {text}"))?;
+    let chunked = head
+        .to_ascii_lowercase()
+        .contains("transfer-encoding: chunked");
     ensure!(!chunked, "the answer is chunked: {head}");
     let status = head.split(' ').nth(1).context("no HTTP status")?.parse()?;
-    Ok(Answer { status, body: body.to_owned() })
+    Ok(Answer {
+        status,
+        body: body.to_owned(),
+    })
 }
 
 /// One series of an exposition.
@@ -51,15 +61,27 @@ impl Exposition {
     /// Scrapes.
     pub fn fetch(address: SocketAddr) -> Result<Self> {
         let answer = get(address, "/metrics")?;
-        ensure!(answer.status == 200, "/metrics: status {}: {}", answer.status, answer.body);
+        ensure!(
+            answer.status == 200,
+            "/metrics: status {}: {}",
+            answer.status,
+            answer.body
+        );
         Self::parse(answer.body)
     }
 
     fn parse(text: String) -> Result<Self> {
-        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let lines = text
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
         let samples = lines.map(|line| {
-            let (series, value) = line.rsplit_once(' ').with_context(|| format!("no sample: {line}"))?;
-            Ok(Sample { series: series.to_owned(), value: value.parse()? })
+            let (series, value) = line
+                .rsplit_once(' ')
+                .with_context(|| format!("no sample: {line}"))?;
+            Ok(Sample {
+                series: series.to_owned(),
+                value: value.parse()?,
+            })
         });
         let samples = samples.collect::<Result<_>>()?;
         Ok(Self { text, samples })
@@ -67,14 +89,21 @@ impl Exposition {
 
     /// Sum over the series of metric `name` that have all of these labels.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
-        let wanted: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+        let wanted: Vec<String> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}=\"{value}\""))
+            .collect();
         let mut found = self
             .samples
             .iter()
             .filter(|sample| sample.series.split('{').next() == Some(name))
             .filter(|sample| wanted.iter().all(|label| sample.series.contains(label)))
             .peekable();
-        ensure!(found.peek().is_some(), "no series {name} {labels:?} in\n{}", self.text);
+        ensure!(
+            found.peek().is_some(),
+            "no series {name} {labels:?} in\n{}",
+            self.text
+        );
         Ok(found.map(|sample| sample.value).sum())
     }
 

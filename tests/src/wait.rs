@@ -12,7 +12,11 @@ use anyhow::{Context as _, Result, bail};
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Waits until `look` gives something; an error that says `what` was missing after `limit`.
-pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let started = Instant::now();
     loop {
         if let Some(found) = look()? {
@@ -29,7 +33,9 @@ pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Op
 pub fn for_end(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
     let ended = until("end of the process", limit, || Ok(child.try_wait()?));
     if ended.is_err() {
-        child.kill().context("cannot kill the process that does not end")?;
+        child
+            .kill()
+            .context("cannot kill the process that does not end")?;
         child.wait().context("cannot wait for the killed process")?;
     }
     ended

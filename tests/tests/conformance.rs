@@ -72,7 +72,12 @@ fn conforms(name: &str, file_system: FileSystem) -> Result<()> {
     }
     let traced = bench.trace()?.run(
         ACTOR,
-        ["each".into(), name.into(), bench.root().into_os_string(), bench.outside().into_os_string()],
+        [
+            "each".into(),
+            name.into(),
+            bench.root().into_os_string(),
+            bench.outside().into_os_string(),
+        ],
     )?;
     let mut found = Vec::new();
     found.extend(traced.exact().err().map(|error| format!("{error:#}")));
@@ -88,7 +93,8 @@ fn miscredited(case: &Case, traced: &Traced) -> Result<Vec<String>> {
     let report = traced.report()?;
     let mut actors = BTreeMap::new();
     for line in traced.stdout.lines() {
-        let said: Said = serde_json::from_str(line).with_context(|| format!("the actor said {line}"))?;
+        let said: Said =
+            serde_json::from_str(line).with_context(|| format!("the actor said {line}"))?;
         actors.insert(said.pid, Ending::named(&said.ending)?);
     }
     let mut found = Vec::new();
@@ -97,10 +103,17 @@ fn miscredited(case: &Case, traced: &Traced) -> Result<Vec<String>> {
     }
     for (&pid, &ending) in &actors {
         let difference = difference(case, ending, traced.account(pid)?);
-        found.extend(difference.map(|difference| format!("{} (process {pid}): {difference}", ending.name())));
+        found.extend(
+            difference.map(|difference| format!("{} (process {pid}): {difference}", ending.name())),
+        );
     }
-    let others = report.processes.iter().filter(|process| !actors.contains_key(&process.pid));
-    let others = others.filter(|process| process.growth_bytes != 0 || process.files_created + process.files_deleted > 0);
+    let others = report
+        .processes
+        .iter()
+        .filter(|process| !actors.contains_key(&process.pid));
+    let others = others.filter(|process| {
+        process.growth_bytes != 0 || process.files_created + process.files_deleted > 0
+    });
     found.extend(others.map(|process| format!("credited, but did nothing: {process:?}")));
     Ok(found)
 }
@@ -115,7 +128,11 @@ fn difference(case: &Case, ending: Ending, account: Option<&Process>) -> Option<
         found.push(format!("growth {growth} B instead of {expected} B"));
     }
     let counts = [
-        ("freed", of(|process| process.freed_bytes), case.freed_with(ending)),
+        (
+            "freed",
+            of(|process| process.freed_bytes),
+            case.freed_with(ending),
+        ),
         ("created", of(|process| process.files_created), case.created),
         ("deleted", of(|process| process.files_deleted), case.deleted),
         ("renamed", of(|process| process.files_renamed), case.renamed),
@@ -136,15 +153,24 @@ fn on_both(check: impl Fn(FileSystem) -> Result<()>) -> Result<()> {
     check(FileSystem::Tmpfs).context("on a tmpfs")
 }
 
-fn arguments<'a>(words: &'a [&'a str], path: &'a Path) -> impl Iterator<Item = &'a std::ffi::OsStr> {
-    words.iter().map(std::ffi::OsStr::new).chain([path.as_os_str()])
+fn arguments<'a>(
+    words: &'a [&'a str],
+    path: &'a Path,
+) -> impl Iterator<Item = &'a std::ffi::OsStr> {
+    words
+        .iter()
+        .map(std::ffi::OsStr::new)
+        .chain([path.as_os_str()])
 }
 
 #[test]
 fn two_writers_of_one_file() -> Result<()> {
     on_both(|file_system| {
         let bench = Bench::new("two-writers", file_system)?;
-        let traced = bench.trace()?.run(ACTOR, arguments(&["two-writers"], &bench.root().join("file")))?;
+        let traced = bench.trace()?.run(
+            ACTOR,
+            arguments(&["two-writers"], &bench.root().join("file")),
+        )?;
         let report = traced.exact()?;
         assert_eq!(report.command_bytes(), 200_000, "{report:#?}");
         assert_eq!(report.roots[0].files_created, 1, "{report:#?}");
@@ -156,12 +182,18 @@ fn two_writers_of_one_file() -> Result<()> {
 fn an_inode_that_serves_ten_thousand_files() -> Result<()> {
     on_both(|file_system| {
         let bench = Bench::new("inode-reuse", file_system)?;
-        let traced = bench.trace()?.run(ACTOR, arguments(&["reuse", "10000"], &bench.root()))?;
+        let traced = bench
+            .trace()?
+            .run(ACTOR, arguments(&["reuse", "10000"], &bench.root()))?;
         let report = traced.exact()?;
         assert_eq!(report.processes.len(), 1, "{report:#?}");
         let process = &report.processes[0];
         assert_eq!(process.growth_bytes, 10 * 11, "{report:#?}");
-        assert_eq!((process.files_created, process.files_deleted), (10_000, 9990), "{report:#?}");
+        assert_eq!(
+            (process.files_created, process.files_deleted),
+            (10_000, 9990),
+            "{report:#?}"
+        );
         Ok(())
     })
 }
@@ -171,7 +203,9 @@ fn twenty_thousand_processes() -> Result<()> {
     const PROCESSES: usize = 20_000;
     let bench = Bench::new("crowd", FileSystem::Native)?;
     let number = PROCESSES.to_string();
-    let traced = bench.trace()?.run(ACTOR, arguments(&["crowd", &number], &bench.root()))?;
+    let traced = bench
+        .trace()?
+        .run(ACTOR, arguments(&["crowd", &number], &bench.root()))?;
     let report = traced.exact()?;
     let bytes: usize = (0..PROCESSES).map(crowd_bytes).sum();
     assert_eq!(report.command_bytes(), i64::try_from(bytes)?);
@@ -184,7 +218,11 @@ fn twenty_thousand_processes() -> Result<()> {
 fn ring_refused(test: &str, traced: &Traced) -> Result<bool> {
     let refused = traced.stdout.contains("refused");
     if refused {
-        env::skip(SUITE, test, &format!("no io_uring here: {}", traced.stdout.trim()))?;
+        env::skip(
+            SUITE,
+            test,
+            &format!("no io_uring here: {}", traced.stdout.trim()),
+        )?;
     }
     Ok(refused)
 }
@@ -203,9 +241,15 @@ fn io_uring_as_a_whole_is_unattributed() -> Result<()> {
         let root = &report.roots[0];
         assert_eq!(root.after_bytes, 33_333, "{report:#?}");
         match report.coverage.get("io_uring") {
-            Some(Observation::Observed) => assert_eq!(report.command_bytes(), 33_333, "{report:#?}"),
+            Some(Observation::Observed) => {
+                assert_eq!(report.command_bytes(), 33_333, "{report:#?}")
+            }
             Some(Observation::Unattributed) => {
-                assert_eq!(report.credited_bytes() + root.unattributed_bytes, 33_333, "{report:#?}");
+                assert_eq!(
+                    report.credited_bytes() + root.unattributed_bytes,
+                    33_333,
+                    "{report:#?}"
+                );
                 assert_eq!(root.ledger_bytes, 33_333, "{report:#?}");
             }
             other => bail!("coverage of io_uring is {other:?}"),
@@ -239,7 +283,11 @@ fn nested_roots_count_for_the_innermost() -> Result<()> {
         let traced = trace.run(ACTOR, arguments(&["files", "3", "500"], &inner))?;
         let report = traced.exact()?;
         let ledger_of = |path: &Path| {
-            report.roots.iter().find(|root| root.path == path).map(|root| root.ledger_bytes)
+            report
+                .roots
+                .iter()
+                .find(|root| root.path == path)
+                .map(|root| root.ledger_bytes)
         };
         assert_eq!(ledger_of(&inner), Some(1500), "{report:#?}");
         assert_eq!(ledger_of(&bench.root()), Some(0), "{report:#?}");
@@ -251,8 +299,14 @@ fn nested_roots_count_for_the_innermost() -> Result<()> {
 fn a_root_that_appears_while_it_is_watched() -> Result<()> {
     let bench = Bench::new("appears", FileSystem::Native)?;
     let root = bench.outside().join("cache");
-    let script = "mkdir \"$1\" && printf 12345 > \"$1/a\" && mkdir \"$1/d\" && printf 123 > \"$1/d/b\"";
-    let words = ["-c".into(), script.into(), "sh".into(), root.clone().into_os_string()];
+    let script =
+        "mkdir \"$1\" && printf 12345 > \"$1/a\" && mkdir \"$1/d\" && printf 123 > \"$1/d/b\"";
+    let words = [
+        "-c".into(),
+        script.into(),
+        "sh".into(),
+        root.clone().into_os_string(),
+    ];
     let traced = bench.trace_without_root()?.root(root).run("sh", words)?;
     assert_eq!(traced.exact()?.ledger_bytes(), 8);
     Ok(())

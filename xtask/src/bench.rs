@@ -111,21 +111,21 @@ fn measure(options: &Options, tools: &TestTools, binary: &Path, folder: &Path) -
         (PAIRS, WALK_FILES)
     };
     let pairs = options.pairs.unwrap_or(pairs);
-    eprintln!("bench: one build to warm the page cache");
-    workload.build()?;
-    let measured: Result<Vec<Pair>> = (1..=pairs)
-        .map(|number| {
-            eprintln!("bench: pair {number} of {pairs}");
-            measure_pair(number, &workload, binary)
-        })
-        .collect();
-    let programs = programs::measure(pairs.min(QUICK_PAIRS), &workload, binary, &tools.bpftool)?;
     let walk = match options.walk_files.unwrap_or(walk_files) {
         0 => None,
         files => Some(walk::measure(files, binary, &folder.join("tree"))?),
     };
+    eprintln!("bench: one build to warm the page cache");
+    workload.build()?;
+    let measured = (1..=pairs)
+        .map(|number| {
+            eprintln!("bench: pair {number} of {pairs}");
+            measure_pair(number, &workload, binary)
+        })
+        .collect::<Result<Vec<Pair>>>()?;
+    let programs = programs::measure(pairs.min(QUICK_PAIRS), &workload, binary, &tools.bpftool)?;
     Ok(Results {
-        pairs: measured?,
+        pairs: measured,
         programs,
         walk,
     })

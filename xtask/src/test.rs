@@ -155,23 +155,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 fn report(options: &Options, verdicts: &[Verdict], skips: &[String]) -> Result<()> {
-    eprintln!("\n{:<16} {:>6} {:>9}  result", "suite", "tests", "seconds");
-    for Verdict {
-        suite,
-        tests,
-        duration,
-        error,
-    } in verdicts
-    {
-        let result = if error.is_some() { "FAILED" } else { "ok" };
-        eprintln!(
-            "{suite:<16} {tests:>6} {:>9.1}  {result}",
-            duration.as_secs_f64()
-        );
-    }
-    for skip in skips {
-        eprintln!("skipped: {}", skip.replace('\t', " / "));
-    }
+    print_table(verdicts, skips);
     let ran: Vec<&str> = verdicts
         .iter()
         .map(|verdict| verdict.suite.as_str())
@@ -194,6 +178,25 @@ fn report(options: &Options, verdicts: &[Verdict], skips: &[String]) -> Result<(
         return Ok(());
     }
     bail!(complaints.join("; "))
+}
+
+fn print_table(verdicts: &[Verdict], skips: &[String]) {
+    eprintln!("\n{:<16} {:>6} {:>9}  result", "suite", "tests", "seconds");
+    for verdict in verdicts {
+        let seconds = verdict.duration.as_secs_f64();
+        let result = if verdict.error.is_some() {
+            "FAILED"
+        } else {
+            "ok"
+        };
+        eprintln!(
+            "{:<16} {:>6} {seconds:>9.1}  {result}",
+            verdict.suite, verdict.tests
+        );
+    }
+    for skip in skips {
+        eprintln!("skipped: {}", skip.replace('\t', " / "));
+    }
 }
 
 fn missing_suites(ran: &[&str]) -> impl Iterator<Item = String> {

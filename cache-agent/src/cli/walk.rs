@@ -12,12 +12,25 @@ use crate::ledger::{root::open_directory, walk::Walk};
 pub fn run(args: &WalkArgs, out: &mut impl Write) -> Result<()> {
     let directory = open_directory(&args.root)?;
     let started = Instant::now();
-    let walk = Walk::of(&directory, &HashSet::new()).with_context(|| format!("cannot walk {}", args.root.display()))?;
-    let (files, bytes, seconds) = (walk.files.len(), walk.bytes(), started.elapsed().as_secs_f64());
+    let walk = Walk::of(&directory, &HashSet::new())
+        .with_context(|| format!("cannot walk {}", args.root.display()))?;
+    let (files, bytes, seconds) = (
+        walk.files.len(),
+        walk.bytes(),
+        started.elapsed().as_secs_f64(),
+    );
     if args.json {
-        writeln!(out, "{}", json!({"files": files, "bytes": bytes, "disk_bytes": walk.disk_bytes, "unreadable": walk.unreadable, "seconds": seconds}))?;
+        writeln!(
+            out,
+            "{}",
+            json!({"files": files, "bytes": bytes, "disk_bytes": walk.disk_bytes, "unreadable": walk.unreadable, "seconds": seconds})
+        )?;
     } else {
-        writeln!(out, "{files} files, {bytes} bytes, {} bytes on disk, {seconds:.3} s", walk.disk_bytes)?;
+        writeln!(
+            out,
+            "{files} files, {bytes} bytes, {} bytes on disk, {seconds:.3} s",
+            walk.disk_bytes
+        )?;
     }
     Ok(())
 }

@@ -34,7 +34,10 @@ impl Fact {
 
     /// Change of the root's size in bytes.
     pub fn size_change(&self) -> i64 {
-        self.event.after.wrapping_sub(self.event.before).cast_signed()
+        self.event
+            .after
+            .wrapping_sub(self.event.before)
+            .cast_signed()
     }
 }
 
@@ -70,7 +73,11 @@ fn join(names: &[u8], cut: bool) -> String {
 pub fn printable(name: &[u8]) -> String {
     let mut out = String::with_capacity(name.len());
     for character in String::from_utf8_lossy(name).chars() {
-        if character.is_control() { out.extend(character.escape_default()) } else { out.push(character) }
+        if character.is_control() {
+            out.extend(character.escape_default())
+        } else {
+            out.push(character)
+        }
     }
     out
 }

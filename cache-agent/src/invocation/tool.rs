@@ -12,11 +12,17 @@ pub fn group(comm: &str, argv: &[String]) -> usize {
     let program = argv.first().map_or(comm, String::as_str);
     let base = program.rsplit('/').next().unwrap_or(program);
     let name = match base {
-        "go" => return verb(argv).and_then(|verb| index(&format!("go-{verb}"))).unwrap_or(OTHER),
+        "go" => {
+            return verb(argv)
+                .and_then(|verb| index(&format!("go-{verb}")))
+                .unwrap_or(OTHER);
+        }
         "" => comm,
         other => other,
     };
-    index(name).filter(|found| !name.starts_with("go-") && *found < OTHER).unwrap_or(OTHER)
+    index(name)
+        .filter(|found| !name.starts_with("go-") && *found < OTHER)
+        .unwrap_or(OTHER)
 }
 
 /// The go command's verb: its first argument, `-C dir` may stand before it.

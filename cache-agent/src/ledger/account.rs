@@ -40,7 +40,9 @@ impl Identity {
     /// From what the kernel side captured.
     pub fn of(process: &Process) -> Self {
         let comm = until_nul(&process.comm);
-        let length = usize::try_from(process.argv_len).unwrap_or(0).min(process.argv.len());
+        let length = usize::try_from(process.argv_len)
+            .unwrap_or(0)
+            .min(process.argv.len());
         let argv = arguments(process.argv.get(..length).unwrap_or_default());
         Self {
             group: tool::group(&comm, &argv),
@@ -55,7 +57,10 @@ impl Identity {
 }
 
 fn until_nul(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(bytes.len());
     String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
 }
 
@@ -64,7 +69,10 @@ fn arguments(bytes: &[u8]) -> Vec<String> {
     if bytes.is_empty() {
         return Vec::new();
     }
-    bytes.split(|byte| *byte == 0).map(|argument| String::from_utf8_lossy(argument).into_owned()).collect()
+    bytes
+        .split(|byte| *byte == 0)
+        .map(|argument| String::from_utf8_lossy(argument).into_owned())
+        .collect()
 }
 
 /// The account of one process.
@@ -101,7 +109,11 @@ impl Accounts {
         for (key, credit) in credits {
             if credit.changes > 0 {
                 let account = accounts.processes.entry(key.process).or_default();
-                account.roots.entry(key.root).or_default().add(&changes(credit));
+                account
+                    .roots
+                    .entry(key.root)
+                    .or_default()
+                    .add(&changes(credit));
             }
         }
         for (key, process) in identities {
@@ -115,14 +127,17 @@ impl Accounts {
     /// These accounts less what was in them at an earlier look.
     pub fn since(mut self, earlier: &Self) -> Self {
         for (process, before) in &earlier.processes {
-            let Some(account) = self.processes.get_mut(process) else { continue };
+            let Some(account) = self.processes.get_mut(process) else {
+                continue;
+            };
             for (root, before) in &before.roots {
                 if let Some(changes) = account.roots.get_mut(root) {
                     *changes = difference(changes, before);
                 }
             }
         }
-        self.processes.retain(|_, account| account.total() != Changes::default());
+        self.processes
+            .retain(|_, account| account.total() != Changes::default());
         self
     }
 }

@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use cache_ebpf::{
-    InodeKey, OPERATION_LEAVE, OPERATION_MOVE_DIRECTORY, OPERATION_REPLACE, OPERATION_UNLINK, ProcessKey, ROOTS_MAX, counter,
+    InodeKey, OPERATION_LEAVE, OPERATION_MOVE_DIRECTORY, OPERATION_REPLACE, OPERATION_UNLINK,
+    ProcessKey, ROOTS_MAX, counter,
 };
 
 use super::{
@@ -55,7 +56,10 @@ pub struct Book {
 impl Book {
     /// Loads the kernel side.
     pub fn open(purpose: Purpose) -> Result<Self> {
-        Ok(Self { session: Session::open(purpose)?, roots: Vec::new() })
+        Ok(Self {
+            session: Session::open(purpose)?,
+            roots: Vec::new(),
+        })
     }
 
     /// The kernel side.
@@ -85,16 +89,26 @@ impl Book {
     /// Takes a directory up as a root and starts its first walk.
     pub fn watch(&mut self, path: &Path) -> Result<u32> {
         let directory = open_directory(path)?;
-        let slot = self.roots.iter().position(Option::is_none).unwrap_or(self.roots.len());
+        let slot = self
+            .roots
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or(self.roots.len());
         let index = u32::try_from(slot).ok().filter(|index| *index < ROOTS_MAX);
         let index = index.with_context(|| format!("more than {ROOTS_MAX} roots"))?;
         self.session.tables.open_root(index)?;
         let registered = self.session.register(directory.as_fd(), index)?;
-        let (key, _) = registered.with_context(|| format!("the kernel side does not take {} as a root", path.display()))?;
+        let (key, _) = registered.with_context(|| {
+            format!("the kernel side does not take {} as a root", path.display())
+        })?;
         self.refuse_twin(path, key)?;
         self.session.tables.watch_device(key.dev)?;
         let root = WatchedRoot::new(index, path.to_path_buf(), key, directory);
-        if slot == self.roots.len() { self.roots.push(Some(root)) } else { self.roots[slot] = Some(root) }
+        if slot == self.roots.len() {
+            self.roots.push(Some(root))
+        } else {
+            self.roots[slot] = Some(root)
+        }
         open_files::seed(&mut self.session)?;
         self.start_walk(index)?;
         Ok(index)
@@ -102,16 +116,25 @@ impl Book {
 
     /// Two paths to one directory are one root; the registration just made has taken the first one's place.
     fn refuse_twin(&mut self, path: &Path, key: InodeKey) -> Result<()> {
-        let Some(twin) = self.roots().find(|root| root.key == key) else { return Ok(()) };
+        let Some(twin) = self.roots().find(|root| root.key == key) else {
+            return Ok(());
+        };
         let (index, twin_path) = (twin.index, twin.path.display().to_string());
         let directory = twin.directory().try_clone().context("no descriptor left")?;
         self.session.register(directory.as_fd(), index)?;
-        bail!("roots {} and {twin_path} are the same directory", path.display())
+        bail!(
+            "roots {} and {twin_path} are the same directory",
+            path.display()
+        )
     }
 
     /// Lets a root go.
     pub fn unwatch(&mut self, index: u32) -> Result<()> {
-        let Some(root) = self.roots.get_mut(usize::try_from(index)?).and_then(Option::take) else {
+        let Some(root) = self
+            .roots
+            .get_mut(usize::try_from(index)?)
+            .and_then(Option::take)
+        else {
             return Ok(());
         };
         self.session.tables.unregister(root.key)?;
@@ -121,7 +144,11 @@ impl Book {
     /// Starts a walk of a root.
     pub fn start_walk(&mut self, index: u32) -> Result<()> {
         let inner: HashSet<u64> = match self.root(index) {
-            Some(root) => self.roots().filter(|other| other.index != index && other.key.dev == root.key.dev).map(|other| other.key.ino).collect(),
+            Some(root) => self
+                .roots()
+                .filter(|other| other.index != index && other.key.dev == root.key.dev)
+                .map(|other| other.key.ino)
+                .collect(),
             None => return Ok(()),
         };
         let dropped = self.dropped()?;
@@ -139,7 +166,9 @@ impl Book {
     pub fn drain(&mut self, mut each: impl FnMut(&Fact)) -> usize {
         let roots = &mut self.roots;
         self.session.tables.drain(DRAIN_LIMIT, |record| {
-            let Some(fact) = Fact::decode(record) else { return };
+            let Some(fact) = Fact::decode(record) else {
+                return;
+            };
             record_for_walk(roots, &fact);
             each(&fact);
         })
@@ -157,13 +186,20 @@ impl Book {
 
     /// All accounts.
     pub fn accounts(&self) -> Result<Accounts> {
-        Ok(Accounts::of(&self.session.tables.credits()?, &self.session.tables.processes()?))
+        Ok(Accounts::of(
+            &self.session.tables.credits()?,
+            &self.session.tables.processes()?,
+        ))
     }
 
     /// Reconciles every root whose walk has finished.
     pub fn reconcile(&mut self, mut each: impl FnMut(&Fact)) -> Result<Vec<Reconciliation>> {
         let mut done = Vec::new();
-        let walking: Vec<u32> = self.roots().filter(|root| root.walk.is_some()).map(|root| root.index).collect();
+        let walking: Vec<u32> = self
+            .roots()
+            .filter(|root| root.walk.is_some())
+            .map(|root| root.index)
+            .collect();
         for index in walking {
             if let Some(reconciliation) = self.reconcile_root(index, &mut each)? {
                 done.push(reconciliation);
@@ -172,7 +208,11 @@ impl Book {
         Ok(done)
     }
 
-    fn reconcile_root(&mut self, index: u32, each: &mut impl FnMut(&Fact)) -> Result<Option<Reconciliation>> {
+    fn reconcile_root(
+        &mut self,
+        index: u32,
+        each: &mut impl FnMut(&Fact),
+    ) -> Result<Option<Reconciliation>> {
         if !self.root(index).is_some_and(WatchedRoot::walk_finished) {
             return Ok(None);
         }
@@ -180,23 +220,40 @@ impl Book {
         // The recorder stops with the walk: everything the kernel side has told by now must be in it.
         let total = self.quiet_total(index, each)?;
         let crossing = self.session.tables.take_crossing(index)?;
-        let Some(finished) = self.root_mut(index).map(WatchedRoot::finish_walk).transpose()?.flatten() else {
+        let Some(finished) = self
+            .root_mut(index)
+            .map(WatchedRoot::finish_walk)
+            .transpose()?
+            .flatten()
+        else {
             return Ok(None);
         };
-        if self.dropped()? != finished.dropped_before && self.root(index).is_some_and(|root| root.repeated < WALK_REPEATS) {
+        if self.dropped()? != finished.dropped_before
+            && self
+                .root(index)
+                .is_some_and(|root| root.repeated < WALK_REPEATS)
+        {
             if let Some(root) = self.root_mut(index) {
                 root.repeated += 1;
             }
             self.start_walk(index)?;
             return Ok(None);
         }
-        let Some(root) = self.root_mut(index) else { return Ok(None) };
+        let Some(root) = self.root_mut(index) else {
+            return Ok(None);
+        };
         root.repeated = 0;
         let base = cut(&finished.walk, root.key.dev, &finished.recorder, total);
         let missed = missed(root, &base, &total);
-        let mover = crossing.filter(|crossing| crossing.ambiguous == 0).map(|crossing| crossing.mover);
+        let mover = crossing
+            .filter(|crossing| crossing.ambiguous == 0)
+            .map(|crossing| crossing.mover);
         root.corrected.add(&missed);
-        root.drift_bytes = if mover.is_some() { 0 } else { missed.growth_bytes.wrapping_neg() };
+        root.drift_bytes = if mover.is_some() {
+            0
+        } else {
+            missed.growth_bytes.wrapping_neg()
+        };
         let is_first = root.base.replace(base).is_none();
         root.walk_duration = finished.duration;
         root.walked_at = Some(SystemTime::now());
@@ -204,7 +261,12 @@ impl Book {
         if is_first || missed != Changes::default() {
             self.remember(index, &finished, is_first)?;
         }
-        Ok(Some(Reconciliation { index, drift_bytes, base, moved: mover.map(|mover| (mover, missed)) }))
+        Ok(Some(Reconciliation {
+            index,
+            drift_bytes,
+            base,
+            moved: mover.map(|mover| (mover, missed)),
+        }))
     }
 
     /// Drains until the root's total stands still for a moment, so that total and events say the same.
@@ -224,18 +286,31 @@ impl Book {
 
     /// Tells the kernel side the sizes a walk found.
     fn remember(&mut self, index: u32, finished: &FinishedWalk, is_first: bool) -> Result<()> {
-        let Some(dev) = self.root(index).map(|root| root.key.dev) else { return Ok(()) };
+        let Some(dev) = self.root(index).map(|root| root.key.dev) else {
+            return Ok(());
+        };
         let key = |ino| InodeKey { ino, dev, pad: 0 };
         let tables = &mut self.session.tables;
-        for file in finished.walk.files.iter().filter(|file| !finished.recorder.contains_key(&key(file.ino))) {
-            if is_first { tables.enter_size(key(file.ino), index, file.size)? } else { tables.correct_size(key(file.ino), index, file.size)? }
+        for file in finished
+            .walk
+            .files
+            .iter()
+            .filter(|file| !finished.recorder.contains_key(&key(file.ino)))
+        {
+            if is_first {
+                tables.enter_size(key(file.ino), index, file.size)?
+            } else {
+                tables.correct_size(key(file.ino), index, file.size)?
+            }
         }
         for (ino, links) in &finished.walk.links {
             tables.enter_links(key(*ino), index, links.inside, links.nlink)?;
         }
         if !is_first {
             let found: HashSet<u64> = finished.walk.files.iter().map(|file| file.ino).collect();
-            tables.retain_sizes(index, |key| found.contains(&key.ino) || finished.recorder.contains_key(key))?;
+            tables.retain_sizes(index, |key| {
+                found.contains(&key.ino) || finished.recorder.contains_key(key)
+            })?;
         }
         Ok(())
     }
@@ -247,7 +322,11 @@ impl Book {
         while self.roots().any(|root| root.walk.is_some()) {
             self.drain(&mut each);
             done.extend(self.reconcile(&mut each)?);
-            let pause = if started.elapsed() < Duration::from_millis(100) { 1 } else { 10 };
+            let pause = if started.elapsed() < Duration::from_millis(100) {
+                1
+            } else {
+                10
+            };
             std::thread::sleep(Duration::from_millis(pause));
         }
         Ok(done)
@@ -256,11 +335,15 @@ impl Book {
 
 /// What happened on disk beyond what the ledger counted since the last base; nothing at the first walk.
 fn missed(root: &WatchedRoot, base: &Base, total: &Changes) -> Changes {
-    let Some(before) = &root.base else { return Changes::default() };
+    let Some(before) = &root.base else {
+        return Changes::default();
+    };
     let counted = difference(total, &before.total);
     let signed = |value: u64| value.cast_signed();
     let growth = signed(base.bytes) - signed(before.bytes) - counted.growth_bytes;
-    let files = signed(base.files) - signed(before.files) - (signed(counted.files_created) - signed(counted.files_deleted));
+    let files = signed(base.files)
+        - signed(before.files)
+        - (signed(counted.files_created) - signed(counted.files_deleted));
     Changes {
         growth_bytes: growth,
         freed_bytes: growth.min(0).unsigned_abs(),
@@ -272,11 +355,17 @@ fn missed(root: &WatchedRoot, base: &Base, total: &Changes) -> Changes {
 
 fn record_for_walk(roots: &mut [Option<WatchedRoot>], fact: &Fact) {
     let event = &fact.event;
-    let root = usize::try_from(event.root).ok().and_then(|index| roots.get_mut(index)?.as_mut());
-    let Some(walk) = root.and_then(|root| root.walk.as_mut()) else { return };
+    let root = usize::try_from(event.root)
+        .ok()
+        .and_then(|index| roots.get_mut(index)?.as_mut());
+    let Some(walk) = root.and_then(|root| root.walk.as_mut()) else {
+        return;
+    };
     match event.operation {
         OPERATION_MOVE_DIRECTORY => {}
-        OPERATION_UNLINK | OPERATION_LEAVE | OPERATION_REPLACE => drop(walk.recorder.insert(event.key, None)),
+        OPERATION_UNLINK | OPERATION_LEAVE | OPERATION_REPLACE => {
+            drop(walk.recorder.insert(event.key, None))
+        }
         _ => drop(walk.recorder.insert(event.key, Some(event.after))),
     }
 }

@@ -123,7 +123,10 @@ impl WatchedRoot {
 
     /// True while its path still leads to the same directory.
     pub fn is_in_place(&self) -> bool {
-        let (Ok(here), Ok(there)) = (rustix::fs::fstat(&self.directory), rustix::fs::stat(&self.path)) else {
+        let (Ok(here), Ok(there)) = (
+            rustix::fs::fstat(&self.directory),
+            rustix::fs::stat(&self.path),
+        ) else {
             return false;
         };
         (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
@@ -134,18 +137,28 @@ impl WatchedRoot {
         if self.walk.is_some() {
             return Ok(());
         }
-        let directory = self.directory.try_clone().context("cannot walk a root: no descriptor left")?;
+        let directory = self
+            .directory
+            .try_clone()
+            .context("cannot walk a root: no descriptor left")?;
         let thread = std::thread::Builder::new()
             .name("walk".to_owned())
             .spawn(move || Walk::of(&directory, &inner))
             .context("cannot walk a root: no thread")?;
-        self.walk = Some(RunningWalk { thread, started: Instant::now(), dropped_before, recorder: Recorder::new() });
+        self.walk = Some(RunningWalk {
+            thread,
+            started: Instant::now(),
+            dropped_before,
+            recorder: Recorder::new(),
+        });
         Ok(())
     }
 
     /// True when the walk under way has seen everything.
     pub fn walk_finished(&self) -> bool {
-        self.walk.as_ref().is_some_and(|walk| walk.thread.is_finished())
+        self.walk
+            .as_ref()
+            .is_some_and(|walk| walk.thread.is_finished())
     }
 
     /// The walk under way if it has finished.
@@ -153,13 +166,26 @@ impl WatchedRoot {
         if !self.walk_finished() {
             return Ok(None);
         }
-        let Some(RunningWalk { thread, started, dropped_before, recorder }) = self.walk.take() else {
+        let Some(RunningWalk {
+            thread,
+            started,
+            dropped_before,
+            recorder,
+        }) = self.walk.take()
+        else {
             return Ok(None);
         };
         let path = self.path.display();
-        let Ok(walk) = thread.join() else { bail!("the walk of {path} panicked") };
+        let Ok(walk) = thread.join() else {
+            bail!("the walk of {path} panicked")
+        };
         let walk = walk.with_context(|| format!("cannot walk {path}"))?;
-        Ok(Some(FinishedWalk { walk, duration: started.elapsed(), recorder, dropped_before }))
+        Ok(Some(FinishedWalk {
+            walk,
+            duration: started.elapsed(),
+            recorder,
+            dropped_before,
+        }))
     }
 
     /// Size by the ledger: the base and what the kernel counted since.

@@ -52,11 +52,21 @@ fn wanted() -> StatxFlags {
 }
 
 fn attributes(directory: &OwnedFd, name: &CStr) -> rustix::io::Result<Statx> {
-    statx(directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC, wanted())
+    statx(
+        directory,
+        name,
+        AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC,
+        wanted(),
+    )
 }
 
 fn open_directory(directory: &OwnedFd, name: &CStr) -> rustix::io::Result<OwnedFd> {
-    openat(directory, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    openat(
+        directory,
+        name,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
 }
 
 impl Walk {
@@ -72,13 +82,20 @@ impl Walk {
         let here = statx(root, c".", AtFlags::empty(), wanted())?;
         let device = (here.stx_dev_major, here.stx_dev_minor);
         // Descriptors of the directories on the way down; the deepest cache is far below the limit of open files.
-        let mut open = vec![Level::read(open_directory(root, c".")?, &mut walk, device, inner)?];
+        let mut open = vec![Level::read(
+            open_directory(root, c".")?,
+            &mut walk,
+            device,
+            inner,
+        )?];
         while let Some(level) = open.last_mut() {
             let Some(name) = level.directories.pop() else {
                 open.pop();
                 continue;
             };
-            match open_directory(&level.fd, &name).and_then(|fd| Level::read(fd, &mut walk, device, inner)) {
+            match open_directory(&level.fd, &name)
+                .and_then(|fd| Level::read(fd, &mut walk, device, inner))
+            {
                 Ok(level) => open.push(level),
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {}
                 Err(_) => walk.unreadable += 1,
@@ -89,14 +106,20 @@ impl Walk {
 
     fn add(&mut self, found: &Statx) {
         if found.stx_nlink > 1 {
-            let links = self.links.entry(found.stx_ino).or_insert(WalkedLinks { inside: 0, nlink: found.stx_nlink });
+            let links = self.links.entry(found.stx_ino).or_insert(WalkedLinks {
+                inside: 0,
+                nlink: found.stx_nlink,
+            });
             links.inside += 1;
             if links.inside > 1 {
                 return;
             }
         }
         self.disk_bytes += found.stx_blocks * 512;
-        self.files.push(WalkedFile { ino: found.stx_ino, size: found.stx_size });
+        self.files.push(WalkedFile {
+            ino: found.stx_ino,
+            size: found.stx_size,
+        });
     }
 }
 
@@ -107,7 +130,12 @@ struct Level {
 }
 
 impl Level {
-    fn read(fd: OwnedFd, walk: &mut Walk, device: (u32, u32), inner: &HashSet<u64>) -> rustix::io::Result<Self> {
+    fn read(
+        fd: OwnedFd,
+        walk: &mut Walk,
+        device: (u32, u32),
+        inner: &HashSet<u64>,
+    ) -> rustix::io::Result<Self> {
         let here = statx(&fd, c".", AtFlags::empty(), StatxFlags::TYPE)?;
         if (here.stx_dev_major, here.stx_dev_minor) != device {
             return Err(Errno::XDEV);
@@ -122,7 +150,9 @@ impl Level {
                 _ if name == c"." || name == c".." => {}
                 FileType::Directory if inner.contains(&entry.ino()) => {}
                 FileType::Directory => directories.push(name.to_owned()),
-                FileType::RegularFile | FileType::Unknown => visit(&fd, name, walk, &mut directories)?,
+                FileType::RegularFile | FileType::Unknown => {
+                    visit(&fd, name, walk, &mut directories)?
+                }
                 _ => {}
             }
         }
@@ -130,7 +160,12 @@ impl Level {
     }
 }
 
-fn visit(fd: &OwnedFd, name: &CStr, walk: &mut Walk, directories: &mut Vec<CString>) -> rustix::io::Result<()> {
+fn visit(
+    fd: &OwnedFd,
+    name: &CStr,
+    walk: &mut Walk,
+    directories: &mut Vec<CString>,
+) -> rustix::io::Result<()> {
     let found = match attributes(fd, name) {
         Ok(found) => found,
         Err(Errno::NOENT) => return Ok(()),
@@ -161,8 +196,18 @@ mod tests {
         fs::write(root.path().join("a"), "123").unwrap();
         fs::hard_link(root.path().join("a"), root.path().join("b")).unwrap();
         std::os::unix::fs::symlink(outside.path(), root.path().join("link")).unwrap();
-        let walk = Walk::of(&fs::File::open(root.path()).unwrap().into(), &HashSet::new()).unwrap();
+        let walk = Walk::of(
+            &fs::File::open(root.path()).unwrap().into(),
+            &HashSet::new(),
+        )
+        .unwrap();
         assert_eq!((walk.bytes(), walk.files.len(), walk.unreadable), (8, 2, 0));
-        assert_eq!(walk.links.values().next(), Some(&WalkedLinks { inside: 2, nlink: 2 }));
+        assert_eq!(
+            walk.links.values().next(),
+            Some(&WalkedLinks {
+                inside: 2,
+                nlink: 2
+            })
+        );
     }
 }

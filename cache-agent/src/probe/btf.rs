@@ -87,8 +87,15 @@ impl<'a> Btf<'a> {
         let start = header(4)? as usize;
         let (type_at, type_len) = (start + header(8)? as usize, header(12)? as usize);
         let (string_at, string_len) = (start + header(16)? as usize, header(20)? as usize);
-        let strings = blob.get(string_at..string_at + string_len).ok_or(BtfError::Malformed("strings"))?;
-        let mut btf = Self { blob, strings, types: vec![0], structures: HashMap::new() };
+        let strings = blob
+            .get(string_at..string_at + string_len)
+            .ok_or(BtfError::Malformed("strings"))?;
+        let mut btf = Self {
+            blob,
+            strings,
+            types: vec![0],
+            structures: HashMap::new(),
+        };
         btf.index(type_at, type_at + type_len)?;
         Ok(btf)
     }
@@ -98,7 +105,8 @@ impl<'a> Btf<'a> {
             let start = u32::try_from(at).map_err(|_| BtfError::Malformed("size"))?;
             let header = self.header(at)?;
             if header.kind == KIND_STRUCT && header.name != 0 {
-                let id = u32::try_from(self.types.len()).map_err(|_| BtfError::Malformed("types"))?;
+                let id =
+                    u32::try_from(self.types.len()).map_err(|_| BtfError::Malformed("types"))?;
                 let name = self.string(header.name)?;
                 self.structures.entry(name).or_default().push(id);
             }
@@ -122,13 +130,23 @@ impl<'a> Btf<'a> {
     }
 
     fn by_id(&self, id: u32) -> Result<Type, BtfError> {
-        let at = self.types.get(id as usize).filter(|at| **at != 0).ok_or(BtfError::Malformed("type id"))?;
+        let at = self
+            .types
+            .get(id as usize)
+            .filter(|at| **at != 0)
+            .ok_or(BtfError::Malformed("type id"))?;
         self.header(*at as usize)
     }
 
     fn string(&self, at: u32) -> Result<&'a str, BtfError> {
-        let bytes = self.strings.get(at as usize..).ok_or(BtfError::Malformed("strings"))?;
-        let end = bytes.iter().position(|byte| *byte == 0).ok_or(BtfError::Malformed("strings"))?;
+        let bytes = self
+            .strings
+            .get(at as usize..)
+            .ok_or(BtfError::Malformed("strings"))?;
+        let end = bytes
+            .iter()
+            .position(|byte| *byte == 0)
+            .ok_or(BtfError::Malformed("strings"))?;
         std::str::from_utf8(&bytes[..end]).map_err(|_| BtfError::Malformed("strings"))
     }
 
@@ -136,11 +154,16 @@ impl<'a> Btf<'a> {
     ///
     /// Structures of the same name must agree on it.
     pub fn offset(&self, structure: &str, member: &str) -> Result<u64, BtfError> {
-        let ids = self.structures.get(structure).ok_or_else(|| BtfError::NoStructure(structure.to_owned()))?;
+        let ids = self
+            .structures
+            .get(structure)
+            .ok_or_else(|| BtfError::NoStructure(structure.to_owned()))?;
         let named = || (structure.to_owned(), member.to_owned());
         let mut found = None;
         for id in ids {
-            let Some(offset) = self.path(*id, member)? else { continue };
+            let Some(offset) = self.path(*id, member)? else {
+                continue;
+            };
             if found.is_some_and(|other| other != offset) {
                 let (structure, member) = named();
                 return Err(BtfError::Ambiguous { structure, member });
@@ -156,7 +179,9 @@ impl<'a> Btf<'a> {
     fn path(&self, id: u32, path: &str) -> Result<Option<u64>, BtfError> {
         let (mut id, mut offset) = (id, 0);
         for component in path.split('.') {
-            let Some((at, target)) = self.member(id, component, 0)? else { return Ok(None) };
+            let Some((at, target)) = self.member(id, component, 0)? else {
+                return Ok(None);
+            };
             offset += at;
             id = target;
         }
@@ -170,9 +195,16 @@ impl<'a> Btf<'a> {
             return Ok(None);
         }
         for index in 0..structure.vlen as usize {
-            let read = |offset| word(self.blob, structure.body + index * 12 + offset).ok_or(BtfError::Malformed("member"));
+            let read = |offset| {
+                word(self.blob, structure.body + index * 12 + offset)
+                    .ok_or(BtfError::Malformed("member"))
+            };
             let (member, target, position) = (self.string(read(0)?)?, read(4)?, read(8)?);
-            let bits = u64::from(if structure.flag { position & 0x00ff_ffff } else { position });
+            let bits = u64::from(if structure.flag {
+                position & 0x00ff_ffff
+            } else {
+                position
+            });
             if member == name {
                 return Ok(Some((bits, target)));
             }
@@ -190,7 +222,9 @@ impl<'a> Btf<'a> {
         for _ in 0..NESTING_MAX {
             let found = self.by_id(id)?;
             match found.kind {
-                KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => id = found.target,
+                KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {
+                    id = found.target
+                }
                 _ => return Ok(found),
             }
         }
@@ -231,9 +265,23 @@ mod tests {
         types.extend(word_list(&[0, kind(KIND_STRUCT, 2), 8, 7, 1, 0, 9, 1, 32]));
         types.extend(word_list(&[0, kind(KIND_UNION, 2), 8, 5, 1, 0, 0, 2, 0]));
         types.extend(word_list(&[1, kind(KIND_STRUCT, 2), 12, 3, 1, 0, 0, 3, 32]));
-        types.extend(word_list(&[1, kind(KIND_STRUCT, 1), 4, 3, 1, second_offset]));
+        types.extend(word_list(&[
+            1,
+            kind(KIND_STRUCT, 1),
+            4,
+            3,
+            1,
+            second_offset,
+        ]));
         let (types_len, strings_len) = (types.len() as u32, strings.len() as u32);
-        let mut blob = word_list(&[u32::from(MAGIC) | 1 << 16, 24, 0, types_len, types_len, strings_len]);
+        let mut blob = word_list(&[
+            u32::from(MAGIC) | 1 << 16,
+            24,
+            0,
+            types_len,
+            types_len,
+            strings_len,
+        ]);
         blob.extend(types);
         blob.extend_from_slice(strings);
         blob
@@ -246,15 +294,24 @@ mod tests {
         for (member, offset) in [("a", 0), ("b", 4), ("c", 4), ("d", 8)] {
             assert_eq!(btf.offset("s", member), Ok(offset), "{member}");
         }
-        assert!(matches!(btf.offset("s", "x"), Err(BtfError::NoMember { .. })));
-        assert!(matches!(btf.offset("t", "a"), Err(BtfError::NoStructure(_))));
+        assert!(matches!(
+            btf.offset("s", "x"),
+            Err(BtfError::NoMember { .. })
+        ));
+        assert!(matches!(
+            btf.offset("t", "a"),
+            Err(BtfError::NoStructure(_))
+        ));
     }
 
     #[test]
     fn structures_of_one_name_must_agree() {
         let blob = blob(64);
         let btf = Btf::parse(&blob).unwrap();
-        assert!(matches!(btf.offset("s", "a"), Err(BtfError::Ambiguous { .. })));
+        assert!(matches!(
+            btf.offset("s", "a"),
+            Err(BtfError::Ambiguous { .. })
+        ));
         assert_eq!(btf.offset("s", "b"), Ok(4));
     }
 

@@ -20,12 +20,15 @@ const OPERATIONS: [(&str, &[&str]); 12] = [
     ("mmap", &["exit_open", "enter_close"]),
     ("close", &["enter_close", "enter_dup"]),
     ("exit_without_close", &["process_exit", "process_exec"]),
-    ("truncate", &["enter_truncate", "exit_pending", "status_set", "status_exchanged", "status_kept"]),
+    (
+        "truncate",
+        &["enter_truncate", "exit_pending", "status_change"],
+    ),
     ("ftruncate", &["enter_resize", "exit_pending"]),
     ("fallocate", &["enter_resize", "exit_pending"]),
-    ("unlink", &["enter_unlink", "exit_pending", "status_set", "status_exchanged", "status_kept"]),
-    ("rename", &["enter_rename", "exit_pending", "status_set", "status_exchanged", "status_kept"]),
-    ("link", &["enter_link", "exit_pending", "status_set", "status_exchanged", "status_kept"]),
+    ("unlink", &["enter_unlink", "exit_pending", "status_change"]),
+    ("rename", &["enter_rename", "exit_pending", "status_change"]),
+    ("link", &["enter_link", "exit_pending", "status_change"]),
     ("fork", &["process_fork"]),
 ];
 
@@ -46,10 +49,15 @@ impl Coverage {
     pub fn note(&mut self, hook: Hook, outcome: Result<()>) -> Result<()> {
         let Err(error) = outcome else { return Ok(()) };
         if ESSENTIAL.contains(&hook.program) {
-            return Err(error).with_context(|| format!("cannot attach {} to {}", hook.program, hook.tracepoint));
+            return Err(error)
+                .with_context(|| format!("cannot attach {} to {}", hook.program, hook.tracepoint));
         }
-        if std::env::var_os("DBG").is_some() { eprintln!("{error:#}"); }
-        tracing::debug!(hook.program, hook.tracepoint, error = format!("{error:#}"), "hook refused");
+        tracing::debug!(
+            hook.program,
+            hook.tracepoint,
+            error = format!("{error:#}"),
+            "hook refused"
+        );
         let reason = first_line(&format!("{error:#}"));
         self.refused.push((hook, reason));
         Ok(())
@@ -57,23 +65,45 @@ impl Coverage {
 
     /// One sentence per hook that could not be attached.
     pub fn degraded(&self) -> Vec<String> {
-        let sentence = |(hook, reason): &(Hook, String)| format!("hook {} on {} is missing: {reason}", hook.program, hook.tracepoint);
+        let sentence = |(hook, reason): &(Hook, String)| {
+            format!(
+                "hook {} on {} is missing: {reason}",
+                hook.program, hook.tracepoint
+            )
+        };
         self.refused.iter().map(sentence).collect()
     }
 
     /// Every operation and how well it is observed.
     pub fn operations(&self) -> Vec<(&'static str, Observation)> {
-        let refused = |program: &&str| self.refused.iter().any(|(hook, _)| hook.program == *program);
-        let state = |programs: &[&str]| {
-            if programs.iter().any(refused) { Observation::Unattributed } else { Observation::Observed }
+        let refused = |program: &&str| {
+            self.refused
+                .iter()
+                .any(|(hook, _)| hook.program == *program)
         };
-        let known = OPERATIONS.iter().map(|(operation, programs)| (*operation, state(programs)));
-        known.chain(UNSEEN.map(|operation| (operation, Observation::Unattributed))).collect()
+        let state = |programs: &[&str]| {
+            if programs.iter().any(refused) {
+                Observation::Unattributed
+            } else {
+                Observation::Observed
+            }
+        };
+        let known = OPERATIONS
+            .iter()
+            .map(|(operation, programs)| (*operation, state(programs)));
+        known
+            .chain(UNSEEN.map(|operation| (operation, Observation::Unattributed)))
+            .collect()
     }
 }
 
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(200).collect()
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(200)
+        .collect()
 }
 
 #[cfg(test)]
@@ -85,8 +115,22 @@ mod tests {
     #[test]
     fn a_missing_hook_shows_in_the_operations_that_need_it() {
         let mut coverage = Coverage::default();
-        coverage.note(Hook { program: "status_kept", tracepoint: "ctime_xchg_skip" }, Err(anyhow!("no such event"))).unwrap();
-        let of = |name| coverage.operations().into_iter().find(|(operation, _)| *operation == name).map(|(_, state)| state);
+        coverage
+            .note(
+                Hook {
+                    program: "status_change",
+                    tracepoint: "ctime_xchg_skip",
+                },
+                Err(anyhow!("no such event")),
+            )
+            .unwrap();
+        let of = |name| {
+            coverage
+                .operations()
+                .into_iter()
+                .find(|(operation, _)| *operation == name)
+                .map(|(_, state)| state)
+        };
         assert_eq!(of("unlink"), Some(Observation::Unattributed));
         assert_eq!(of("write"), Some(Observation::Observed));
         assert_eq!(of("io_uring"), Some(Observation::Unattributed));
@@ -95,7 +139,14 @@ mod tests {
 
     #[test]
     fn without_the_open_hook_there_is_no_agent() {
-        let hook = Hook { program: "exit_open", tracepoint: "sys_exit_openat" };
-        assert!(Coverage::default().note(hook, Err(anyhow!("refused"))).is_err());
+        let hook = Hook {
+            program: "exit_open",
+            tracepoint: "sys_exit_openat",
+        };
+        assert!(
+            Coverage::default()
+                .note(hook, Err(anyhow!("refused")))
+                .is_err()
+        );
     }
 }

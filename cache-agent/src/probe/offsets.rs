@@ -30,7 +30,11 @@ pub fn resolve(blob: &[u8]) -> Result<Vec<Global>> {
     Ok(globals)
 }
 
-fn first_of<'m>(btf: &Btf<'_>, structure: &str, members: &[&'m str]) -> Result<(&'m str, u64), BtfError> {
+fn first_of<'m>(
+    btf: &Btf<'_>,
+    structure: &str,
+    members: &[&'m str],
+) -> Result<(&'m str, u64), BtfError> {
     let mut missing = BtfError::NoStructure(structure.to_owned());
     for member in members {
         match btf.offset(structure, member) {
@@ -56,7 +60,11 @@ pub fn syscall_fields(tracefs: &Path) -> Result<Vec<Global>> {
         let path = tracefs.join("events/syscalls").join(event).join("format");
         std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     };
-    let (close, dup, result) = (read("sys_enter_close")?, read("sys_enter_dup3")?, read("sys_exit_close")?);
+    let (close, dup, result) = (
+        read("sys_enter_close")?,
+        read("sys_enter_dup3")?,
+        read("sys_exit_close")?,
+    );
     Ok(vec![
         (SYSCALL_FIRST_ARGUMENT, position(&close, "fd")?),
         (SYSCALL_SECOND_ARGUMENT, position(&dup, "newfd")?),
@@ -67,14 +75,25 @@ pub fn syscall_fields(tracefs: &Path) -> Result<Vec<Global>> {
 /// Offset of `field` in a tracepoint's format: `field:unsigned int fd;	offset:16;	size:8;	signed:0;`.
 fn position(format: &str, field: &str) -> Result<u64> {
     for line in format.lines() {
-        let Some(rest) = line.trim().strip_prefix("field:") else { continue };
-        let Some((declaration, rest)) = rest.split_once(';') else { continue };
-        let name = declaration.rsplit(|c: char| c.is_whitespace() || c == '*').next();
+        let Some(rest) = line.trim().strip_prefix("field:") else {
+            continue;
+        };
+        let Some((declaration, rest)) = rest.split_once(';') else {
+            continue;
+        };
+        let name = declaration
+            .rsplit(|c: char| c.is_whitespace() || c == '*')
+            .next();
         if name != Some(field) {
             continue;
         }
-        let offset = rest.trim().strip_prefix("offset:").and_then(|rest| rest.split(';').next());
-        return offset.and_then(|offset| offset.parse().ok()).with_context(|| format!("odd tracepoint format {line:?}"));
+        let offset = rest
+            .trim()
+            .strip_prefix("offset:")
+            .and_then(|rest| rest.split(';').next());
+        return offset
+            .and_then(|offset| offset.parse().ok())
+            .with_context(|| format!("odd tracepoint format {line:?}"));
     }
     bail!("tracepoint format has no field {field}")
 }
@@ -86,7 +105,12 @@ mod tests {
     #[test]
     fn reads_positions_from_a_format() {
         let format = "name: sys_enter_dup3\nID: 1\nformat:\n\tfield:int __syscall_nr;\toffset:8;\tsize:4;\tsigned:1;\n\n\tfield:unsigned int oldfd;\toffset:16;\tsize:8;\tsigned:0;\n\tfield:unsigned int newfd;\toffset:24;\tsize:8;\tsigned:0;\n\tfield:char * name;\toffset:32;\tsize:8;\tsigned:0;\n";
-        for (field, offset) in [("oldfd", Some(16)), ("newfd", Some(24)), ("name", Some(32)), ("fd", None)] {
+        for (field, offset) in [
+            ("oldfd", Some(16)),
+            ("newfd", Some(24)),
+            ("name", Some(32)),
+            ("fd", None),
+        ] {
             assert_eq!(position(format, field).ok(), offset, "{field}");
         }
     }

@@ -32,9 +32,9 @@ const KERNEL_HOOKS: [(&str, &str); 6] = [
     ("process_exit", "sched_process_exit"),
     ("process_exec", "sched_process_exec"),
     ("process_fork", "sched_process_fork"),
-    ("status_set", "inode_set_ctime_to_ts"),
-    ("status_exchanged", "ctime_ns_xchg"),
-    ("status_kept", "ctime_xchg_skip"),
+    ("status_change", "inode_set_ctime_to_ts"),
+    ("status_change", "ctime_ns_xchg"),
+    ("status_change", "ctime_xchg_skip"),
 ];
 
 /// System call tracepoints: program, tracepoint; in the order of attachment, those that end things first.
@@ -92,38 +92,64 @@ impl Session {
     /// Loads and attaches. Errors say in one sentence what is missing and what to do.
     pub fn open(purpose: Purpose) -> Result<Self> {
         if OBJECT.is_empty() {
-            bail!("this binary was built without its kernel object; build it with `cargo xtask build`");
+            bail!(
+                "this binary was built without its kernel object; build it with `cargo xtask build`"
+            );
         }
         let tracefs = super::tracefs::ensure()?;
         let mut ebpf = load(&tracefs, purpose)?;
         let coverage = attach(&mut ebpf, &tracefs)?;
         let tables = Tables::take(&mut ebpf)?;
-        Ok(Self { ebpf, tables, coverage })
+        Ok(Self {
+            ebpf,
+            tables,
+            coverage,
+        })
     }
 
     /// Runs the control program in this thread's context.
     fn control(&mut self, arguments: [u64; 4]) -> Result<Reply> {
-        let program: &RawTracePoint = self.ebpf.program(CONTROL).context("the kernel object has no control program")?.try_into()?;
+        let program: &RawTracePoint = self
+            .ebpf
+            .program(CONTROL)
+            .context("the kernel object has no control program")?
+            .try_into()?;
         self.tables.clear_reply()?;
         let mut options = RawTracePointRunOptions::new();
         for (slot, argument) in options.args.iter_mut().zip(arguments) {
             *slot = argument;
         }
-        program.test_run(options).context("cannot run the control program")?;
+        program
+            .test_run(options)
+            .context("cannot run the control program")?;
         self.tables.reply()
     }
 
     /// Makes the directory open at `directory` root number `index`; `None` if it is not a directory.
     ///
     /// The caller has entered its device into the tables afterwards: see [`Tables::watch_device`].
-    pub fn register(&mut self, directory: BorrowedFd<'_>, index: u32) -> Result<Option<(InodeKey, u32)>> {
-        let reply = self.control([control::REGISTER, fd_argument(directory), u64::from(index), 0])?;
+    pub fn register(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        index: u32,
+    ) -> Result<Option<(InodeKey, u32)>> {
+        let reply = self.control([
+            control::REGISTER,
+            fd_argument(directory),
+            u64::from(index),
+            0,
+        ])?;
         Ok((reply.status == control::OK).then_some((reply.key, reply.generation)))
     }
 
     /// Enters a file that `opener` has open for write since before the hooks; false if it is in no root.
     pub fn seed_open(&mut self, file: BorrowedFd<'_>, opener: ProcessKey) -> Result<bool> {
-        let reply = self.control([control::SEED_OPEN, fd_argument(file), u64::from(opener.tgid), opener.start_ns])?;
+        let reply = self.control([
+            control::SEED_OPEN,
+            fd_argument(file),
+            u64::from(opener.tgid),
+            opener.start_ns,
+        ])?;
         Ok(reply.status == control::OK)
     }
 
@@ -144,8 +170,9 @@ fn fd_argument(fd: BorrowedFd<'_>) -> u64 {
 }
 
 fn load(tracefs: &Path, purpose: Purpose) -> Result<Ebpf> {
-    let blob = std::fs::read(KERNEL_BTF)
-        .with_context(|| format!("cannot read {KERNEL_BTF}: the kernel needs CONFIG_DEBUG_INFO_BTF"))?;
+    let blob = std::fs::read(KERNEL_BTF).with_context(|| {
+        format!("cannot read {KERNEL_BTF}: the kernel needs CONFIG_DEBUG_INFO_BTF")
+    })?;
     let mut globals = offsets::resolve(&blob)?;
     drop(blob);
     globals.extend(offsets::syscall_fields(tracefs)?);
@@ -157,16 +184,29 @@ fn load(tracefs: &Path, purpose: Purpose) -> Result<Ebpf> {
     for (name, value) in &globals {
         loader.override_global(*name, value, true);
     }
-    loader.load(OBJECT).context("cannot load the kernel object: needs CAP_BPF and CAP_PERFMON, or root")
+    loader
+        .load(OBJECT)
+        .context("cannot load the kernel object: needs CAP_BPF and CAP_PERFMON, or root")
 }
 
 fn attach(ebpf: &mut Ebpf, tracefs: &Path) -> Result<Coverage> {
     let mut coverage = Coverage::default();
-    let control: &mut RawTracePoint = ebpf.program_mut(CONTROL).context("no control program")?.try_into()?;
-    control.load().context("the kernel refuses the control program")?;
+    let control: &mut RawTracePoint = ebpf
+        .program_mut(CONTROL)
+        .context("no control program")?
+        .try_into()?;
+    control
+        .load()
+        .context("the kernel refuses the control program")?;
     for (program, tracepoint) in KERNEL_HOOKS {
         let hook = attach_raw(ebpf, program, tracepoint);
-        coverage.note(Hook { program, tracepoint }, hook)?;
+        coverage.note(
+            Hook {
+                program,
+                tracepoint,
+            },
+            hook,
+        )?;
     }
     for (program, tracepoint) in SYSCALL_HOOKS {
         if !tracefs.join("events/syscalls").join(tracepoint).is_dir() {
@@ -174,20 +214,34 @@ fn attach(ebpf: &mut Ebpf, tracefs: &Path) -> Result<Coverage> {
             continue;
         }
         let hook = attach_syscall(ebpf, program, tracepoint);
-        coverage.note(Hook { program, tracepoint }, hook)?;
+        coverage.note(
+            Hook {
+                program,
+                tracepoint,
+            },
+            hook,
+        )?;
     }
     Ok(coverage)
 }
 
 fn attach_raw(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<()> {
-    let program: &mut RawTracePoint = ebpf.program_mut(name).context("not in the kernel object")?.try_into()?;
-    program.load()?;
+    let program: &mut RawTracePoint = ebpf
+        .program_mut(name)
+        .context("not in the kernel object")?
+        .try_into()?;
+    if program.fd().is_err() {
+        program.load()?;
+    }
     program.attach(tracepoint)?;
     Ok(())
 }
 
 fn attach_syscall(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<()> {
-    let program: &mut TracePoint = ebpf.program_mut(name).context("not in the kernel object")?.try_into()?;
+    let program: &mut TracePoint = ebpf
+        .program_mut(name)
+        .context("not in the kernel object")?
+        .try_into()?;
     if program.fd().is_err() {
         program.load()?;
     }

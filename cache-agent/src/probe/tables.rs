@@ -6,7 +6,8 @@ use aya::{
     maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf},
 };
 use cache_ebpf::{
-    Credit, CreditKey, Crossing, InodeKey, Links, OpenFile, Process, ProcessKey, Reply, Root, Settled, counter, map,
+    Credit, CreditKey, Crossing, InodeKey, Links, OpenFile, Process, ProcessKey, Reply, Root,
+    Settled, counter, map,
 };
 
 /// Update flags of `bpf_map_update_elem`.
@@ -33,8 +34,11 @@ pub struct Tables {
 }
 
 fn taken<M: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M> {
-    let map = ebpf.take_map(name).with_context(|| format!("the kernel object has no map {name}"))?;
-    M::try_from(map).with_context(|| format!("map {name} has another shape than this agent expects"))
+    let map = ebpf
+        .take_map(name)
+        .with_context(|| format!("the kernel object has no map {name}"))?;
+    M::try_from(map)
+        .with_context(|| format!("map {name} has another shape than this agent expects"))
 }
 
 /// `Ok(None)` for a key that is not there.
@@ -47,7 +51,10 @@ fn optional<T>(result: Result<T, MapError>) -> Result<Option<T>> {
 }
 
 /// All keys first, then the values: iteration restarts when the present key is deleted under it.
-fn entries<K: Pod + Eq + std::hash::Hash, V: Pod>(map: &HashMap<MapData, K, V>, limit: usize) -> Result<Vec<(K, V)>> {
+fn entries<K: Pod + Eq + std::hash::Hash, V: Pod>(
+    map: &HashMap<MapData, K, V>,
+    limit: usize,
+) -> Result<Vec<(K, V)>> {
     let mut keys = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for key in map.keys() {
@@ -130,14 +137,31 @@ impl Tables {
 
     /// Prepares the accounts of a root: zero totals, and nobody's account, which must always exist.
     pub fn open_root(&mut self, index: u32) -> Result<()> {
-        let zero = Credit { growth: 0, freed: 0, created: 0, deleted: 0, renamed: 0, changes: 0 };
+        let zero = Credit {
+            growth: 0,
+            freed: 0,
+            created: 0,
+            deleted: 0,
+            renamed: 0,
+            changes: 0,
+        };
         self.totals.set(index, zero, 0)?;
-        self.credits.insert(nobody(index), zero, 0).context("cannot create the account of a root")
+        self.credits
+            .insert(nobody(index), zero, 0)
+            .context("cannot create the account of a root")
     }
 
     /// Enters the size of a file found by a walk, unless the hooks know it already.
     pub fn enter_size(&mut self, key: InodeKey, root: u32, size: u64) -> Result<()> {
-        match self.sizes.insert(key, Settled { size, generation: 0, root }, NOEXIST) {
+        match self.sizes.insert(
+            key,
+            Settled {
+                size,
+                generation: 0,
+                root,
+            },
+            NOEXIST,
+        ) {
             Ok(()) => Ok(()),
             Err(error) if already_exists(&error) => Ok(()),
             Err(error) => Err(error.into()),
@@ -146,7 +170,15 @@ impl Tables {
 
     /// Puts right the size of a file nobody has open for write.
     pub fn correct_size(&mut self, key: InodeKey, root: u32, size: u64) -> Result<()> {
-        Ok(self.sizes.insert(key, Settled { size, generation: 0, root }, 0)?)
+        Ok(self.sizes.insert(
+            key,
+            Settled {
+                size,
+                generation: 0,
+                root,
+            },
+            0,
+        )?)
     }
 
     /// Forgets the sizes of files of `root` that `exists` denies.
@@ -162,7 +194,16 @@ impl Tables {
 
     /// Enters a multiply linked file found by a walk, unless the hooks know it already.
     pub fn enter_links(&mut self, key: InodeKey, root: u32, inside: u32, nlink: u32) -> Result<()> {
-        match self.links.insert(key, Links { inside, nlink, root, pad: 0 }, NOEXIST) {
+        match self.links.insert(
+            key,
+            Links {
+                inside,
+                nlink,
+                root,
+                pad: 0,
+            },
+            NOEXIST,
+        ) {
             Ok(()) => Ok(()),
             Err(error) if already_exists(&error) => Ok(()),
             Err(error) => Err(error.into()),
@@ -253,8 +294,22 @@ impl Tables {
 
     /// Clears the control program's answer.
     pub fn clear_reply(&mut self) -> Result<()> {
-        let nobody = ProcessKey { start_ns: 0, tgid: 0, pad: 0 };
-        let blank = Reply { status: 0, key: InodeKey { ino: 0, dev: 0, pad: 0 }, process: nobody, generation: 0, pad: 0 };
+        let nobody = ProcessKey {
+            start_ns: 0,
+            tgid: 0,
+            pad: 0,
+        };
+        let blank = Reply {
+            status: 0,
+            key: InodeKey {
+                ino: 0,
+                dev: 0,
+                pad: 0,
+            },
+            process: nobody,
+            generation: 0,
+            pad: 0,
+        };
         Ok(self.reply.set(0, blank, 0)?)
     }
 
@@ -266,7 +321,15 @@ impl Tables {
 
 /// Nobody's account in a root: what cannot be attributed.
 pub fn nobody(root: u32) -> CreditKey {
-    CreditKey { process: ProcessKey { start_ns: 0, tgid: 0, pad: 0 }, root, pad: 0 }
+    CreditKey {
+        process: ProcessKey {
+            start_ns: 0,
+            tgid: 0,
+            pad: 0,
+        },
+        root,
+        pad: 0,
+    }
 }
 
 fn already_exists(error: &MapError) -> bool {

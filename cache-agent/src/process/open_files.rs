@@ -19,10 +19,18 @@ const TICK_NS: u64 = 10_000_000;
 
 /// Enters every file that any process has open for write below a root. What vanishes meanwhile is left out.
 pub fn seed(session: &mut Session) -> Result<()> {
-    let Ok(processes) = read_dir("/proc") else { return Ok(()) };
+    let Ok(processes) = read_dir("/proc") else {
+        return Ok(());
+    };
     let own = std::process::id();
     for process in processes.flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
         if pid != own {
             seed_process(session, pid, &process.path())?;
         }
@@ -31,17 +39,25 @@ pub fn seed(session: &mut Session) -> Result<()> {
 }
 
 fn seed_process(session: &mut Session, pid: u32, directory: &Path) -> Result<()> {
-    let Ok(descriptors) = read_dir(directory.join("fd")) else { return Ok(()) };
+    let Ok(descriptors) = read_dir(directory.join("fd")) else {
+        return Ok(());
+    };
     for link in descriptors.flatten().map(|entry| entry.path()) {
         if !symlink_metadata(&link).is_ok_and(|link| link.permissions().mode() & WRITABLE != 0) {
             continue;
         }
         // O_PATH opens nothing: no device is touched, no lease broken.
-        let Ok(file) = open(&link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { continue };
+        let Ok(file) = open(&link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
+            continue;
+        };
         if rustix::fs::fstat(&file).is_ok_and(|stat| stat.st_mode & 0o170_000 != 0o100_000) {
             continue;
         }
-        let key = ProcessKey { start_ns: start_ns(directory).unwrap_or(0), tgid: pid, pad: 0 };
+        let key = ProcessKey {
+            start_ns: start_ns(directory).unwrap_or(0),
+            tgid: pid,
+            pad: 0,
+        };
         if session.seed_open(file.as_fd(), key)? {
             session.tables.enter_process(key, identity(directory))?;
         }
@@ -59,7 +75,8 @@ fn start_ns(directory: &Path) -> Option<u64> {
 fn identity(directory: &Path) -> Process {
     let mut process = Process {
         comm: [0; 16],
-        uid: std::fs::metadata(directory).map_or(0, |meta| std::os::unix::fs::MetadataExt::uid(&meta)),
+        uid: std::fs::metadata(directory)
+            .map_or(0, |meta| std::os::unix::fs::MetadataExt::uid(&meta)),
         ppid: 0,
         flags: 0,
         argv_len: 0,
@@ -67,7 +84,10 @@ fn identity(directory: &Path) -> Process {
         ended_ns: 0,
         argv: [0; cache_ebpf::ARGV_BYTES],
     };
-    copy(&std::fs::read(directory.join("comm")).unwrap_or_default(), &mut process.comm);
+    copy(
+        &std::fs::read(directory.join("comm")).unwrap_or_default(),
+        &mut process.comm,
+    );
     let argv = std::fs::read(directory.join("cmdline")).unwrap_or_default();
     process.argv_len = u32::try_from(copy(&argv, &mut process.argv)).unwrap_or(0);
     process

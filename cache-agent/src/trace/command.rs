@@ -67,20 +67,35 @@ pub struct Family {
 
 /// Checks that the command exists before anything else is done.
 pub fn find(command: &[OsString]) -> Result<(), CommandError> {
-    let Some(program) = command.first() else { return Ok(()) };
-    let shown = || program.to_string_lossy().into_owned();
-    let candidates: Vec<PathBuf> = if Path::new(program).components().count() > 1 || Path::new(program).is_absolute() {
-        vec![PathBuf::from(program)]
-    } else {
-        let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/local/bin:/usr/bin:/bin"));
-        std::env::split_paths(&path).map(|directory| directory.join(program)).collect()
+    let Some(program) = command.first() else {
+        return Ok(());
     };
-    let Some(found) = candidates.iter().find(|path| path.exists()) else { return Err(CommandError::NotFound(shown())) };
-    let runs = |path: &PathBuf| path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
+    let shown = || program.to_string_lossy().into_owned();
+    let candidates: Vec<PathBuf> =
+        if Path::new(program).components().count() > 1 || Path::new(program).is_absolute() {
+            vec![PathBuf::from(program)]
+        } else {
+            let path = std::env::var_os("PATH")
+                .unwrap_or_else(|| OsString::from("/usr/local/bin:/usr/bin:/bin"));
+            std::env::split_paths(&path)
+                .map(|directory| directory.join(program))
+                .collect()
+        };
+    let Some(found) = candidates.iter().find(|path| path.exists()) else {
+        return Err(CommandError::NotFound(shown()));
+    };
+    let runs = |path: &PathBuf| {
+        path.metadata()
+            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
     if candidates.iter().any(runs) {
         return Ok(());
     }
-    let kind = if found.is_dir() { Errno::EISDIR } else { Errno::EACCES };
+    let kind = if found.is_dir() {
+        Errno::EISDIR
+    } else {
+        Errno::EACCES
+    };
     Err(CommandError::NotExecutable(shown(), kind.into()))
 }
 
@@ -89,15 +104,22 @@ impl Family {
     pub fn spawn(command: &[OsString], run_as: &Credentials) -> Result<Self> {
         let (program, arguments) = command.split_first().context("no command")?;
         prctl::set_child_subreaper(true).context("cannot become the parent of orphans")?;
-        let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2]).context("cannot watch for signals")?;
+        let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])
+            .context("cannot watch for signals")?;
         let mut command = Command::new(program);
         command.args(arguments);
         become_user(&mut command, run_as);
         let child = command.spawn().map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => CommandError::NotFound(program.to_string_lossy().into_owned()),
+            std::io::ErrorKind::NotFound => {
+                CommandError::NotFound(program.to_string_lossy().into_owned())
+            }
             _ => CommandError::NotExecutable(program.to_string_lossy().into_owned(), error),
         })?;
-        Ok(Self { child, started: Instant::now(), signals })
+        Ok(Self {
+            child,
+            started: Instant::now(),
+            signals,
+        })
     }
 
     /// Waits until all have ended, calling `each` every `tick`.
@@ -111,19 +133,28 @@ impl Family {
             each()?;
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) => std::thread::sleep(tick),
-                Ok(WaitStatus::Exited(ended, code)) if ended == pid => status = Some(ExitStatus::from_raw(code << 8)),
-                Ok(WaitStatus::Signaled(ended, signal, _)) if ended == pid => status = Some(ExitStatus::from_raw(signal as i32)),
+                Ok(WaitStatus::Exited(ended, code)) if ended == pid => {
+                    status = Some(ExitStatus::from_raw(code << 8))
+                }
+                Ok(WaitStatus::Signaled(ended, signal, _)) if ended == pid => {
+                    status = Some(ExitStatus::from_raw(signal as i32))
+                }
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(Errno::ECHILD) => break,
                 Err(error) => return Err(error).context("cannot wait for the command"),
             }
         }
-        Ok(Ended { code: status.map_or(exit::TRACE_FAILURE, code), duration: self.started.elapsed() })
+        Ok(Ended {
+            code: status.map_or(exit::TRACE_FAILURE, code),
+            duration: self.started.elapsed(),
+        })
     }
 }
 
 fn code(status: ExitStatus) -> u8 {
-    let code = status.code().unwrap_or_else(|| i32::from(exit::SIGNAL_BASE) + status.signal().unwrap_or(0));
+    let code = status
+        .code()
+        .unwrap_or_else(|| i32::from(exit::SIGNAL_BASE) + status.signal().unwrap_or(0));
     u8::try_from(code & 0xff).unwrap_or(exit::TRACE_FAILURE)
 }
 
@@ -140,7 +171,10 @@ fn forward(pid: Pid, signal: i32) {
 /// Sets user, groups and the variables that go with them.
 pub fn become_user(command: &mut Command, run_as: &Credentials) {
     if let Credentials::Other(identity) = run_as {
-        command.env("HOME", &identity.home).env("USER", &identity.name).env("LOGNAME", &identity.name);
+        command
+            .env("HOME", &identity.home)
+            .env("USER", &identity.name)
+            .env("LOGNAME", &identity.name);
         credentials::set(command, identity.uid, identity.gid, identity.groups.clone());
     }
 }

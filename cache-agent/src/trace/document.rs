@@ -84,8 +84,14 @@ impl RootRow {
         }
         let disk = found.base.bytes.cast_signed() - self.start.bytes.cast_signed();
         self.drift_bytes = self.ledger.growth_bytes - disk;
-        let nobody = accounts.processes.iter().filter(|(key, _)| key.tgid == NOBODY);
-        self.unattributed_bytes = nobody.filter_map(|(_, account)| account.roots.get(&self.index)).map(|changes| changes.growth_bytes).sum();
+        let nobody = accounts
+            .processes
+            .iter()
+            .filter(|(key, _)| key.tgid == NOBODY);
+        self.unattributed_bytes = nobody
+            .filter_map(|(_, account)| account.roots.get(&self.index))
+            .map(|changes| changes.growth_bytes)
+            .sum();
     }
 
     /// Growth of the disk, in bytes.
@@ -135,25 +141,61 @@ pub const FAULT_CAUSES: [(&str, u32); 12] = [
 ];
 
 /// Counters by the names of `causes`.
-pub fn named(causes: &[(&'static str, u32)], counters: &[u64; counter::COUNT as usize]) -> Vec<(&'static str, u64)> {
-    let value = |slot: u32| usize::try_from(slot).ok().and_then(|slot| counters.get(slot)).copied().unwrap_or(0);
-    causes.iter().map(|(name, slot)| (*name, value(*slot))).collect()
+pub fn named(
+    causes: &[(&'static str, u32)],
+    counters: &[u64; counter::COUNT as usize],
+) -> Vec<(&'static str, u64)> {
+    let value = |slot: u32| {
+        usize::try_from(slot)
+            .ok()
+            .and_then(|slot| counters.get(slot))
+            .copied()
+            .unwrap_or(0)
+    };
+    causes
+        .iter()
+        .map(|(name, slot)| (*name, value(*slot)))
+        .collect()
 }
 
 impl Document<'_> {
     /// Processes with a change, largest growth first, nobody left out.
     pub fn processes(&self) -> Vec<(ProcessKey, &Account)> {
-        let mut processes: Vec<_> = self.accounts.processes.iter().filter(|(key, _)| key.tgid != NOBODY).map(|(key, account)| (*key, account)).collect();
-        processes.sort_by_key(|(key, account)| (std::cmp::Reverse(account.total().growth_bytes), key.start_ns, key.tgid));
+        let mut processes: Vec<_> = self
+            .accounts
+            .processes
+            .iter()
+            .filter(|(key, _)| key.tgid != NOBODY)
+            .map(|(key, account)| (*key, account))
+            .collect();
+        processes.sort_by_key(|(key, account)| {
+            (
+                std::cmp::Reverse(account.total().growth_bytes),
+                key.start_ns,
+                key.tgid,
+            )
+        });
         processes
     }
 
     /// The documented form.
     pub fn to_json(&self) -> Value {
-        let coverage: serde_json::Map<_, _> = self.coverage.iter().map(|(name, state)| ((*name).to_owned(), json!(state.as_str()))).collect();
-        let argv: Vec<_> = self.argv.iter().map(|argument| argument.to_string_lossy()).collect();
-        let dropped: serde_json::Map<_, _> = named(&DROP_CAUSES, &self.counters).into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
-        let [hits, delivered] = [counter::HITS, counter::DELIVERED].map(|slot| self.counters[slot as usize]);
+        let coverage: serde_json::Map<_, _> = self
+            .coverage
+            .iter()
+            .map(|(name, state)| ((*name).to_owned(), json!(state.as_str())))
+            .collect();
+        let argv: Vec<_> = self
+            .argv
+            .iter()
+            .map(|argument| argument.to_string_lossy())
+            .collect();
+        let dropped: serde_json::Map<_, _> = named(&DROP_CAUSES, &self.counters)
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), json!(value)))
+            .collect();
+        let [hits, delivered] =
+            [counter::HITS, counter::DELIVERED].map(|slot| self.counters[slot as usize]);
         json!({
             "version": 1,
             "backend": self.backend,

@@ -9,7 +9,10 @@ use nix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
 use super::document::RootRow;
-use crate::{cli::args::Format, intake::ring::{Fact, printable}};
+use crate::{
+    cli::args::Format,
+    intake::ring::{Fact, printable},
+};
 
 /// Prints events in the form asked for.
 #[derive(Debug)]
@@ -24,17 +27,29 @@ impl EventLines {
     /// Prints nothing without a format.
     pub fn new(format: Option<Format>, roots: &[RootRow]) -> Self {
         let up = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
-        let roots = roots.iter().map(|row| (row.index, row.path.display().to_string())).collect();
+        let roots = roots
+            .iter()
+            .map(|row| (row.index, row.path.display().to_string()))
+            .collect();
         let now = SystemTime::now();
-        Self { format, zero: now.checked_sub(up).unwrap_or(SystemTime::UNIX_EPOCH), roots }
+        Self {
+            format,
+            zero: now.checked_sub(up).unwrap_or(SystemTime::UNIX_EPOCH),
+            roots,
+        }
     }
 
     /// One event.
     pub fn print(&self, fact: &Fact) {
         let Some(format) = self.format else { return };
         let event = &fact.event;
-        let time = humantime::format_rfc3339_micros(self.zero + Duration::from_nanos(event.time_ns));
-        let end = event.comm.iter().position(|byte| *byte == 0).unwrap_or(event.comm.len());
+        let time =
+            humantime::format_rfc3339_micros(self.zero + Duration::from_nanos(event.time_ns));
+        let end = event
+            .comm
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(event.comm.len());
         let comm = printable(event.comm.get(..end).unwrap_or_default());
         let path = fact.path.as_deref().unwrap_or("?");
         let (operation, change, pid) = (fact.operation(), fact.size_change(), event.process.tgid);

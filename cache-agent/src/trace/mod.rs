@@ -24,10 +24,7 @@ use self::{
 };
 use crate::{
     cli::args::{Output, TraceArgs},
-    ledger::{
-        account::Accounts,
-        book::Book,
-    },
+    ledger::{account::Accounts, book::Book},
     probe::session::Purpose,
     snapshot::Changes,
 };
@@ -40,7 +37,9 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
     let credentials = user::resolve(args.user.as_ref())?;
     command::find(&args.command)?;
     let places = Places::prepare(&args.roots, &credentials)?;
-    let mut book = Book::open(Purpose { with_paths: args.events.is_some() })?;
+    let mut book = Book::open(Purpose {
+        with_paths: args.events.is_some(),
+    })?;
     let mut roots = Vec::new();
     for place in places.list() {
         let index = book.watch(&place.path)?;
@@ -82,7 +81,12 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
 }
 
 /// The last account: everything settled, every root walked once more.
-fn settle(book: &mut Book, roots: &mut [RootRow], baseline: &Accounts, lines: &mut EventLines) -> Result<Accounts> {
+fn settle(
+    book: &mut Book,
+    roots: &mut [RootRow],
+    baseline: &Accounts,
+    lines: &mut EventLines,
+) -> Result<Accounts> {
     book.sweep()?;
     for row in roots.iter() {
         book.start_walk(row.index)?;
@@ -101,7 +105,9 @@ fn settle(book: &mut Book, roots: &mut [RootRow], baseline: &Accounts, lines: &m
             row.after(found, &accounts);
         }
     }
-    accounts.processes.retain(|_, account| account.total() != Changes::default());
+    accounts
+        .processes
+        .retain(|_, account| account.total() != Changes::default());
     Ok(accounts)
 }
 
@@ -126,15 +132,25 @@ pub struct Cost {
 
 fn cost() -> Result<Cost> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).context("cannot read the agent's own usage")?;
-    let seconds = |time: nix::sys::time::TimeVal| Duration::from_secs(time.tv_sec().unsigned_abs()) + Duration::from_micros(time.tv_usec().unsigned_abs());
-    Ok(Cost { cpu_s: (seconds(usage.user_time()) + seconds(usage.system_time())).as_secs_f64(), max_rss_bytes: usage.max_rss() * 1024 })
+    let seconds = |time: nix::sys::time::TimeVal| {
+        Duration::from_secs(time.tv_sec().unsigned_abs())
+            + Duration::from_micros(time.tv_usec().unsigned_abs())
+    };
+    Ok(Cost {
+        cpu_s: (seconds(usage.user_time()) + seconds(usage.system_time())).as_secs_f64(),
+        max_rss_bytes: usage.max_rss() * 1024,
+    })
 }
 
 fn write_json(output: &Output, document: &Document<'_>) -> Result<()> {
     let mut text = serde_json::to_vec(&document.to_json()).context("cannot write the report")?;
     text.push(b'\n');
     match output {
-        Output::Stdout => std::io::stdout().lock().write_all(&text).context("cannot write the report to stdout"),
-        Output::File(path) => std::fs::write(path, &text).with_context(|| format!("cannot write the report to {}", path.display())),
+        Output::Stdout => std::io::stdout()
+            .lock()
+            .write_all(&text)
+            .context("cannot write the report to stdout"),
+        Output::File(path) => std::fs::write(path, &text)
+            .with_context(|| format!("cannot write the report to {}", path.display())),
     }
 }

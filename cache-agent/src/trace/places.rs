@@ -35,9 +35,21 @@ pub struct Places {
 impl Places {
     /// Finds the roots and makes those that are missing.
     pub fn prepare(given: &[PathBuf], run_as: &Credentials) -> Result<Self> {
-        let mut places = if given.is_empty() { of_go(run_as) } else { given.iter().map(|path| Place { path: path.clone(), kind: RootKind::Other }).collect() };
+        let mut places = if given.is_empty() {
+            of_go(run_as)
+        } else {
+            given
+                .iter()
+                .map(|path| Place {
+                    path: path.clone(),
+                    kind: RootKind::Other,
+                })
+                .collect()
+        };
         if places.is_empty() {
-            bail!("no cache to watch: neither GOCACHE nor GOMODCACHE can be located; name a directory with --root");
+            bail!(
+                "no cache to watch: neither GOCACHE nor GOMODCACHE can be located; name a directory with --root"
+            );
         }
         let mut made = Vec::new();
         for place in &mut places {
@@ -72,12 +84,22 @@ fn of_go(run_as: &Credentials) -> Vec<Place> {
     for missing in &found.missing {
         tracing::debug!(?missing, "no root");
     }
-    found.roots.into_iter().map(|root| Place { path: root.path, kind: root.kind }).collect()
+    found
+        .roots
+        .into_iter()
+        .map(|root| Place {
+            path: root.path,
+            kind: root.kind,
+        })
+        .collect()
 }
 
 /// Makes the missing part of a path as the command would, one directory at a time.
 fn make(path: &Path, run_as: &Credentials, made: &mut Vec<PathBuf>) {
-    let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| ancestor.symlink_metadata().is_err()).collect();
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|ancestor| ancestor.symlink_metadata().is_err())
+        .collect();
     for directory in missing.into_iter().rev() {
         if !as_user("mkdir", directory, run_as) {
             return;
@@ -89,7 +111,12 @@ fn make(path: &Path, run_as: &Credentials, made: &mut Vec<PathBuf>) {
 /// A directory is made or removed with the rights of its owner: root would follow a hostile link.
 fn as_user(program: &str, path: &Path, run_as: &Credentials) -> bool {
     let mut command = Command::new(program);
-    command.arg("--").arg(path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg("--")
+        .arg(path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     become_user(&mut command, run_as);
     command.status().is_ok_and(|status| status.success())
 }

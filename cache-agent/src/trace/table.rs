@@ -15,38 +15,78 @@ const COMMAND_WIDTH: usize = 80;
 
 /// Writes roots, then processes of the command, then others.
 pub fn print(document: &Document<'_>, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "\n{:>12} {:>12} {:>13} {:>8} {:>8} {:>8} {:>6}  ROOT", "BEFORE", "AFTER", "GROWTH", "CREATED", "DELETED", "RENAMED", "DRIFT")?;
+    writeln!(
+        out,
+        "\n{:>12} {:>12} {:>13} {:>8} {:>8} {:>8} {:>6}  ROOT",
+        "BEFORE", "AFTER", "GROWTH", "CREATED", "DELETED", "RENAMED", "DRIFT"
+    )?;
     for row in document.roots {
-        let (before, after, growth) = (size(row.before_bytes()), size(row.after_bytes), signed(row.growth_bytes()));
+        let (before, after, growth) = (
+            size(row.before_bytes()),
+            size(row.after_bytes),
+            signed(row.growth_bytes()),
+        );
         let ledger = &row.ledger;
-        let (created, deleted, renamed) = (ledger.files_created, ledger.files_deleted, ledger.files_renamed);
+        let (created, deleted, renamed) = (
+            ledger.files_created,
+            ledger.files_deleted,
+            ledger.files_renamed,
+        );
         let path = printable(row.path.as_os_str().as_encoded_bytes());
-        writeln!(out, "{before:>12} {after:>12} {growth:>13} {created:>8} {deleted:>8} {renamed:>8} {:>4} B  {path}", row.drift_bytes)?;
+        writeln!(
+            out,
+            "{before:>12} {after:>12} {growth:>13} {created:>8} {deleted:>8} {renamed:>8} {:>4} B  {path}",
+            row.drift_bytes
+        )?;
     }
     let processes = document.processes();
-    let (own, others): (Vec<_>, Vec<_>) = processes.into_iter().partition(|(_, account)| account.identity.in_command);
+    let (own, others): (Vec<_>, Vec<_>) = processes
+        .into_iter()
+        .partition(|(_, account)| account.identity.in_command);
     print_processes(out, "processes of the command", &own)?;
     print_processes(out, "others", &others)?;
-    let unattributed: i64 = document.roots.iter().map(|row| row.unattributed_bytes).sum();
+    let unattributed: i64 = document
+        .roots
+        .iter()
+        .map(|row| row.unattributed_bytes)
+        .sum();
     if unattributed != 0 {
         writeln!(out, "unattributed: {}", signed(unattributed))?;
     }
     print_honesty(document, out)
 }
 
-fn print_processes(out: &mut impl Write, title: &str, processes: &[(ProcessKey, &Account)]) -> io::Result<()> {
+fn print_processes(
+    out: &mut impl Write,
+    title: &str,
+    processes: &[(ProcessKey, &Account)],
+) -> io::Result<()> {
     if processes.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{title}:\n{:>13} {:>12} {:>8} {:>8} {:>9}  COMMAND", "GROWTH", "FREED", "CREATED", "DELETED", "PID")?;
+    writeln!(
+        out,
+        "\n{title}:\n{:>13} {:>12} {:>8} {:>8} {:>9}  COMMAND",
+        "GROWTH", "FREED", "CREATED", "DELETED", "PID"
+    )?;
     for (key, account) in processes.iter().take(PROCESSES_SHOWN) {
         let total = account.total();
         let (growth, freed) = (signed(total.growth_bytes), size(total.freed_bytes));
-        writeln!(out, "{growth:>13} {freed:>12} {:>8} {:>8} {:>9}  {}", total.files_created, total.files_deleted, key.tgid, command(account))?;
+        writeln!(
+            out,
+            "{growth:>13} {freed:>12} {:>8} {:>8} {:>9}  {}",
+            total.files_created,
+            total.files_deleted,
+            key.tgid,
+            command(account)
+        )?;
     }
     let rest = processes.get(PROCESSES_SHOWN..).unwrap_or_default();
     if !rest.is_empty() {
-        let growth: i64 = rest.iter().map(|(_, account)| account.total().growth_bytes).sum();
+        let growth: i64 = rest
+            .iter()
+            .map(|(_, account)| account.total().growth_bytes)
+            .sum();
         writeln!(out, "{:>13}  and {} more", signed(growth), rest.len())?;
     }
     Ok(())
@@ -54,17 +94,42 @@ fn print_processes(out: &mut impl Write, title: &str, processes: &[(ProcessKey, 
 
 /// What was not seen, in so many words: silence means nothing was lost.
 fn print_honesty(document: &Document<'_>, out: &mut impl Write) -> io::Result<()> {
-    for (cause, count) in named(&FAULT_CAUSES, &document.counters).into_iter().filter(|(_, count)| *count > 0) {
+    for (cause, count) in named(&FAULT_CAUSES, &document.counters)
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+    {
         writeln!(out, "fault {cause}: {count}")?;
     }
-    let unseen: Vec<_> = document.coverage.iter().filter(|(_, state)| *state != Observation::Observed).map(|(name, _)| *name).collect();
-    writeln!(out, "\nbackend {}; not attributed, only measured: {}", document.backend, unseen.join(", "))
+    let unseen: Vec<_> = document
+        .coverage
+        .iter()
+        .filter(|(_, state)| *state != Observation::Observed)
+        .map(|(name, _)| *name)
+        .collect();
+    writeln!(
+        out,
+        "\nbackend {}; not attributed, only measured: {}",
+        document.backend,
+        unseen.join(", ")
+    )
 }
 
 fn command(account: &Account) -> String {
-    let line = if account.identity.argv.is_empty() { format!("[{}]", account.identity.comm) } else { account.identity.argv.join(" ") };
+    let line = if account.identity.argv.is_empty() {
+        format!("[{}]", account.identity.comm)
+    } else {
+        account.identity.argv.join(" ")
+    };
     let shown = printable(line.as_bytes());
-    if shown.chars().count() > COMMAND_WIDTH { shown.chars().take(COMMAND_WIDTH).chain("...".chars()).collect() } else { shown }
+    if shown.chars().count() > COMMAND_WIDTH {
+        shown
+            .chars()
+            .take(COMMAND_WIDTH)
+            .chain("...".chars())
+            .collect()
+    } else {
+        shown
+    }
 }
 
 fn size(bytes: u64) -> String {

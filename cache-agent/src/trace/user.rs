@@ -34,8 +34,11 @@ pub enum Credentials {
 /// Finds out from `--user`, else from sudo's variables, else stays as it is.
 pub fn resolve(named: Option<&UserName>) -> Result<Credentials> {
     let user = match named {
-        Some(UserName::Uid(uid)) => User::from_uid(Uid::from_raw(*uid))?.with_context(|| format!("there is no user with the number {uid}"))?,
-        Some(UserName::Name(name)) => User::from_name(name)?.with_context(|| format!("there is no user {name}"))?,
+        Some(UserName::Uid(uid)) => User::from_uid(Uid::from_raw(*uid))?
+            .with_context(|| format!("there is no user with the number {uid}"))?,
+        Some(UserName::Name(name)) => {
+            User::from_name(name)?.with_context(|| format!("there is no user {name}"))?
+        }
         None => match sudo_user()? {
             Some(user) => user,
             None => return Ok(Credentials::Own),
@@ -48,14 +51,27 @@ pub fn resolve(named: Option<&UserName>) -> Result<Credentials> {
         bail!("only root can run the command as {}", user.name);
     }
     let name = CString::new(user.name.as_str()).context("odd user name")?;
-    let groups = getgrouplist(&name, user.gid).with_context(|| format!("cannot list the groups of {}", user.name))?;
-    Ok(Credentials::Other(Identity { uid: user.uid, gid: user.gid, groups, name: user.name, home: user.dir }))
+    let groups = getgrouplist(&name, user.gid)
+        .with_context(|| format!("cannot list the groups of {}", user.name))?;
+    Ok(Credentials::Other(Identity {
+        uid: user.uid,
+        gid: user.gid,
+        groups,
+        name: user.name,
+        home: user.dir,
+    }))
 }
 
 fn sudo_user() -> Result<Option<User>> {
-    let Some(uid) = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()) else { return Ok(None) };
+    let Some(uid) = std::env::var("SUDO_UID")
+        .ok()
+        .and_then(|uid| uid.parse().ok())
+    else {
+        return Ok(None);
+    };
     if uid == 0 || !geteuid().is_root() {
         return Ok(None);
     }
-    User::from_uid(Uid::from_raw(uid)).with_context(|| format!("cannot look up user {uid} of SUDO_UID"))
+    User::from_uid(Uid::from_raw(uid))
+        .with_context(|| format!("cannot look up user {uid} of SUDO_UID"))
 }

@@ -16,7 +16,8 @@ use crate::{
 /// Operation and arguments as in `cache_ebpf::control`; the answer is in `REPLY`.
 #[raw_tracepoint]
 fn control(ctx: RawTracePointContext) -> i32 {
-    let (operation, first, second, third): (u64, u64, u64, u64) = (ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3));
+    let (operation, first, second, third): (u64, u64, u64, u64) =
+        (ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3));
     match answer(operation, first, second, third) {
         Ok(reply) => REPLY.set(0, reply, u64::from(BPF_ANY)).unwrap_or_default(),
         Err(fault) => detail::fault(fault),
@@ -30,7 +31,11 @@ fn answer(operation: u64, first: u64, second: u64, third: u64) -> Read<Reply> {
     match operation {
         control::REGISTER => register(process, first, second as u32),
         control::SEED_OPEN => {
-            let opener = ProcessKey { start_ns: third, tgid: second as u32, pad: 0 };
+            let opener = ProcessKey {
+                start_ns: third,
+                tgid: second as u32,
+                pad: 0,
+            };
             let seeded = match Task::current().file(first)? {
                 Some(file) => ledger::seed(file, opener)?,
                 None => false,
@@ -49,7 +54,17 @@ fn answer(operation: u64, first: u64, second: u64, third: u64) -> Read<Reply> {
 #[inline(always)]
 fn reply(process: ProcessKey, done: bool) -> Reply {
     let status = if done { control::OK } else { control::REFUSED };
-    Reply { status, key: cache_ebpf::InodeKey { ino: 0, dev: 0, pad: 0 }, process, generation: 0, pad: 0 }
+    Reply {
+        status,
+        key: cache_ebpf::InodeKey {
+            ino: 0,
+            dev: 0,
+            pad: 0,
+        },
+        process,
+        generation: 0,
+        pad: 0,
+    }
 }
 
 #[inline(always)]
@@ -62,6 +77,20 @@ fn register(process: ProcessKey, fd: u64, index: u32) -> Read<Reply> {
         return Ok(reply(process, false));
     }
     let (key, generation) = (inode.key()?, inode.generation()?);
-    let done = ROOTS.insert(key, Root { index, generation, reserved: 0 }, u64::from(BPF_ANY)).is_ok();
-    Ok(Reply { key, generation, ..reply(process, done) })
+    let done = ROOTS
+        .insert(
+            key,
+            Root {
+                index,
+                generation,
+                reserved: 0,
+            },
+            u64::from(BPF_ANY),
+        )
+        .is_ok();
+    Ok(Reply {
+        key,
+        generation,
+        ..reply(process, done)
+    })
 }

@@ -33,7 +33,9 @@ fn forked(parent: Task, child: Task) -> Read<()> {
     if tgid != child.pid()? {
         return Ok(());
     }
-    FAMILY.insert(tgid, 1, u64::from(BPF_ANY)).map_err(|_| Fault(counter::FAULT_FAMILY_FULL))
+    FAMILY
+        .insert(tgid, 1, u64::from(BPF_ANY))
+        .map_err(|_| Fault(counter::FAULT_FAMILY_FULL))
 }
 
 /// Descriptors with close-on-exec are gone by now.
@@ -87,7 +89,12 @@ pub(crate) fn settle(owner: &ProcessKey) {
 }
 
 /// `bpf_for_each_map_elem`'s callback; 0 = go on.
-extern "C" fn settle_one(_map: u64, key: *const InodeKey, entry: *mut OpenFile, owner: *const ProcessKey) -> u64 {
+extern "C" fn settle_one(
+    _map: u64,
+    key: *const InodeKey,
+    entry: *mut OpenFile,
+    owner: *const ProcessKey,
+) -> u64 {
     // SAFETY: the helper hands the key of an element, its value and our context.
     let (key, owner, opener) = unsafe { (*key, *owner, (*entry).opener) };
     if owner.tgid != 0 && owner != opener {

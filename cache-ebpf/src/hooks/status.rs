@@ -18,26 +18,17 @@ fn touched(ctx: &RawTracePointContext) {
 
 #[inline(always)]
 fn touched_inode(inode: Inode) -> Read<()> {
-    if roots::is_watched(inode.device()?) { pending::touch(inode) } else { Ok(()) }
+    if roots::is_watched(inode.device()?) {
+        pending::touch(inode)
+    } else {
+        Ok(())
+    }
 }
 
-/// The time is set as given.
-#[raw_tracepoint(tracepoint = "inode_set_ctime_to_ts")]
-fn status_set(ctx: RawTracePointContext) -> i32 {
-    touched(&ctx);
-    0
-}
-
-/// The time is exchanged for the present.
-#[raw_tracepoint(tracepoint = "ctime_ns_xchg")]
-fn status_exchanged(ctx: RawTracePointContext) -> i32 {
-    touched(&ctx);
-    0
-}
-
-/// The time is the present already.
-#[raw_tracepoint(tracepoint = "ctime_xchg_skip")]
-fn status_kept(ctx: RawTracePointContext) -> i32 {
+/// One program for the three events: the time is set as given, exchanged for the present, or is the present
+/// already.
+#[raw_tracepoint]
+fn status_change(ctx: RawTracePointContext) -> i32 {
     touched(&ctx);
     0
 }

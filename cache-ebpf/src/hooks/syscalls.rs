@@ -123,6 +123,8 @@ fn resize(ctx: &TracePointContext) -> Read<()> {
 /// The end of every call above that was begun.
 #[tracepoint]
 fn exit_pending(ctx: TracePointContext) -> u32 {
-    detail::settle_result(field(&ctx, SYSCALL_RET.load()).and_then(|result| pending::end(result as i64)));
+    detail::settle_result(
+        field(&ctx, SYSCALL_RET.load()).and_then(|result| pending::end(result as i64)),
+    );
     0
 }

@@ -157,7 +157,9 @@ fn sum_of(metrics: &str, name: &str) -> Result<f64> {
         .filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<f64>().ok())
         .peekable();
     ensure!(series.peek().is_some(), "the agent has no metric {name}");
-    Ok(series.sum())
+    let sum: f64 = series.sum();
+    ensure!(sum.is_finite(), "the agent's {name} is {sum}");
+    Ok(sum)
 }
 
 #[cfg(test)]
@@ -170,5 +172,6 @@ mod tests {
         assert_eq!(sum_of(metrics, "a").ok(), Some(7.5));
         assert_eq!(sum_of(metrics, "b").ok(), Some(7.0));
         assert!(sum_of(metrics, "c").is_err());
+        assert!(sum_of("d NaN\n", "d").is_err());
     }
 }

@@ -3,8 +3,11 @@
 use serde::Serialize;
 
 use super::{
-    Results,
+    Pair, Results,
+    agent::Figures,
+    programs::ProgramCosts,
     statistics::{median, ratio_of_medians},
+    walk::Walk,
 };
 
 /// Of the build's CPU time.
@@ -41,55 +44,58 @@ pub(super) fn judge(results: &Results) -> Vec<Verdict> {
         programs,
         walk,
     } = results;
-    let agents = || pairs.iter().map(|pair| &pair.with.agent);
+    let mut verdicts = Vec::from(judge_costs(pairs, programs));
+    verdicts.extend(judge_agent(pairs));
+    if let Some(Walk {
+        agent_s, find_s, ..
+    }) = walk
+    {
+        verdicts.push(verdict("walk / find", agent_s / find_s, MAX_WALK_RATIO));
+    }
+    verdicts
+}
+
+fn judge_costs(pairs: &[Pair], programs: &[ProgramCosts]) -> [Verdict; 3] {
     let cpu: Vec<_> = pairs
         .iter()
         .map(|pair| (pair.without.cpu_s, pair.with.build.cpu_s))
         .collect();
-    let agent_share = median(
+    let agent = median(
         pairs
             .iter()
             .map(|pair| pair.with.agent.cpu_s / pair.with.build.cpu_s),
     );
-    let bpf_share = median(programs.iter().map(|run| run.bpf_s() / run.build_cpu_s));
-    // A mean may hide it, one run that used too much is too much.
-    let worst = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
-    let mut verdicts = vec![
+    let bpf = median(programs.iter().map(|run| run.bpf_s() / run.build_cpu_s));
+    let ratio = ratio_of_medians(&cpu).value;
+    [
         verdict(
             "BPF run time + agent CPU / build CPU",
-            bpf_share + agent_share,
+            bpf + agent,
             MAX_DIRECT_SHARE,
         ),
-        verdict("agent CPU / build CPU", agent_share, MAX_AGENT_SHARE),
-        verdict(
-            "build CPU with / without",
-            ratio_of_medians(&cpu).value,
-            MAX_CPU_RATIO,
-        ),
-        verdict(
-            "agent's peak memory, MiB",
-            worst(&mut agents().map(|agent| mebibytes(agent.max_rss_bytes))),
-            MAX_PEAK_MEMORY_MIB,
-        ),
-        verdict(
-            "events dropped",
-            worst(&mut agents().map(|agent| agent.dropped)),
-            MAX_DROPPED,
-        ),
+        verdict("agent CPU / build CPU", agent, MAX_AGENT_SHARE),
+        verdict("build CPU with / without", ratio, MAX_CPU_RATIO),
+    ]
+}
+
+/// By the worst run: one that used too much memory or lost an event is one too many.
+fn judge_agent(pairs: &[Pair]) -> [Verdict; 3] {
+    let worst = |figure: fn(&Figures) -> f64| {
+        pairs
+            .iter()
+            .map(|pair| figure(&pair.with.agent))
+            .fold(0.0, f64::max)
+    };
+    let memory = worst(|agent| mebibytes(agent.max_rss_bytes));
+    [
+        verdict("agent's peak memory, MiB", memory, MAX_PEAK_MEMORY_MIB),
+        verdict("events dropped", worst(|agent| agent.dropped), MAX_DROPPED),
         verdict(
             "drift, bytes",
-            worst(&mut agents().map(|agent| agent.drift_bytes.abs())),
+            worst(|agent| agent.drift_bytes.abs()),
             MAX_DRIFT_BYTES,
         ),
-    ];
-    if let Some(walk) = walk {
-        verdicts.push(verdict(
-            "walk / find",
-            walk.agent_s / walk.find_s,
-            MAX_WALK_RATIO,
-        ));
-    }
-    verdicts
+    ]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for display; exact below 8 PiB")]

@@ -51,6 +51,7 @@ pub(super) fn measure(files: u32, agent: &Path, tree: &Path) -> Result<Walk> {
         );
         agent_s.push(walked.seconds);
     }
+    fs::remove_dir_all(tree).with_context(|| format!("cannot remove {}", tree.display()))?;
     Ok(Walk {
         files,
         find_s: median(find_s),

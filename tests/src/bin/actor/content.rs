@@ -57,7 +57,8 @@ pub(super) fn perform(name: &str, place: &Place) -> Result<Option<File>> {
         "openat2" => {
             let directory = File::open(&place.inside)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
-            let file = rustix::fs::openat2(directory, "file", flags, Mode::RUSR, ResolveFlags::BENEATH)?;
+            let file =
+                rustix::fs::openat2(directory, "file", flags, Mode::RUSR, ResolveFlags::BENEATH)?;
             let mut file = File::from(file);
             file.write_all(&filler(4444))?;
             file
@@ -114,10 +115,12 @@ pub(super) fn perform(name: &str, place: &Place) -> Result<Option<File>> {
             file.write_all(b"x")?;
             file
         }
-        "sendfile" => copied(place, |from, to, left| rustix::fs::sendfile(to, from, None, left))?,
-        "copy_file_range" => {
-            copied(place, |from, to, left| rustix::fs::copy_file_range(from, None, to, None, left))?
-        }
+        "sendfile" => copied(place, |from, to, left| {
+            rustix::fs::sendfile(to, from, None, left)
+        })?,
+        "copy_file_range" => copied(place, |from, to, left| {
+            rustix::fs::copy_file_range(from, None, to, None, left)
+        })?,
         "splice" => spliced(place)?,
         _ => return Ok(None),
     };
@@ -163,7 +166,10 @@ fn named(name: &str, place: &Place) -> Result<Option<File>> {
 }
 
 fn create(place: &Place, name: &str) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).open(place.path(name))
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(place.path(name))
 }
 
 fn written(place: &Place, name: &str, bytes: usize) -> io::Result<File> {
@@ -180,13 +186,20 @@ fn moved(place: &Place, from: &str, to: &str) -> io::Result<File> {
 
 fn unnamed(place: &Place, bytes: usize) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(&place.inside, flags, Mode::RUSR | Mode::WUSR)?);
+    let mut file = File::from(rustix::fs::open(
+        &place.inside,
+        flags,
+        Mode::RUSR | Mode::WUSR,
+    )?);
     file.write_all(&filler(bytes))?;
     Ok(file)
 }
 
 /// Copies the source outside with one of the kernel's own ways.
-fn copied(place: &Place, step: impl Fn(&File, &File, usize) -> rustix::io::Result<usize>) -> Result<File> {
+fn copied(
+    place: &Place,
+    step: impl Fn(&File, &File, usize) -> rustix::io::Result<usize>,
+) -> Result<File> {
     let from = File::open(place.path("out/source"))?;
     let to = create(place, "in/file")?;
     let mut left = usize::try_from(from.metadata()?.len())?;

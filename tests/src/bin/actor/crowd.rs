@@ -62,7 +62,11 @@ pub(super) fn reuse(cycles: usize, directory: &Path) -> Result<()> {
 pub(super) fn two_writers(file: &Path) -> Result<()> {
     let start = |offset: u64| {
         let mut writer = again()?;
-        writer.arg("write-range").arg(file).args([offset.to_string(), "100000".to_owned()]).spawn()
+        writer
+            .arg("write-range")
+            .arg(file)
+            .args([offset.to_string(), "100000".to_owned()])
+            .spawn()
     };
     for mut writer in [start(0)?, start(BLOCK)?] {
         ensure!(writer.wait()?.success(), "a writer failed");
@@ -72,7 +76,11 @@ pub(super) fn two_writers(file: &Path) -> Result<()> {
 
 /// Writes every second block, from `offset` on.
 pub(super) fn write_range(file: &Path, offset: u64, bytes: u64) -> Result<()> {
-    let file = OpenOptions::new().create(true).write(true).truncate(false).open(file)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(file)?;
     for block in 0..bytes / BLOCK {
         file.write_all_at(&[b'w'; 1000], offset + 2 * block * BLOCK)?;
     }
@@ -91,7 +99,9 @@ pub(super) fn files(number: usize, bytes: usize, directory: &Path) -> Result<()>
 pub(super) fn hold(file: &Path, bytes: usize, until: &Path) -> Result<()> {
     let mut file = File::create_new(file)?;
     file.write_all(&vec![b'h'; bytes])?;
-    wait::until("the sign to go on", HELD, || Ok(until.exists().then_some(())))?;
+    wait::until("the sign to go on", HELD, || {
+        Ok(until.exists().then_some(()))
+    })?;
     file.write_all(&vec![b'h'; bytes])?;
     Ok(())
 }

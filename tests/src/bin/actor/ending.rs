@@ -20,8 +20,8 @@ use cache_tests::{
 use rustix::{
     io::FdFlags,
     net::{
-        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-        SendFlags, recvmsg, sendmsg,
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
     },
     process::{Signal, getpid, getppid, kill_process},
 };
@@ -56,7 +56,10 @@ pub(super) fn end(file: File, ending: Ending) -> Result<()> {
         }
         Ending::ExecKeep => {
             rustix::io::fcntl_setfd(&file, FdFlags::empty())?;
-            let error = again()?.arg("append-to").arg(file.as_raw_fd().to_string()).exec();
+            let error = again()?
+                .arg("append-to")
+                .arg(file.as_raw_fd().to_string())
+                .exec();
             bail!("cannot execute the actor: {error}");
         }
         Ending::PassFd => return pass(file),
@@ -95,12 +98,23 @@ pub(super) fn append_to_inherited(descriptor: &str) -> Result<()> {
 fn pass(file: File) -> Result<()> {
     let (mut own, other) = UnixStream::pair()?;
     let other = OwnedFd::from(other);
-    let mut receiver = again()?.args(["receive", "0"]).stdin(Stdio::from(other)).spawn()?;
+    let mut receiver = again()?
+        .args(["receive", "0"])
+        .stdin(Stdio::from(other))
+        .spawn()?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors = [file.as_fd()];
-    ensure!(control.push(SendAncillaryMessage::ScmRights(&descriptors)), "no room for the descriptor");
-    sendmsg(&own, &[IoSlice::new(b"f")], &mut control, SendFlags::empty())?;
+    ensure!(
+        control.push(SendAncillaryMessage::ScmRights(&descriptors)),
+        "no room for the descriptor"
+    );
+    sendmsg(
+        &own,
+        &[IoSlice::new(b"f")],
+        &mut control,
+        SendFlags::empty(),
+    )?;
     drop(file);
     // The receiver writes only now, when this process has closed its own.
     own.write_all(b"w")?;
@@ -115,12 +129,19 @@ pub(super) fn append_to_received(descriptor: &str) -> Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
-    recvmsg(&socket, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    recvmsg(
+        &socket,
+        &mut [IoSliceMut::new(&mut byte)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
     let mut received = control.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
         _ => None,
     });
-    let file = received.next().and_then(|mut descriptors| descriptors.next());
+    let file = received
+        .next()
+        .and_then(|mut descriptors| descriptors.next());
     let file = File::from(file.context("no descriptor was passed")?);
     (&socket).read_exact(&mut byte)?;
     Ok(append_late(&file)?)

@@ -38,7 +38,10 @@ fn act(words: &[&str]) -> Result<()> {
     match words {
         ["each", name, inside, outside] => each(name, inside, outside),
         ["case", name, ending, inside, outside] => {
-            let place = Place { inside: PathBuf::from(inside), outside: PathBuf::from(outside) };
+            let place = Place {
+                inside: PathBuf::from(inside),
+                outside: PathBuf::from(outside),
+            };
             case(Case::named(name)?, Ending::named(ending)?, &place)
         }
         ["nothing"] => Ok(()),

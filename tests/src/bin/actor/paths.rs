@@ -88,7 +88,13 @@ pub(super) fn perform(name: &str, place: &Place) -> Result<bool> {
 
 fn exchange(place: &Place, one: &str, two: &str) -> io::Result<()> {
     let (one, two) = (place.path(one), place.path(two));
-    Ok(rustix::fs::renameat_with(CWD, one, CWD, two, RenameFlags::EXCHANGE)?)
+    Ok(rustix::fs::renameat_with(
+        CWD,
+        one,
+        CWD,
+        two,
+        RenameFlags::EXCHANGE,
+    )?)
 }
 
 /// Calls that the kernel refuses: none of them may count.
@@ -103,7 +109,11 @@ fn failing_calls(place: &Place) -> Result<()> {
         fs::hard_link(&file, &file).is_err(),
         truncate(&absent, 0).is_err(),
         truncate(&file, -1).is_err(),
-        OpenOptions::new().write(true).create_new(true).open(&file).is_err(),
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&file)
+            .is_err(),
         OpenOptions::new().write(true).open(&absent).is_err(),
     ];
     let accepted = refused.iter().position(|refused| !refused);

@@ -14,7 +14,9 @@ use super::say;
 
 /// Opens, writes and closes a new file through the ring.
 pub(super) fn whole(path: &Path, bytes: usize) -> Result<()> {
-    let Some(mut ring) = ring()? else { return Ok(()) };
+    let Some(mut ring) = ring()? else {
+        return Ok(());
+    };
     let name = CString::new(path.as_os_str().as_bytes())?;
     let open = opcode::OpenAt::new(Fd(libc::AT_FDCWD), name.as_ptr())
         .flags(libc::O_WRONLY | libc::O_CREAT | libc::O_CLOEXEC)
@@ -27,7 +29,9 @@ pub(super) fn whole(path: &Path, bytes: usize) -> Result<()> {
 
 /// Opens and closes by system calls, writes through the ring.
 pub(super) fn write_only(path: &Path, bytes: usize) -> Result<()> {
-    let Some(mut ring) = ring()? else { return Ok(()) };
+    let Some(mut ring) = ring()? else {
+        return Ok(());
+    };
     let file = File::create_new(path)?;
     write(&mut ring, Fd(file.as_raw_fd()), bytes)
 }
@@ -47,7 +51,10 @@ fn write(ring: &mut IoUring, file: Fd, bytes: usize) -> Result<()> {
     let content = vec![b'u'; bytes];
     let write = opcode::Write::new(file, content.as_ptr(), u32::try_from(bytes)?).build();
     let written = one(ring, &write).context("cannot write through the ring")?;
-    ensure!(usize::try_from(written)? == bytes, "{written} of {bytes} bytes written");
+    ensure!(
+        usize::try_from(written)? == bytes,
+        "{written} of {bytes} bytes written"
+    );
     Ok(())
 }
 

@@ -64,5 +64,9 @@ pub(super) fn truncate(path: &Path, length: i64) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: `path` is a string with a terminator that lives through the call.
     let result = unsafe { libc::truncate(path.as_ptr(), length) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
