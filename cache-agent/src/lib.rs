@@ -6,16 +6,22 @@
 //! Invariants: the kernel side never knows a path; nobody but `probe` sees aya; nobody but `intake` and
 //! `ledger` reads the ring; `policy` never touches a file; `serve` reads only `snapshot`.
 
+pub mod agent;
+pub mod aggregate;
 pub mod cli;
 pub mod config;
 pub mod discover;
 pub mod intake;
 pub mod invocation;
+pub mod keeper;
 pub mod ledger;
+pub mod picture;
 pub mod policy;
 pub mod probe;
 pub mod process;
+pub mod roster;
 pub mod serve;
 pub mod snapshot;
 mod sys;
 pub mod trace;
+pub mod vantage;

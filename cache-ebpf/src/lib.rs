@@ -423,6 +423,18 @@ pub mod map {
     pub const REPLY: &str = "REPLY";
 }
 
+/// Entries the maps can hold that grow with the load.
+pub mod capacity {
+    /// Files open for write.
+    pub const OPEN: usize = 65_536;
+    /// Closed files whose size is kept.
+    pub const SIZES: usize = 4_194_304;
+    /// Accounts per process and root.
+    pub const CREDITS: usize = 65_536;
+    /// Processes with an account.
+    pub const PROCESSES: usize = 32_768;
+}
+
 /// Roots watched at most at the same time.
 pub const ROOTS_MAX: u32 = 1024;
 

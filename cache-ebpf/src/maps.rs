@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use cache_ebpf::{
     Credit, CreditKey, Crossing, Event, InodeKey, Links, OpenFile, PATH_BYTES, Pending, Process,
-    ProcessKey, ROOTS_MAX, Reply, Root, Settled, Verdict, counter,
+    ProcessKey, ROOTS_MAX, Reply, Root, Settled, Verdict, capacity, counter,
 };
 
 /// Entries are allocated as they are needed: a bound then costs nothing until it is reached.
@@ -32,11 +32,12 @@ pub(crate) static EPOCH: Array<u64, 1> = Array::new();
 
 /// Files open for write.
 #[btf_map]
-pub(crate) static OPEN: HashMap<InodeKey, OpenFile, 65536, ON_DEMAND> = HashMap::new();
+pub(crate) static OPEN: HashMap<InodeKey, OpenFile, { capacity::OPEN }, ON_DEMAND> = HashMap::new();
 
 /// Sizes of files nobody has open for write.
 #[btf_map]
-pub(crate) static SIZES: HashMap<InodeKey, Settled, 4194304, ON_DEMAND> = HashMap::new();
+pub(crate) static SIZES: HashMap<InodeKey, Settled, { capacity::SIZES }, ON_DEMAND> =
+    HashMap::new();
 
 /// Multiply linked files with at least one name in a root.
 #[btf_map]
@@ -44,7 +45,8 @@ pub(crate) static LINKS: HashMap<InodeKey, Links, 65536, ON_DEMAND> = HashMap::n
 
 /// Accounts per process and root.
 #[btf_map]
-pub(crate) static CREDITS: HashMap<CreditKey, Credit, 65536, ON_DEMAND> = HashMap::new();
+pub(crate) static CREDITS: HashMap<CreditKey, Credit, { capacity::CREDITS }, ON_DEMAND> =
+    HashMap::new();
 
 /// Accounts per root: the identity every other figure is checked against.
 #[btf_map]
@@ -52,7 +54,8 @@ pub(crate) static TOTALS: Array<Credit, { ROOTS_MAX as usize }> = Array::new();
 
 /// Who the processes with an account are.
 #[btf_map]
-pub(crate) static PROCESSES: HashMap<ProcessKey, Process, 32768, ON_DEMAND> = HashMap::new();
+pub(crate) static PROCESSES: HashMap<ProcessKey, Process, { capacity::PROCESSES }, ON_DEMAND> =
+    HashMap::new();
 
 /// Thread group ids that descend from the traced command.
 #[btf_map]

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod config;
 pub mod exit;
+pub mod log;
 pub mod man;
 pub mod run;
 pub mod walk;

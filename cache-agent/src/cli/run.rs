@@ -1,10 +1,26 @@
 //! `run`: the daemon.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
-use super::args::RunArgs;
+use super::{args::RunArgs, log};
+use crate::{
+    agent::{self, Source},
+    config::checked::Overrides,
+};
 
 /// Runs until a signal ends it.
-pub fn run(_args: &RunArgs) -> Result<()> {
-    anyhow::bail!("later")
+pub fn run(args: &RunArgs) -> Result<()> {
+    log::start(args.log_format, args.log_level);
+    let source = Source {
+        file: args.config.clone(),
+        overrides: Overrides {
+            roots: args.roots.clone(),
+            listen: args.listen,
+        },
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(agent::run(source))
 }

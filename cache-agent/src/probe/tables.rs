@@ -287,6 +287,11 @@ impl Tables {
         Ok(sums)
     }
 
+    /// Files open for write at this moment, at most `limit` of them counted.
+    pub fn open_files(&self, limit: usize) -> usize {
+        self.open.keys().take(limit).count()
+    }
+
     /// Asks to be woken by the next event.
     pub fn sleep(&mut self) -> Result<()> {
         Ok(self.asleep.set(0, 1, 0)?)

@@ -1,0 +1,187 @@
+//! Accounts of processes, added up per root, tool and user; those of processes that ended are folded in.
+//!
+//! Takes: the kernel's accounts, once per tick. Gives: sums. Never: loses a byte: what the accounts do not
+//! explain of a root's total is unattributed.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use cache_ebpf::{Credit, CreditKey, Process, ProcessKey};
+
+use crate::{
+    invocation::tool,
+    ledger::{
+        account::{Identity, changes, difference},
+        book::Book,
+    },
+    roster::Roster,
+    snapshot::{Changes, GROUPS},
+};
+
+/// Users listed one by one; the rest are summed up.
+const USERS_MAX: usize = 64;
+/// Nobody.
+const NOBODY: u32 = 0;
+
+/// Changes by tool.
+pub type Groups = [Changes; GROUPS.len()];
+
+/// What was folded so far.
+#[derive(Debug, Default)]
+pub struct Aggregate {
+    /// Accounts of ended processes at the last look: folded once they stand still.
+    resting: HashMap<CreditKey, Credit>,
+    /// By user, processes that ended.
+    users: HashMap<u32, Changes>,
+    /// Processes folded since the start.
+    pub folded: u64,
+}
+
+/// One look.
+#[derive(Debug, Default)]
+pub struct Sums {
+    /// By number of the root, live processes only.
+    pub roots: HashMap<u32, Groups>,
+    /// By user, everybody; `None` for those beyond the bound.
+    pub users: Vec<(Option<u32>, Changes)>,
+    /// Processes with an account of their own.
+    pub tracked: u64,
+    /// Accounts in the kernel.
+    pub accounts: u64,
+}
+
+impl Aggregate {
+    /// Reads all accounts, folds those of ended processes, sums up the rest.
+    pub fn look(&mut self, book: &mut Book, roster: &mut Roster) -> Result<Sums> {
+        let tables = &mut book.session().tables;
+        let credits = tables.credits()?;
+        let processes: HashMap<ProcessKey, Process> = tables.processes()?.into_iter().collect();
+        let mut sums = Sums {
+            tracked: processes.len() as u64,
+            accounts: credits.len() as u64,
+            ..Sums::default()
+        };
+        let mut users = HashMap::new();
+        let mut resting = HashMap::new();
+        for (key, credit) in credits {
+            let identity = processes.get(&key.process).map(Identity::of);
+            let is_over = identity.as_ref().is_none_or(|identity| identity.ended)
+                && key.process.tgid != NOBODY;
+            if is_over && self.resting.get(&key) == Some(&credit) {
+                self.fold(book, roster, &key, &credit, identity.as_ref())?;
+                continue;
+            }
+            if is_over {
+                resting.insert(key, credit);
+            }
+            let group = group(&key, identity.as_ref());
+            sums.roots.entry(key.root).or_default()[group].add(&changes(&credit));
+            if let Some(identity) = identity {
+                users
+                    .entry(identity.uid)
+                    .or_insert_with(Changes::default)
+                    .add(&changes(&credit));
+            }
+        }
+        self.resting = resting;
+        self.forget_processes(book, &processes)?;
+        sums.users = self.all_users(&users);
+        Ok(sums)
+    }
+
+    fn fold(
+        &mut self,
+        book: &mut Book,
+        roster: &mut Roster,
+        key: &CreditKey,
+        credit: &Credit,
+        identity: Option<&Identity>,
+    ) -> Result<()> {
+        book.session().tables.close_account(key)?;
+        let changes = changes(credit);
+        if let Some(entry) = roster.by_index(key.root) {
+            entry.folded[group(key, identity)].add(&changes);
+        }
+        if let Some(identity) = identity {
+            self.users.entry(identity.uid).or_default().add(&changes);
+        }
+        Ok(())
+    }
+
+    /// A process that ended is forgotten with its last account.
+    fn forget_processes(
+        &mut self,
+        book: &mut Book,
+        processes: &HashMap<ProcessKey, Process>,
+    ) -> Result<()> {
+        let waiting: std::collections::HashSet<ProcessKey> =
+            self.resting.keys().map(|key| key.process).collect();
+        for (key, process) in processes {
+            if process.ended_ns != 0 && !waiting.contains(key) {
+                book.session().tables.forget_process(key)?;
+                self.folded += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes all accounts of a root that is let go: they belong to its name, whatever directory comes next.
+    pub fn close_root(&mut self, book: &mut Book, roster: &mut Roster, index: u32) -> Result<()> {
+        let mut total = book.total(index)?;
+        if let Some(root) = book.root(index) {
+            total.add(&root.corrected);
+        }
+        let tables = &mut book.session().tables;
+        let processes: HashMap<ProcessKey, Process> = tables.processes()?.into_iter().collect();
+        let credits = tables.credits()?;
+        for (key, credit) in credits.iter().filter(|(key, _)| key.root == index) {
+            let identity = processes.get(&key.process).map(Identity::of);
+            self.fold(book, roster, key, credit, identity.as_ref())?;
+        }
+        if let Some(entry) = roster.by_index(index) {
+            entry.carried.add(&total);
+        }
+        Ok(())
+    }
+
+    fn all_users(&self, live: &HashMap<u32, Changes>) -> Vec<(Option<u32>, Changes)> {
+        let mut all = self.users.clone();
+        for (uid, changes) in live {
+            all.entry(*uid).or_default().add(changes);
+        }
+        let mut all: Vec<(Option<u32>, Changes)> = all
+            .into_iter()
+            .map(|(uid, changes)| (Some(uid), changes))
+            .collect();
+        all.sort_by_key(|(uid, changes)| (std::cmp::Reverse(changes.grown_bytes()), *uid));
+        let rest = all.split_off(all.len().min(USERS_MAX));
+        if !rest.is_empty() {
+            let mut sum = Changes::default();
+            rest.iter().for_each(|(_, changes)| sum.add(changes));
+            all.push((None, sum));
+        }
+        all
+    }
+}
+
+fn group(key: &CreditKey, identity: Option<&Identity>) -> usize {
+    match identity {
+        _ if key.process.tgid == NOBODY => tool::UNATTRIBUTED,
+        Some(identity) => identity.group,
+        None => tool::OTHER,
+    }
+}
+
+/// All groups of a root: what was folded, what lives, and into `unattributed` what neither explains.
+pub fn complete(folded: &Groups, live: Option<&Groups>, total: &Changes) -> Groups {
+    let mut groups = *folded;
+    let mut sum = Changes::default();
+    for (at, group) in groups.iter_mut().enumerate() {
+        if let Some(live) = live.and_then(|live| live.get(at)) {
+            group.add(live);
+        }
+        sum.add(group);
+    }
+    groups[tool::UNATTRIBUTED].add(&difference(total, &sum));
+    groups
+}

@@ -1,0 +1,402 @@
+//! The thread that keeps the ledger: waits for the kernel side, looks, reconciles, and publishes a picture.
+//!
+//! Takes: events, orders. Gives: snapshots. Never: polls while nothing happens.
+
+use std::{
+    io::Read as _,
+    os::fd::{AsFd as _, BorrowedFd},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context as _, Result};
+use cache_ebpf::counter;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::sync::watch;
+
+use crate::{
+    aggregate::Aggregate,
+    config::checked::Config,
+    ledger::book::{Book, Reconciliation},
+    picture,
+    policy::thresholds,
+    roster::Roster,
+    snapshot::{Latency, Snapshot},
+    vantage::Vantage,
+};
+
+/// Between two pictures while something happens.
+const TICK: Duration = Duration::from_secs(1);
+/// Between two looks while a walk is under way: the ring must not fill meanwhile.
+const WALK_TICK: Duration = Duration::from_millis(20);
+/// Quiet ticks before the thread goes to sleep.
+const QUIET_TICKS: u32 = 3;
+/// Between two looks at free space while thresholds ask for it and nothing else happens.
+const SPACE_INTERVAL: Duration = Duration::from_secs(30);
+/// After a counted loss all roots are walked, but not more often than this.
+const LOSS_WALK_INTERVAL: Duration = Duration::from_mins(1);
+
+/// What the rest of the agent asks of the keeper.
+#[derive(Debug)]
+pub enum Order {
+    /// Settle, publish once more, end.
+    Stop,
+    /// Another configuration.
+    Reload(Box<Config>),
+}
+
+/// Sends orders and wakes the keeper.
+#[derive(Debug)]
+pub struct Orders {
+    sender: std::sync::mpsc::Sender<Order>,
+    bell: std::io::PipeWriter,
+}
+
+impl Orders {
+    /// Gives an order; a keeper that is gone needs none.
+    pub fn give(&mut self, order: Order) {
+        use std::io::Write as _;
+        if self.sender.send(order).is_err() || self.bell.write_all(&[0]).is_err() {
+            tracing::debug!("the keeper has ended already");
+        }
+    }
+}
+
+/// The keeper.
+pub struct Keeper {
+    book: Book,
+    roster: Roster,
+    aggregate: Aggregate,
+    config: Config,
+    vantage: Vantage,
+    orders: std::sync::mpsc::Receiver<Order>,
+    bell: std::io::PipeReader,
+    latency: Latency,
+    quiet: u32,
+    losses: u64,
+    loss_walk: Instant,
+    map_bytes: u64,
+}
+
+impl Keeper {
+    /// Attaches the kernel side and takes up the roots that are there.
+    pub fn start(book: Book, config: Config) -> Result<(Self, Orders)> {
+        let (sender, orders) = std::sync::mpsc::channel();
+        let (bell, bell_writer) = std::io::pipe().context("no descriptor left")?;
+        let mut keeper = Self {
+            book,
+            roster: Roster::default(),
+            aggregate: Aggregate::default(),
+            config,
+            vantage: Vantage::new()?,
+            orders,
+            bell,
+            latency: Latency::default(),
+            quiet: 0,
+            losses: 0,
+            loss_walk: Instant::now(),
+            map_bytes: picture::map_bytes(),
+        };
+        keeper.apply();
+        Ok((
+            keeper,
+            Orders {
+                sender,
+                bell: bell_writer,
+            },
+        ))
+    }
+
+    /// A picture before the first walk.
+    pub fn first_picture(&mut self) -> Result<Snapshot> {
+        self.look()
+    }
+
+    /// Keeps the ledger until told to stop.
+    pub fn run(mut self, pictures: &watch::Sender<Arc<Snapshot>>) -> Result<()> {
+        loop {
+            self.wait()?;
+            let events = self.drain();
+            let stop = self.obey()?;
+            self.look_after_roots()?;
+            let walked = self.reconcile()?;
+            self.book.sweep()?;
+            let settled = self.drain();
+            let is_busy =
+                events + settled > 0 || walked || self.book.session().tables.open_files(1) > 0;
+            self.quiet = if is_busy {
+                0
+            } else {
+                self.quiet.saturating_add(1)
+            };
+            pictures.send_replace(Arc::new(self.look()?));
+            if stop {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let timeout = self.timeout();
+        if self.quiet >= QUIET_TICKS {
+            self.book.session().tables.sleep()?;
+            if self.drain() > 0 {
+                self.quiet = 0;
+                return Ok(());
+            }
+        } else if !self.is_walking() {
+            // Events wait in the ring until the tick: one look for all of them.
+            return self.sleep_until_told(timeout);
+        }
+        let events: BorrowedFd<'_> = self.book.events_fd();
+        let mut ready = [
+            PollFd::from_borrowed_fd(events, PollFlags::IN),
+            PollFd::new(&self.bell, PollFlags::IN),
+            PollFd::from_borrowed_fd(self.vantage.as_fd(), PollFlags::IN),
+        ];
+        wait_for(&mut ready, timeout)
+    }
+
+    /// Waits for orders, roots and a crowded ring; the ring wakes only when it was asked to or fills up.
+    fn sleep_until_told(&self, timeout: Duration) -> Result<()> {
+        let mut ready = [
+            PollFd::new(&self.bell, PollFlags::IN),
+            PollFd::from_borrowed_fd(self.vantage.as_fd(), PollFlags::IN),
+        ];
+        wait_for(&mut ready, timeout)
+    }
+
+    fn is_walking(&self) -> bool {
+        self.book.roots().any(|root| root.walk.is_some())
+    }
+
+    fn timeout(&self) -> Duration {
+        if self.is_walking() {
+            return WALK_TICK;
+        }
+        if self.quiet < QUIET_TICKS {
+            return TICK;
+        }
+        let now = Instant::now();
+        let walks = self
+            .roster
+            .entries
+            .iter()
+            .filter(|entry| entry.index.is_some())
+            .map(|entry| entry.next_walk.saturating_duration_since(now));
+        let next = walks.min().unwrap_or(Duration::from_hours(1));
+        let watches_space = self.roster.entries.iter().any(|entry| {
+            entry.thresholds.free_space.is_some() || entry.thresholds.free_inodes.is_some()
+        });
+        if watches_space {
+            next.min(SPACE_INTERVAL)
+        } else {
+            next
+        }
+    }
+
+    fn drain(&mut self) -> usize {
+        let now = picture::kernel_now_ns();
+        let latency = &mut self.latency;
+        let mut events = 0;
+        loop {
+            let taken = self.book.drain(|fact| {
+                latency.observe(
+                    Duration::from_nanos(now.saturating_sub(fact.event.time_ns)).as_secs_f64(),
+                )
+            });
+            if taken == 0 {
+                return events;
+            }
+            events += taken;
+        }
+    }
+
+    /// True when told to stop.
+    fn obey(&mut self) -> Result<bool> {
+        let mut stop = false;
+        while let Ok(order) = self.orders.try_recv() {
+            self.bell
+                .read_exact(&mut [0])
+                .context("the keeper's pipe broke")?;
+            match order {
+                Order::Stop => stop = true,
+                Order::Reload(config) => {
+                    self.config = *config;
+                    self.apply();
+                }
+            }
+        }
+        Ok(stop)
+    }
+
+    fn apply(&mut self) {
+        let gone = self.roster.apply(&self.config);
+        for entry in gone {
+            tracing::info!(root = entry.name, "no longer watching root");
+            if let Some(index) = entry.index
+                && let Err(error) = self.book.unwatch(index)
+            {
+                tracing::error!(
+                    root = entry.name,
+                    error = format!("{error:#}"),
+                    "cannot let a root go"
+                );
+            }
+        }
+        self.take_up();
+    }
+
+    fn take_up(&mut self) {
+        self.roster.take_up(&mut self.book);
+        self.vantage.stand_on(&self.roster.vantage_points());
+    }
+
+    /// Lets go of roots that went, takes up those that came, starts the walks that are due.
+    fn look_after_roots(&mut self) -> Result<()> {
+        if self.vantage.saw_something() {
+            for at in self.roster.displaced(&self.book) {
+                self.let_go(at)?;
+            }
+            self.take_up();
+        }
+        let now = Instant::now();
+        let lost = self.losses_since_last_walk(now)?;
+        for entry in &mut self.roster.entries {
+            let Some(index) = entry.index else { continue };
+            let crossed = self.book.session().tables.has_crossing(index)?;
+            if lost || crossed || now >= entry.next_walk {
+                entry.next_walk = now + self.config.walk_interval;
+                self.book.start_walk(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn let_go(&mut self, at: usize) -> Result<()> {
+        let Some(index) = self.roster.entries.get(at).and_then(|entry| entry.index) else {
+            return Ok(());
+        };
+        self.aggregate
+            .close_root(&mut self.book, &mut self.roster, index)?;
+        self.book.unwatch(index)?;
+        if let Some(entry) = self.roster.entries.get_mut(at) {
+            entry.index = None;
+            tracing::info!(root = entry.name, path = %entry.path.display(), "root is gone");
+        }
+        Ok(())
+    }
+
+    /// A loss of detail or a fault is followed by a walk.
+    fn losses_since_last_walk(&mut self, now: Instant) -> Result<bool> {
+        let counters = self.book.session().tables.counters()?;
+        let losses = counters
+            .iter()
+            .skip(counter::DROPPED_RING_FULL as usize)
+            .sum();
+        if losses == self.losses || now < self.loss_walk {
+            return Ok(false);
+        }
+        tracing::warn!(
+            losses = losses - self.losses,
+            "events or precision were lost; walking all roots"
+        );
+        self.losses = losses;
+        self.loss_walk = now + LOSS_WALK_INTERVAL;
+        Ok(true)
+    }
+
+    /// True when a walk was finished.
+    fn reconcile(&mut self) -> Result<bool> {
+        let now = picture::kernel_now_ns();
+        let latency = &mut self.latency;
+        let done = self.book.reconcile(|fact| {
+            latency
+                .observe(Duration::from_nanos(now.saturating_sub(fact.event.time_ns)).as_secs_f64())
+        })?;
+        for Reconciliation {
+            index,
+            drift_bytes,
+            base,
+            moved,
+        } in &done
+        {
+            let Some(entry) = self.roster.by_index(*index) else {
+                continue;
+            };
+            if let Some((mover, changes)) = moved {
+                tracing::info!(
+                    root = entry.name,
+                    pid = mover.tgid,
+                    growth_bytes = changes.growth_bytes,
+                    "a directory crossed the border of a root"
+                );
+            }
+            if *drift_bytes != 0 {
+                tracing::warn!(
+                    root = entry.name,
+                    drift_bytes,
+                    "ledger and disk differed; corrected into unattributed"
+                );
+            }
+            tracing::debug!(
+                root = entry.name,
+                bytes = base.bytes,
+                files = base.files,
+                "walked root"
+            );
+        }
+        Ok(!done.is_empty())
+    }
+
+    /// One picture; tells thresholds on the way.
+    fn look(&mut self) -> Result<Snapshot> {
+        let sums = self.aggregate.look(&mut self.book, &mut self.roster)?;
+        let mut roots = Vec::with_capacity(self.roster.entries.len());
+        for entry in &mut self.roster.entries {
+            let mut root = picture::root(entry, &self.book, &sums)?;
+            if entry.index.is_some() {
+                let (state, events) = thresholds::evaluate(
+                    &entry.thresholds,
+                    &entry.state,
+                    root.size_bytes,
+                    &root.file_system,
+                );
+                entry.state = state;
+                for event in events {
+                    tracing::warn!(root = entry.name, %event, "threshold");
+                }
+            }
+            root.thresholds = entry.state.snapshot(&entry.thresholds);
+            roots.push(root);
+        }
+        let session = self.book.session();
+        let counters = session.tables.counters()?;
+        Ok(Snapshot {
+            taken_at: SystemTime::now(),
+            attached: true,
+            backend: "tracepoint",
+            degraded: picture::degraded(&session.coverage, &counters),
+            coverage: session.coverage.operations(),
+            maps: picture::maps(&session.tables, &sums, &roots),
+            roots,
+            events: picture::events(&counters),
+            processes_tracked: sums.tracked,
+            processes_folded: self.aggregate.folded,
+            users: sums.users,
+            event_latency: self.latency,
+            usage: picture::usage(self.map_bytes),
+        })
+    }
+}
+
+fn wait_for(ready: &mut [PollFd<'_>], timeout: Duration) -> Result<()> {
+    let timeout = Timespec {
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(timeout.subsec_nanos()),
+    };
+    match poll(ready, Some(&timeout)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error).context("cannot wait for events"),
+    }
+}

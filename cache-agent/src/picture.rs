@@ -1,0 +1,175 @@
+//! The parts of a snapshot, each from its source.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use cache_ebpf::counter;
+use nix::{
+    sys::resource::{UsageWho, getrusage},
+    time::{ClockId, clock_gettime},
+};
+
+use crate::{
+    aggregate::{Sums, complete},
+    ledger::{book::Book, root::WatchedRoot},
+    probe::{coverage::Coverage, tables::Tables},
+    roster::Entry,
+    snapshot::{AgentUsage, EventCounts, FileSystem, MapUsage, RootSnapshot, RootState},
+    trace::document::{DROP_CAUSES, FAULT_CAUSES, named},
+};
+
+type Counters = [u64; counter::COUNT as usize];
+
+/// The kernel's clock of event times, in nanoseconds.
+pub fn kernel_now_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// One root.
+pub fn root(entry: &Entry, book: &Book, sums: &Sums) -> Result<RootSnapshot> {
+    let watched = entry.index.and_then(|index| book.root(index));
+    let mut total = entry.carried;
+    let mut now = crate::snapshot::Changes::default();
+    if let Some(root) = watched {
+        now = book.total(root.index)?;
+        total.add(&now);
+        total.add(&root.corrected);
+    }
+    let live = entry.index.and_then(|index| sums.roots.get(&index));
+    Ok(RootSnapshot {
+        name: entry.name.clone(),
+        path: entry.path.clone(),
+        kind: entry.kind,
+        state: state(watched),
+        size_bytes: watched.map_or(0, |root| root.size(&now)),
+        disk_bytes: watched
+            .and_then(|root| root.base)
+            .map_or(0, |base| base.disk_bytes),
+        files: watched.map_or(0, |root| root.files(&now)),
+        groups: complete(&entry.folded, live, &total),
+        drift_bytes: watched.map_or(0, |root| root.drift_bytes),
+        walk_duration: watched.map_or(Duration::ZERO, |root| root.walk_duration),
+        walked_at: watched.and_then(|root| root.walked_at),
+        file_system: watched.map_or_else(FileSystem::default, file_system),
+        thresholds: Vec::new(),
+    })
+}
+
+fn state(root: Option<&WatchedRoot>) -> RootState {
+    match root {
+        None => RootState::Absent,
+        Some(root) if root.base.is_none() => RootState::Walking,
+        Some(_) => RootState::Watched,
+    }
+}
+
+fn file_system(root: &WatchedRoot) -> FileSystem {
+    let Ok(found) = rustix::fs::fstatvfs(root.directory()) else {
+        return FileSystem::default();
+    };
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a ratio for people; 53 bits are plenty"
+    )]
+    let used = if found.f_files == 0 {
+        0.0
+    } else {
+        (found.f_files - found.f_ffree) as f64 / found.f_files as f64
+    };
+    FileSystem {
+        avail_bytes: found.f_bavail * found.f_frsize,
+        total_bytes: found.f_blocks * found.f_frsize,
+        inodes_used_ratio: used,
+    }
+}
+
+/// Why the agent is less than whole.
+pub fn degraded(coverage: &Coverage, counters: &Counters) -> Vec<String> {
+    let mut reasons = coverage.degraded();
+    let faults = named(&FAULT_CAUSES, counters)
+        .into_iter()
+        .filter(|(_, count)| *count > 0);
+    reasons.extend(
+        faults.map(|(cause, count)| format!("{count} faults of cause {cause} since the start")),
+    );
+    reasons
+}
+
+/// Counters of events.
+pub fn events(counters: &Counters) -> EventCounts {
+    EventCounts {
+        hits: counters[counter::HITS as usize],
+        delivered: counters[counter::DELIVERED as usize],
+        dropped: named(&DROP_CAUSES, counters),
+        faults: named(&FAULT_CAUSES, counters),
+    }
+}
+
+/// Maps that can fill up, the most telling ones first.
+pub fn maps(tables: &Tables, sums: &Sums, roots: &[RootSnapshot]) -> Vec<MapUsage> {
+    use cache_ebpf::capacity;
+    let row = |name, entries, capacity| MapUsage {
+        name,
+        entries,
+        capacity,
+    };
+    let open = tables.open_files(usize::MAX) as u64;
+    vec![
+        row("credits", sums.accounts, capacity::CREDITS as u64),
+        row("processes", sums.tracked, capacity::PROCESSES as u64),
+        row("open", open, capacity::OPEN as u64),
+        row(
+            "sizes",
+            roots.iter().map(|root| root.files).sum(),
+            capacity::SIZES as u64,
+        ),
+        row(
+            "roots",
+            roots
+                .iter()
+                .filter(|root| root.state != RootState::Absent)
+                .count() as u64,
+            u64::from(cache_ebpf::ROOTS_MAX),
+        ),
+    ]
+}
+
+/// Locked memory of this process' maps, in bytes, as the kernel tells it of each descriptor.
+pub fn map_bytes() -> u64 {
+    let Ok(descriptors) = std::fs::read_dir("/proc/self/fdinfo") else {
+        return 0;
+    };
+    let of = |path: std::path::PathBuf| {
+        let text = std::fs::read_to_string(path).ok()?;
+        text.lines().find(|line| line.starts_with("map_type:"))?;
+        text.lines()
+            .find_map(|line| line.strip_prefix("memlock:"))?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    };
+    descriptors
+        .flatten()
+        .filter_map(|entry| of(entry.path()))
+        .sum()
+}
+
+/// What the agent itself costs.
+pub fn usage(kernel_map_bytes: u64) -> AgentUsage {
+    let cpu = getrusage(UsageWho::RUSAGE_SELF).map_or(0.0, |usage| {
+        let seconds = |time: nix::sys::time::TimeVal| {
+            Duration::from_secs(time.tv_sec().unsigned_abs())
+                + Duration::from_micros(time.tv_usec().unsigned_abs())
+        };
+        (seconds(usage.user_time()) + seconds(usage.system_time())).as_secs_f64()
+    });
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    AgentUsage {
+        cpu_seconds: cpu,
+        resident_bytes: pages.unwrap_or(0) * rustix::param::page_size() as u64,
+        kernel_map_bytes,
+    }
+}
