@@ -4,7 +4,7 @@
 
 use std::{
     io::Read as _,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::AsFd as _,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -20,13 +20,15 @@ use crate::{
     ledger::book::{Book, Reconciliation},
     picture,
     policy::thresholds,
-    roster::Roster,
+    roster::{Entry, Roster},
     snapshot::{Latency, Snapshot},
     vantage::Vantage,
 };
 
 /// Between two pictures while something happens.
 const TICK: Duration = Duration::from_secs(1);
+/// Between two looks at the ring alone while something happens: a burst must not fill it.
+const DRAIN_TICK: Duration = Duration::from_millis(200);
 /// Between two looks while a walk is under way: the ring must not fill meanwhile.
 const WALK_TICK: Duration = Duration::from_millis(20);
 /// Quiet ticks before the thread goes to sleep.
@@ -76,6 +78,8 @@ pub struct Keeper {
     losses: u64,
     loss_walk: Instant,
     map_bytes: u64,
+    /// Something besides events changed since the last picture.
+    has_news: bool,
 }
 
 impl Keeper {
@@ -96,6 +100,7 @@ impl Keeper {
             losses: 0,
             loss_walk: Instant::now(),
             map_bytes: picture::map_bytes(),
+            has_news: true,
         };
         keeper.apply();
         Ok((
@@ -115,55 +120,76 @@ impl Keeper {
     /// Keeps the ledger until told to stop.
     pub fn run(mut self, pictures: &watch::Sender<Arc<Snapshot>>) -> Result<()> {
         loop {
-            self.wait()?;
-            let events = self.drain();
+            let events = self.wait()?;
             let stop = self.obey()?;
             self.look_after_roots()?;
             let walked = self.reconcile()?;
-            self.book.sweep()?;
+            let has_open = self.book.session().tables.open_files(1) > 0;
+            if has_open {
+                self.book.sweep()?;
+            }
             let settled = self.drain();
-            let is_busy =
-                events + settled > 0 || walked || self.book.session().tables.open_files(1) > 0;
+            let is_busy = events + settled > 0 || walked || has_open;
             self.quiet = if is_busy {
                 0
             } else {
                 self.quiet.saturating_add(1)
             };
-            pictures.send_replace(Arc::new(self.look()?));
+            if is_busy || self.has_news {
+                self.has_news = false;
+                pictures.send_replace(Arc::new(self.look()?));
+            }
             if stop {
                 return Ok(());
             }
         }
     }
 
-    fn wait(&mut self) -> Result<()> {
-        let timeout = self.timeout();
-        if self.quiet >= QUIET_TICKS {
-            self.book.session().tables.sleep()?;
-            if self.drain() > 0 {
-                self.quiet = 0;
-                return Ok(());
-            }
-        } else if !self.is_walking() {
-            // Events wait in the ring until the tick: one look for all of them.
-            return self.sleep_until_told(timeout);
+    /// Waits until something is to be done; how many events came meanwhile.
+    fn wait(&mut self) -> Result<usize> {
+        let until = Instant::now() + self.timeout();
+        if self.quiet >= QUIET_TICKS && !self.is_walking() {
+            return self.sleep(until);
         }
-        let events: BorrowedFd<'_> = self.book.events_fd();
-        let mut ready = [
-            PollFd::from_borrowed_fd(events, PollFlags::IN),
-            PollFd::new(&self.bell, PollFlags::IN),
-            PollFd::from_borrowed_fd(self.vantage.as_fd(), PollFlags::IN),
-        ];
-        wait_for(&mut ready, timeout)
+        let mut events = 0;
+        loop {
+            let rest = until.saturating_duration_since(Instant::now());
+            let is_told = self.rest(rest.min(DRAIN_TICK))?;
+            events += self.drain();
+            if is_told || Instant::now() >= until {
+                return Ok(events);
+            }
+        }
     }
 
-    /// Waits for orders, roots and a crowded ring; the ring wakes only when it was asked to or fills up.
-    fn sleep_until_told(&self, timeout: Duration) -> Result<()> {
+    /// Until the kernel side has something, or an order or a root comes.
+    fn sleep(&mut self, until: Instant) -> Result<usize> {
+        self.book.session().tables.sleep()?;
+        let events = self.drain();
+        if events > 0 {
+            return Ok(events);
+        }
+        let mut ready = [
+            PollFd::from_borrowed_fd(self.book.events_fd(), PollFlags::IN),
+            PollFd::new(&self.bell, PollFlags::IN),
+            PollFd::from_borrowed_fd(self.vantage.as_fd(), PollFlags::IN),
+        ];
+        wait_for(&mut ready, until.saturating_duration_since(Instant::now()))?;
+        Ok(self.drain())
+    }
+
+    /// Until an order or a root comes; true if one did. The ring is not waited for: it is looked at anyway.
+    fn rest(&mut self, timeout: Duration) -> Result<bool> {
         let mut ready = [
             PollFd::new(&self.bell, PollFlags::IN),
             PollFd::from_borrowed_fd(self.vantage.as_fd(), PollFlags::IN),
         ];
-        wait_for(&mut ready, timeout)
+        wait_for(&mut ready, timeout)?;
+        let is_ordered = !ready[0].revents().is_empty();
+        if !ready[1].revents().is_empty() {
+            self.vantage.look();
+        }
+        Ok(is_ordered || self.vantage.is_alarmed())
     }
 
     fn is_walking(&self) -> bool {
@@ -185,14 +211,18 @@ impl Keeper {
             .filter(|entry| entry.index.is_some())
             .map(|entry| entry.next_walk.saturating_duration_since(now));
         let next = walks.min().unwrap_or(Duration::from_hours(1));
-        let watches_space = self.roster.entries.iter().any(|entry| {
-            entry.thresholds.free_space.is_some() || entry.thresholds.free_inodes.is_some()
-        });
-        if watches_space {
+        if self.watches_space() {
             next.min(SPACE_INTERVAL)
         } else {
             next
         }
+    }
+
+    fn watches_space(&self) -> bool {
+        let asks = |entry: &Entry| {
+            entry.thresholds.free_space.is_some() || entry.thresholds.free_inodes.is_some()
+        };
+        self.roster.entries.iter().any(asks)
     }
 
     fn drain(&mut self) -> usize {
@@ -224,6 +254,7 @@ impl Keeper {
                 Order::Reload(config) => {
                     self.config = *config;
                     self.apply();
+                    self.has_news = true;
                 }
             }
         }
@@ -249,18 +280,22 @@ impl Keeper {
 
     fn take_up(&mut self) {
         self.roster.take_up(&mut self.book);
-        self.vantage.stand_on(&self.roster.vantage_points());
+        self.vantage.stand_on(self.roster.vantage_points());
     }
 
     /// Lets go of roots that went, takes up those that came, starts the walks that are due.
     fn look_after_roots(&mut self) -> Result<()> {
-        if self.vantage.saw_something() {
+        self.vantage.look();
+        if self.vantage.is_alarmed() {
+            self.vantage.calm();
+            self.has_news = true;
             for at in self.roster.displaced(&self.book) {
                 self.let_go(at)?;
             }
             self.take_up();
         }
         let now = Instant::now();
+        self.has_news |= self.watches_space();
         let lost = self.losses_since_last_walk(now)?;
         for entry in &mut self.roster.entries {
             let Some(index) = entry.index else { continue };

@@ -4,7 +4,8 @@
 //! Never: counts anything.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
+    ffi::OsString,
     os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     time::Instant,
@@ -198,16 +199,32 @@ impl Roster {
             .find(|entry| entry.index == Some(index))
     }
 
-    /// Directories in which something must happen for a root to come or go: the nearest ones that exist.
-    pub fn vantage_points(&self) -> HashSet<PathBuf> {
-        let nearest = |entry: &Entry| {
-            let parent = entry.path.parent()?;
-            parent
+    /// Directories in which something must happen for a root to come or go, the nearest ones that exist,
+    /// and the names in them that lead to it.
+    pub fn vantage_points(&self) -> HashMap<PathBuf, HashSet<OsString>> {
+        let mut points: HashMap<PathBuf, HashSet<OsString>> = HashMap::new();
+        for entry in &self.entries {
+            let Some(directory) = entry
+                .path
                 .ancestors()
+                .skip(1)
                 .find(|directory| directory.is_dir())
-                .map(Path::to_path_buf)
-        };
-        self.entries.iter().filter_map(nearest).collect()
+            else {
+                continue;
+            };
+            let next = entry
+                .path
+                .strip_prefix(directory)
+                .ok()
+                .and_then(|rest| rest.components().next());
+            if let Some(name) = next {
+                points
+                    .entry(directory.to_path_buf())
+                    .or_default()
+                    .insert(name.as_os_str().to_owned());
+            }
+        }
+        points
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ffi::{OsStr, OsString},
     mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::PathBuf,
 };
 
@@ -23,7 +27,15 @@ const CHANGES: WatchFlags = WatchFlags::CREATE
 #[derive(Debug)]
 pub struct Vantage {
     inotify: OwnedFd,
-    points: HashMap<PathBuf, i32>,
+    points: HashMap<PathBuf, Point>,
+    alarmed: bool,
+}
+
+/// A watched directory and the names in it that lead to a root.
+#[derive(Debug)]
+struct Point {
+    watch: i32,
+    names: HashSet<OsString>,
 }
 
 impl Vantage {
@@ -34,23 +46,24 @@ impl Vantage {
         Ok(Self {
             inotify,
             points: HashMap::new(),
+            alarmed: false,
         })
     }
 
-    /// Watches exactly these directories.
-    pub fn stand_on(&mut self, wanted: &HashSet<PathBuf>) {
+    /// Watches exactly these directories, each for these names.
+    pub fn stand_on(&mut self, wanted: HashMap<PathBuf, HashSet<OsString>>) {
         let inotify = &self.inotify;
-        self.points.retain(|path, watch| {
-            let stays = wanted.contains(path);
-            if !stays && let Err(error) = inotify::remove_watch(inotify, *watch) {
+        self.points.retain(|path, point| {
+            let stays = wanted.contains_key(path);
+            if !stays && let Err(error) = inotify::remove_watch(inotify, point.watch) {
                 // The directory went and took its watch along.
                 tracing::debug!(path = %path.display(), %error, "watch was gone");
             }
             stays
         });
-        for path in wanted {
+        for (path, names) in wanted {
             match inotify::add_watch(inotify, path.as_path(), CHANGES) {
-                Ok(watch) => drop(self.points.insert(path.clone(), watch)),
+                Ok(watch) => drop(self.points.insert(path, Point { watch, names })),
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "cannot watch for roots that appear")
                 }
@@ -58,15 +71,29 @@ impl Vantage {
         }
     }
 
-    /// True if something happened since the last time.
-    pub fn saw_something(&mut self) -> bool {
+    /// Reads what happened; most of it concerns no root.
+    pub fn look(&mut self) {
         let mut room = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.inotify, &mut room);
-        let mut saw = false;
-        while reader.next().is_ok() {
-            saw = true;
+        while let Ok(event) = reader.next() {
+            let Some(name) = event.file_name() else {
+                self.alarmed = true;
+                continue;
+            };
+            let name = OsStr::from_bytes(name.to_bytes());
+            let concerns = |point: &Point| point.watch == event.wd() && point.names.contains(name);
+            self.alarmed |= self.points.values().any(concerns);
         }
-        saw
+    }
+
+    /// True when a root may have come or gone.
+    pub fn is_alarmed(&self) -> bool {
+        self.alarmed
+    }
+
+    /// The roots have been looked after.
+    pub fn calm(&mut self) {
+        self.alarmed = false;
     }
 }
 

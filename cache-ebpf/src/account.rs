@@ -1,5 +1,11 @@
 //! Credits: per process and root, and per root. Nothing here can be lost: what finds no place of its
 //! own goes to nobody's account, which user space creates with each root.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "global functions take scalars only: what is cut was widened or bounded before"
+)]
+
+use core::mem::offset_of;
 
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
@@ -49,7 +55,7 @@ impl Change {
     pub(crate) fn enter(size: u64) -> Self {
         Self {
             created: 1,
-            ..Self::size(size as i64)
+            ..Self::size(size.cast_signed())
         }
     }
 
@@ -58,7 +64,7 @@ impl Change {
     pub(crate) fn leave(size: u64) -> Self {
         Self {
             deleted: 1,
-            ..Self::size((size as i64).wrapping_neg())
+            ..Self::size(size.cast_signed().wrapping_neg())
         }
     }
 
@@ -85,7 +91,7 @@ pub(crate) fn credit(process: &ProcessKey, root: u32, change: &Change) {
     credit_account(
         who,
         process.start_ns,
-        growth as u64,
+        growth.cast_unsigned(),
         created | deleted << 8 | renamed << 16,
     );
 }
@@ -96,7 +102,7 @@ pub(crate) fn credit(process: &ProcessKey, root: u32, change: &Change) {
 extern "C" fn credit_account(who: u64, start_ns: u64, growth: u64, files: u64) -> u64 {
     let root = (who >> 32) as u32;
     let change = Change {
-        growth: growth as i64,
+        growth: growth.cast_signed(),
         created: files & 0xff,
         deleted: files >> 8 & 0xff,
         renamed: files >> 16 & 0xff,
@@ -151,19 +157,24 @@ fn account(key: &CreditKey) -> Option<*mut Credit> {
 #[inline(always)]
 fn apply(account: *mut Credit, change: &Change) {
     let freed = if change.growth < 0 {
-        change.growth.wrapping_neg() as u64
+        change.growth.unsigned_abs()
     } else {
         0
     };
-    // SAFETY: a value just looked up; each field is added to atomically.
-    unsafe {
-        atomic::add(&raw mut (*account).growth, change.growth as u64);
-        atomic::add(&raw mut (*account).freed, freed);
-        atomic::add(&raw mut (*account).created, change.created);
-        atomic::add(&raw mut (*account).deleted, change.deleted);
-        atomic::add(&raw mut (*account).renamed, change.renamed);
-        atomic::add(&raw mut (*account).changes, 1);
-    }
+    let growth = change.growth.cast_unsigned();
+    add(account, offset_of!(Credit, growth), growth);
+    add(account, offset_of!(Credit, freed), freed);
+    add(account, offset_of!(Credit, created), change.created);
+    add(account, offset_of!(Credit, deleted), change.deleted);
+    add(account, offset_of!(Credit, renamed), change.renamed);
+    add(account, offset_of!(Credit, changes), 1);
+}
+
+#[inline(always)]
+fn add(account: *mut Credit, field: usize, value: u64) {
+    let field = account.wrapping_byte_add(field).cast();
+    // SAFETY: a field of a value just looked up.
+    unsafe { atomic::add(field, value) };
 }
 
 /// The running process, its identity captured if this is its first account.
@@ -204,7 +215,7 @@ extern "C" fn capture(tgid: u64, start_ns: u64) -> u64 {
     draft.ended_ns = 0;
     draft.argv_len = arguments(task, &mut draft.argv);
     if PROCESSES
-        .insert(key, &*draft, u64::from(BPF_NOEXIST))
+        .insert(key, draft, u64::from(BPF_NOEXIST))
         .is_err()
         && PROCESSES.get_ptr(key).is_none()
     {

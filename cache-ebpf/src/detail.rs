@@ -1,5 +1,9 @@
 //! Detail for readers: events in the ring, and the counters that say what was lost. No figure of the
 //! ledger depends on anything here.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "lengths are at most PATH_BYTES"
+)]
 
 use aya_ebpf::{
     Global,
@@ -179,6 +183,10 @@ fn wakeup() -> u32 {
     }
 }
 
+#[expect(
+    clippy::cast_ptr_alignment,
+    reason = "by words: copied byte by byte it would take a loop the verifier walks"
+)]
 #[inline(always)]
 fn write_path(kind: u64, value: u64, draft: &mut Draft) -> Composed {
     if kind == PATH_OF {
@@ -196,14 +204,10 @@ fn write_path(kind: u64, value: u64, draft: &mut Draft) -> Composed {
             cut: true,
         };
     };
-    // SAFETY: a value just looked up, of PATH_BYTES bytes; the draft's path is larger.
-    unsafe {
-        core::ptr::copy_nonoverlapping(
-            stored.cast::<u64>(),
-            draft.path.as_mut_ptr().cast::<u64>(),
-            PATH_BYTES / 8,
-        )
-    };
+    let target = draft.path.as_mut_ptr().cast::<u64>();
+    // SAFETY: a value just looked up, of PATH_BYTES bytes; the draft's path is larger, and both are aligned
+    // to 8 bytes: map values are, and the path begins after an event.
+    unsafe { core::ptr::copy_nonoverlapping(stored.cast::<u64>(), target, PATH_BYTES / 8) };
     Composed {
         length: if value > PATH_BYTES as u64 {
             PATH_BYTES as u32

@@ -2,27 +2,28 @@
 //! for `i_size` and credits the difference. The exchange telescopes: whatever the interleaving, the
 //! credits of a file add up to its size.
 
-use aya_ebpf::{
-    Global,
-    bindings::{BPF_ANY, BPF_NOEXIST},
-};
+mod entry;
+mod moves;
+mod sizes;
+
+use aya_ebpf::bindings::BPF_NOEXIST;
 use cache_ebpf::{
-    InodeKey, NO_ROOT, OPEN_SHARED, OPERATION_CREATE, OPERATION_ENTER, OPERATION_LINK,
-    OPERATION_RENAME, OPERATION_RESIZE, OPERATION_WRITE, OpenFile, ProcessKey, Settled, Touched,
-    counter,
+    InodeKey, NO_ROOT, OPEN_SHARED, OPERATION_CREATE, OPERATION_RESIZE, OPERATION_WRITE, OpenFile,
+    ProcessKey, counter,
 };
 
+use self::sizes::{keep_size, settled_size};
+pub(crate) use self::{
+    entry::Entry,
+    moves::{enter, leave, rename, resize, tell_link},
+};
 use crate::{
     account::{self, Change, NOBODY},
-    atomic,
     detail::{self, Fact, Path},
     kernel::{self, File, Inode, Read},
-    maps::{OPEN, SIZES},
-    pending, roots,
+    maps::OPEN,
+    roots,
 };
-
-#[unsafe(no_mangle)]
-static KEEP_SIZES: Global<u64> = Global::new(0);
 
 /// A writer may change the size between the read and the exchange; then the settlement is repeated.
 const SETTLE_ROUNDS: u32 = 4;
@@ -108,7 +109,7 @@ fn follow(member: &Member, process: ProcessKey, created: bool) -> Read<()> {
         detail::count(counter::FAULT_OPEN_FULL);
         return settle_closed(member, process, known);
     }
-    match OPEN.get_ptr_mut(member.key) {
+    match Entry::find(&member.key) {
         Some(entry) => settle(member, entry, None),
         None => Ok(()),
     }
@@ -128,15 +129,13 @@ fn remembered_size(member: &Member, process: &ProcessKey) -> Read<u64> {
 
 /// The entry of this very file; one of an earlier file with its inode number is put right.
 #[inline(always)]
-fn followed(member: &Member) -> Option<*mut OpenFile> {
-    let entry = OPEN.get_ptr_mut(member.key)?;
-    // SAFETY: a value just looked up.
-    if unsafe { (*entry).generation } == member.generation {
+fn followed(member: &Member) -> Option<Entry> {
+    let entry = Entry::find(&member.key)?;
+    if entry.generation() == member.generation {
         return Some(entry);
     }
-    // SAFETY: as above.
-    let (stale, root) = unsafe { (atomic::exchange(&raw mut (*entry).known, 0), (*entry).root) };
-    account::credit(&NOBODY, root, &Change::leave(stale));
+    let stale = entry.exchange_known(0);
+    account::credit(&NOBODY, entry.root(), &Change::leave(stale));
     detail::count(counter::FAULT_STALE);
     unfollow(&member.key);
     None
@@ -144,17 +143,14 @@ fn followed(member: &Member) -> Option<*mut OpenFile> {
 
 /// The new opener takes over; while others still write, whoever settles is credited.
 #[inline(always)]
-fn share(member: &Member, entry: *mut OpenFile, process: ProcessKey) -> Read<()> {
+fn share(member: &Member, entry: Entry, process: ProcessKey) -> Read<()> {
     let alone = member.inode.writers()? <= 1;
-    // SAFETY: a value just looked up; a torn update of the opener costs the split, never the sum.
-    unsafe {
-        if alone {
-            (*entry).flags = 0;
-        } else if (*entry).opener.tgid != process.tgid {
-            (*entry).flags |= OPEN_SHARED;
-        }
-        (*entry).opener = process;
+    if alone {
+        entry.set_flags(0);
+    } else if entry.opener().tgid != process.tgid {
+        entry.set_flags(entry.flags() | OPEN_SHARED);
     }
+    entry.set_opener(process);
     Ok(())
 }
 
@@ -179,7 +175,7 @@ pub(crate) fn closing(file: File) -> Read<()> {
     };
     settle(&member, entry, Some(account::current()?))?;
     if member.inode.writers()? <= 1 && file.is_last_reference()? {
-        keep_size(&member.key, member.generation, member.root, known(entry));
+        keep_size(&member.key, member.generation, member.root, entry.known());
         unfollow(&member.key);
     }
     Ok(())
@@ -187,30 +183,23 @@ pub(crate) fn closing(file: File) -> Read<()> {
 
 /// Credits what the file grew since it was last settled. `settler` is credited where several share it.
 #[inline(always)]
-fn settle(member: &Member, entry: *mut OpenFile, settler: Option<ProcessKey>) -> Read<()> {
-    let (mut first, mut last) = (None, 0);
+fn settle(member: &Member, entry: Entry, settler: Option<ProcessKey>) -> Read<()> {
+    let (mut shrunk, mut last) = (0u64, 0);
     for _ in 0..SETTLE_ROUNDS {
         last = member.inode.size()?;
-        // SAFETY: a value just looked up.
-        let before = unsafe { atomic::exchange(&raw mut (*entry).known, last) };
-        first = Some(
-            first
-                .unwrap_or(0u64)
-                .wrapping_add(before.wrapping_sub(last)),
-        );
+        let before = entry.exchange_known(last);
+        shrunk = shrunk.wrapping_add(before.wrapping_sub(last));
         if member.inode.size()? == last {
             break;
         }
     }
-    let growth = first.unwrap_or(0).wrapping_neg() as i64;
+    let growth = shrunk.wrapping_neg().cast_signed();
     if growth == 0 {
         return Ok(());
     }
-    // SAFETY: as above; read once.
-    let (opener, flags) = unsafe { ((*entry).opener, (*entry).flags) };
     let payee = match settler {
-        Some(settler) if flags & OPEN_SHARED != 0 => settler,
-        _ => opener,
+        Some(settler) if entry.is_shared() => settler,
+        _ => entry.opener(),
     };
     credit_size(member, &payee, growth, last, OPERATION_WRITE);
     Ok(())
@@ -225,7 +214,7 @@ fn settle_closed(member: &Member, process: ProcessKey, known: u64) -> Read<()> {
         credit_size(
             member,
             &process,
-            size.wrapping_sub(known) as i64,
+            size.wrapping_sub(known).cast_signed(),
             size,
             OPERATION_RESIZE,
         );
@@ -239,7 +228,7 @@ fn credit_size(member: &Member, payee: &ProcessKey, growth: i64, after: u64, ope
     tell(
         member,
         payee,
-        after.wrapping_sub(growth as u64),
+        after.wrapping_sub(growth.cast_unsigned()),
         after,
         operation,
     );
@@ -268,17 +257,10 @@ fn tell(member: &Member, process: &ProcessKey, before: u64, after: u64, operatio
     );
 }
 
-#[inline(always)]
-fn known(entry: *mut OpenFile) -> u64 {
-    // SAFETY: a value just looked up.
-    unsafe { (&raw const (*entry).known).read_volatile() }
-}
-
 /// Settles one entry of `OPEN` on behalf of user space or of its exiting opener; true once it is done with.
 #[inline(always)]
-pub(crate) fn sweep(key: &InodeKey, entry: *mut OpenFile) -> Read<bool> {
-    // SAFETY: the value handed to a map's callback.
-    let copy = unsafe { entry.read() };
+pub(crate) fn sweep(key: &InodeKey, entry: Entry) -> Read<bool> {
+    let copy = entry.copy();
     let inode = Inode(copy.inode);
     if !inode.is(key, copy.generation) {
         detail::count(counter::FAULT_EVICTED);
@@ -300,7 +282,7 @@ pub(crate) fn sweep(key: &InodeKey, entry: *mut OpenFile) -> Read<bool> {
     if inode.writers()? > 0 {
         return Ok(false);
     }
-    keep_size(key, copy.generation, copy.root, known(entry));
+    keep_size(key, copy.generation, copy.root, entry.known());
     Ok(true)
 }
 
@@ -314,206 +296,9 @@ pub(crate) fn seed(file: File, opener: ProcessKey) -> Read<bool> {
     Ok(true)
 }
 
-/// A file as the call under way of `thread` touched it in `slot`.
-#[inline(always)]
-fn of_touched(thread: u64, slot: u32, root: Option<u32>) -> Option<(Member, &'static Touched)> {
-    let (pending, item) = pending::touched(thread, slot)?;
-    let path = if pending.path_len > 0 {
-        Path::Stored(pending.path_len)
-    } else {
-        Path::None
-    };
-    let root = root.unwrap_or(item.root);
-    Some((
-        Member {
-            inode: Inode(item.inode),
-            key: item.key,
-            generation: item.generation,
-            root,
-            path,
-        },
-        item,
-    ))
-}
-
-/// A file's size was set by a call of the running process that is over.
-///
-/// This and the following are global functions (exported, scalars only): the verifier checks each once,
-/// not once per caller. They return 1 when done.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(crate) extern "C" fn resize(thread: u64, slot: u32) -> u64 {
-    let Some((member, item)) = of_touched(thread, slot, None) else {
-        return 0;
-    };
-    if member.root == NO_ROOT || !member.inode.is(&member.key, member.generation) {
-        return 0;
-    }
-    detail::settle_result(resized(&member, item.size));
-    1
-}
-
-#[inline(always)]
-fn resized(member: &Member, before: u64) -> Read<()> {
-    let process = account::current()?;
-    match followed(member) {
-        Some(entry) => settle(member, entry, Some(process)),
-        None => {
-            let known = settled_size(&member.key, member.generation).unwrap_or(before);
-            settle_closed(member, process, known)
-        }
-    }
-}
-
-/// A file's last name in `root` went; `operation` says how.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(crate) extern "C" fn leave(thread: u64, slot: u32, root: u32, operation: u32) -> u64 {
-    let Some((member, item)) = of_touched(thread, slot, Some(root)) else {
-        return 0;
-    };
-    settle_before_leaving(&member, item.size);
-    unfollow(&member.key);
-    drop_size(&member.key);
-    match account::current() {
-        Ok(process) => {
-            account::credit(&process, root, &Change::leave(item.size));
-            tell(&member, &process, item.size, 0, operation);
-        }
-        Err(fault) => detail::fault(fault),
-    }
-    1
-}
-
-/// What was written until the file went still belongs to its writer.
-#[inline(always)]
-fn settle_before_leaving(member: &Member, size: u64) {
-    let (known, payee) = if let Some(entry) = followed(member) {
-        // SAFETY: a value just looked up.
-        unsafe {
-            (
-                atomic::exchange(&raw mut (*entry).known, size),
-                (*entry).opener,
-            )
-        }
-    } else {
-        (
-            settled_size(&member.key, member.generation).unwrap_or(size),
-            NOBODY,
-        )
-    };
-    if known != size {
-        credit_size(
-            member,
-            &payee,
-            size.wrapping_sub(known) as i64,
-            size,
-            OPERATION_WRITE,
-        );
-    }
-}
-
-/// A file got its first name in `root`.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(crate) extern "C" fn enter(thread: u64, slot: u32, root: u32) -> u64 {
-    let Some((member, _)) = of_touched(thread, slot, Some(root)) else {
-        return 0;
-    };
-    detail::settle_result(entered(&member));
-    1
-}
-
-#[inline(always)]
-fn entered(member: &Member) -> Read<()> {
-    let process = account::current()?;
-    let size = member.inode.size()?;
-    account::credit(&process, member.root, &Change::enter(size));
-    tell(member, &process, 0, size, OPERATION_ENTER);
-    keep_size(&member.key, member.generation, member.root, size);
-    if member.inode.writers()? > 0 {
-        follow(member, process, false)
-    } else {
-        Ok(())
-    }
-}
-
-/// A file was renamed inside `root`, or outside all roots.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(crate) extern "C" fn rename(thread: u64, slot: u32, root: u32) -> u64 {
-    if root == NO_ROOT {
-        return 1;
-    }
-    told(thread, slot, root, OPERATION_RENAME, &Change::rename())
-}
-
-/// A file got or lost one of several names in `root`.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(crate) extern "C" fn tell_link(thread: u64, slot: u32, root: u32) -> u64 {
-    told(thread, slot, root, OPERATION_LINK, &Change::size(0))
-}
-
-#[inline(always)]
-fn told(thread: u64, slot: u32, root: u32, operation: u32, change: &Change) -> u64 {
-    let Some((member, item)) = of_touched(thread, slot, Some(root)) else {
-        return 0;
-    };
-    match account::current() {
-        Ok(process) => {
-            account::credit(&process, root, change);
-            tell(&member, &process, item.size, item.size, operation);
-        }
-        Err(fault) => detail::fault(fault),
-    }
-    1
-}
-
-/// Size of a file nobody has open for write, as far as it is kept.
-#[inline(always)]
-fn settled_size(key: &InodeKey, generation: u32) -> Option<u64> {
-    let settled = SIZES.get_ptr(key)?;
-    // SAFETY: a value just looked up; read once.
-    let settled = unsafe { settled.read() };
-    if settled.generation == 0 || settled.generation == generation {
-        return Some(settled.size);
-    }
-    // The number belongs to another file now: the earlier one went unseen.
-    account::credit(&NOBODY, settled.root, &Change::leave(settled.size));
-    detail::count(counter::FAULT_STALE);
-    drop_size(key);
-    None
-}
-
-#[inline(always)]
-fn keep_size(key: &InodeKey, generation: u32, root: u32, size: u64) {
-    if KEEP_SIZES.load() == 1
-        && SIZES
-            .insert(
-                key,
-                Settled {
-                    size,
-                    generation,
-                    root,
-                },
-                u64::from(BPF_ANY),
-            )
-            .is_err()
-    {
-        detail::count(counter::FAULT_SIZES_FULL);
-    }
-}
-
 /// Nobody follows the file any more; an entry that is not there is as good.
 #[inline(always)]
 fn unfollow(key: &InodeKey) {
     // ENOENT is the only failure, and what was wanted.
     OPEN.remove(key).unwrap_or_default();
-}
-
-#[inline(always)]
-fn drop_size(key: &InodeKey) {
-    // As above.
-    SIZES.remove(key).unwrap_or_default();
 }

@@ -425,12 +425,12 @@ pub mod map {
 
 /// Entries the maps can hold that grow with the load.
 pub mod capacity {
-    /// Files open for write.
-    pub const OPEN: usize = 65_536;
+    /// Files open for write. Every sweep passes all its buckets, so this is kept small.
+    pub const OPEN: usize = 4_096;
     /// Closed files whose size is kept.
     pub const SIZES: usize = 4_194_304;
     /// Accounts per process and root.
-    pub const CREDITS: usize = 65_536;
+    pub const CREDITS: usize = 32_768;
     /// Processes with an account.
     pub const PROCESSES: usize = 32_768;
 }

@@ -4,7 +4,14 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics))]
 #![cfg_attr(
     target_arch = "bpf",
-    allow(internal_features, reason = "atomics: the BPF target has no others")
+    expect(internal_features, reason = "atomics: the BPF target has no others")
+)]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(
+        clippy::inline_always,
+        reason = "a call spends stack, of which there are 512 bytes for all frames together"
+    )
 )]
 
 #[cfg(target_arch = "bpf")]

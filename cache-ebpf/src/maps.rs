@@ -24,7 +24,7 @@ pub(crate) static DEVICES: HashMap<u32, u32, 1024, ON_DEMAND> = HashMap::new();
 
 /// Memoised verdicts per directory. LRU: losing one costs a walk, never a figure.
 #[btf_map]
-pub(crate) static VERDICTS: LruHashMap<InodeKey, Verdict, 16384> = LruHashMap::new();
+pub(crate) static VERDICTS: LruHashMap<InodeKey, Verdict, 16_384> = LruHashMap::new();
 
 /// Slot 0: counts directories that crossed a border; older verdicts are void.
 #[btf_map]
@@ -41,7 +41,7 @@ pub(crate) static SIZES: HashMap<InodeKey, Settled, { capacity::SIZES }, ON_DEMA
 
 /// Multiply linked files with at least one name in a root.
 #[btf_map]
-pub(crate) static LINKS: HashMap<InodeKey, Links, 65536, ON_DEMAND> = HashMap::new();
+pub(crate) static LINKS: HashMap<InodeKey, Links, 65_536, ON_DEMAND> = HashMap::new();
 
 /// Accounts per process and root.
 #[btf_map]
@@ -59,7 +59,7 @@ pub(crate) static PROCESSES: HashMap<ProcessKey, Process, { capacity::PROCESSES 
 
 /// Thread group ids that descend from the traced command.
 #[btf_map]
-pub(crate) static FAMILY: HashMap<u32, u64, 131072, ON_DEMAND> = HashMap::new();
+pub(crate) static FAMILY: HashMap<u32, u64, 131_072, ON_DEMAND> = HashMap::new();
 
 /// Name- and size-changing system calls under way, by thread.
 #[btf_map]
@@ -80,7 +80,7 @@ pub(crate) static COUNTERS: PerCpuArray<u64, { counter::COUNT as usize }> = PerC
 
 /// Detail events.
 #[btf_map]
-pub(crate) static EVENTS: RingBuf<Event, 1048576> = RingBuf::new();
+pub(crate) static EVENTS: RingBuf<Event, 1_048_576> = RingBuf::new();
 
 /// Slot 0: 1 while user space sleeps and wants to be woken by the next event.
 #[btf_map]

@@ -1,4 +1,8 @@
 //! Paths for those who want to read them: names from the file up to its root, last component first.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "lengths are at most PATH_BYTES and a name"
+)]
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use cache_ebpf::PATH_BYTES;
@@ -30,18 +34,14 @@ pub(crate) fn compose(start: Dentry, buffer: *mut u8) -> Composed {
             };
         }
         let Ok((name, _)) = dentry.name() else { break };
+        let target = buffer.wrapping_add(length as usize);
         // SAFETY: `length` < PATH_BYTES and a name takes at most 256 bytes more; the helper checks `name`.
-        let written = unsafe {
-            bpf_probe_read_kernel_str(
-                buffer.add(length as usize).cast(),
-                NAME_BYTES,
-                name as *const _,
-            )
-        };
+        let written =
+            unsafe { bpf_probe_read_kernel_str(target.cast(), NAME_BYTES, name as *const _) };
         if written <= 0 || written > i64::from(NAME_BYTES) {
             break;
         }
-        length += written as u32;
+        length += written.cast_unsigned() as u32;
         let Ok(parent) = dentry.parent() else { break };
         let Ok(Some(inode)) = parent.inode() else {
             break;

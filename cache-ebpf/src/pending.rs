@@ -1,23 +1,30 @@
 //! Name- and size-changing system calls, followed from entry to exit. A path says nothing in the kernel
 //! side; instead the inodes whose status the call changes are noted on the way (`touch`), and at the exit
 //! of a call that succeeded their state before and after is compared.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "slots are below TOUCHED_MAX"
+)]
 
-use aya_ebpf::{
-    bindings::{BPF_ANY, BPF_NOEXIST},
-    helpers::bpf_get_current_pid_tgid,
-};
+mod directories;
+mod files;
+
+use core::mem::offset_of;
+
+use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_get_current_pid_tgid};
 use cache_ebpf::{
-    Crossing, Links, NO_ROOT, OPERATION_LEAVE, OPERATION_MOVE_DIRECTORY, OPERATION_REPLACE,
-    OPERATION_UNLINK, PATH_BYTES, PENDING_LINK, PENDING_RENAME, PENDING_RESIZE, PENDING_UNLINK,
-    Pending, ProcessKey, TOUCHED_MAX, Touched, counter,
+    NO_ROOT, PATH_BYTES, PENDING_RENAME, PENDING_RESIZE, Pending, TOUCHED_MAX, Touched, counter,
 };
 
+use self::{
+    directories::directory_renamed,
+    files::{Step, file_changed},
+};
 use crate::{
-    account,
-    detail::{self, Fact, Path},
+    detail,
     kernel::{self, Dentry, Fault, File, Inode, Read},
     ledger,
-    maps::{BLANK_PENDING, CROSSINGS, DRAFT, LINKS, PENDING, PENDING_PATHS},
+    maps::{BLANK_PENDING, DRAFT, PENDING, PENDING_PATHS},
     names, roots,
 };
 
@@ -87,14 +94,14 @@ pub(crate) fn touched(
 ) -> Option<(&'static mut Pending, &'static mut Touched)> {
     let pending = PENDING.get_ptr_mut(thread)?;
     let slot = slot as usize & (TOUCHED_MAX - 1);
-    // SAFETY: a value just looked up, this thread's own until its call ends; the two borrows touch different fields.
-    let (pending, item) = unsafe {
-        (
-            &mut *pending,
-            (&raw mut (*pending).touched).cast::<Touched>().add(slot),
-        )
-    };
-    // SAFETY: `slot` is masked below the length.
+    let item = pending
+        .wrapping_byte_add(offset_of!(Pending, touched))
+        .cast::<Touched>()
+        .wrapping_add(slot);
+    // SAFETY: a value just looked up, this thread's own until its call ends; callers use `item` for the
+    // touched inode and this for the rest.
+    let pending = unsafe { &mut *pending };
+    // SAFETY: as above; `slot` is masked below the length.
     Some((pending, unsafe { &mut *item }))
 }
 
@@ -169,10 +176,10 @@ extern "C" fn store_path(dentry: u64, thread: u64) -> u32 {
 
 /// The running thread's call is over.
 #[inline(always)]
-pub(crate) fn end(result: i64) -> Read<()> {
+pub(crate) fn end(result: i64) {
     let thread = bpf_get_current_pid_tgid();
     let Some(pending) = PENDING.get_ptr_mut(thread) else {
-        return Ok(());
+        return;
     };
     // SAFETY: a value just looked up, this thread's own until it is removed below.
     let pending = unsafe { &*pending };
@@ -190,7 +197,6 @@ pub(crate) fn end(result: i64) -> Read<()> {
     if detail::wants_paths() {
         PENDING_PATHS.remove(thread).unwrap_or_default();
     }
-    Ok(())
 }
 
 /// No root in common.
@@ -229,27 +235,36 @@ extern "C" fn commit(thread: u64, slot: u32, holds: u32) -> u64 {
     let Some((pending, item)) = touched(thread, slot) else {
         return 0;
     };
-    let step = if kernel::is_directory(item.mode) {
-        if pending.call == PENDING_RENAME {
-            directory_renamed(item).map(|()| Step::Nothing)
-        } else {
-            Ok(Step::Nothing)
-        }
-    } else if kernel::is_regular(item.mode) {
-        file_changed(pending.call, item, holds)
-    } else {
-        Ok(Step::Nothing)
-    };
+    match compare(pending.call, item, holds) {
+        Ok(step) => take(thread, slot, step),
+        Err(fault) => detail::fault(fault),
+    }
+    1
+}
+
+#[inline(always)]
+fn compare(call: u32, item: &Touched, holds: u32) -> Read<Step> {
+    if kernel::is_regular(item.mode) {
+        return file_changed(call, item, holds);
+    }
+    if kernel::is_directory(item.mode) && call == PENDING_RENAME {
+        directory_renamed(item)?;
+    }
+    Ok(Step::Nothing)
+}
+
+#[inline(always)]
+fn take(thread: u64, slot: u32, step: Step) {
     match step {
-        Ok(Step::Nothing) => {}
-        Ok(Step::Resize) => drop(ledger::resize(thread, slot)),
-        Ok(Step::Rename(root)) => drop(ledger::rename(thread, slot, root)),
-        Ok(Step::Link(root)) => drop(ledger::tell_link(thread, slot, root)),
-        Ok(Step::Move {
+        Step::Nothing => {}
+        Step::Resize => drop(ledger::resize(thread, slot)),
+        Step::Rename(root) => drop(ledger::rename(thread, slot, root)),
+        Step::Link(root) => drop(ledger::tell_link(thread, slot, root)),
+        Step::Move {
             from,
             to,
             operation,
-        }) => {
+        } => {
             if from != NO_ROOT {
                 ledger::leave(thread, slot, from, operation);
             }
@@ -257,250 +272,5 @@ extern "C" fn commit(thread: u64, slot: u32, holds: u32) -> u64 {
                 ledger::enter(thread, slot, to);
             }
         }
-        Err(fault) => detail::fault(fault),
     }
-    1
-}
-
-/// What a call did to a file, as the ledger sees it.
-#[derive(Clone, Copy)]
-enum Step {
-    Nothing,
-    Resize,
-    /// Renamed inside this root.
-    Rename(u32),
-    /// Got or lost one of several names in this root.
-    Link(u32),
-    /// Its last name in one root went, its first in another came; either may be none.
-    Move {
-        from: u32,
-        to: u32,
-        operation: u32,
-    },
-}
-
-impl Step {
-    #[inline(always)]
-    fn leave(from: u32, operation: u32) -> Self {
-        Self::Move {
-            from,
-            to: NO_ROOT,
-            operation,
-        }
-    }
-
-    #[inline(always)]
-    fn enter(to: u32) -> Self {
-        Self::Move {
-            from: NO_ROOT,
-            to,
-            operation: OPERATION_LEAVE,
-        }
-    }
-}
-
-#[inline(always)]
-fn file_changed(call: u32, item: &Touched, holds: u32) -> Read<Step> {
-    if call == PENDING_RESIZE {
-        return Ok(Step::Resize);
-    }
-    let holds = if holds == MIXED { None } else { Some(holds) };
-    let inode = Inode(item.inode);
-    // Freed memory may already hold another file: then the last name is gone for sure.
-    let nlink = if inode.is(&item.key, item.generation) {
-        inode.nlink()?
-    } else {
-        0
-    };
-    match call {
-        PENDING_UNLINK => name_lost(item, holds, nlink, OPERATION_UNLINK),
-        PENDING_LINK => name_gained(item, holds, nlink),
-        _ => renamed(item, holds, nlink),
-    }
-}
-
-/// Unlinked, or replaced by a rename over it.
-#[inline(always)]
-fn name_lost(item: &Touched, holds: Option<u32>, nlink: u32, operation: u32) -> Read<Step> {
-    let root = holds.unwrap_or(item.root);
-    if root == NO_ROOT {
-        return Ok(Step::Nothing);
-    }
-    if nlink == 0 {
-        LINKS.remove(item.key).unwrap_or_default();
-        return Ok(Step::leave(root, operation));
-    }
-    let Some(links) = LINKS.get_ptr_mut(item.key) else {
-        return Err(Fault(counter::FAULT_LINKS));
-    };
-    // SAFETY: a value just looked up; calls on one inode are serialised by its lock.
-    let inside = unsafe {
-        (*links).inside = (*links).inside.wrapping_sub(1);
-        (*links).nlink = nlink;
-        (*links).inside
-    };
-    if inside == 0 {
-        LINKS.remove(item.key).unwrap_or_default();
-        return Ok(Step::leave(root, operation));
-    }
-    Ok(Step::Link(root))
-}
-
-/// Got a name by `link`, which for an `O_TMPFILE` is its first.
-#[inline(always)]
-fn name_gained(item: &Touched, holds: Option<u32>, nlink: u32) -> Read<Step> {
-    let to = holds.unwrap_or(NO_ROOT);
-    if nlink <= 1 {
-        return Ok(Step::enter(to));
-    }
-    if let Some(links) = LINKS.get_ptr_mut(item.key) {
-        // SAFETY: as in `name_lost`.
-        let root = unsafe {
-            (*links).nlink = nlink;
-            (*links).root
-        };
-        if to == root {
-            // SAFETY: as in `name_lost`.
-            unsafe { (*links).inside = (*links).inside.wrapping_add(1) };
-            return Ok(Step::Link(root));
-        }
-        return if to == NO_ROOT {
-            Ok(Step::Nothing)
-        } else {
-            Err(Fault(counter::FAULT_LINKS))
-        };
-    }
-    let from = item.root;
-    if to == NO_ROOT && from == NO_ROOT {
-        return Ok(Step::Nothing);
-    }
-    if nlink > 2 || (to != NO_ROOT && from != NO_ROOT && to != from) {
-        return Err(Fault(counter::FAULT_LINKS));
-    }
-    let (root, inside) = if from == NO_ROOT {
-        (to, 1)
-    } else {
-        (from, if to == from { 2 } else { 1 })
-    };
-    if LINKS
-        .insert(
-            item.key,
-            Links {
-                inside,
-                nlink,
-                root,
-                pad: 0,
-            },
-            u64::from(BPF_ANY),
-        )
-        .is_err()
-    {
-        return Err(Fault(counter::FAULT_LINKS));
-    }
-    Ok(if from == NO_ROOT {
-        Step::enter(to)
-    } else {
-        Step::Link(root)
-    })
-}
-
-/// A rename moved it, or replaced it.
-#[inline(always)]
-fn renamed(item: &Touched, holds: Option<u32>, nlink: u32) -> Read<Step> {
-    if nlink == 0 {
-        return name_lost(item, Some(item.root), 0, OPERATION_REPLACE);
-    }
-    if let Some(links) = LINKS.get_ptr(item.key) {
-        // SAFETY: a value just looked up; read once.
-        let links = unsafe { links.read() };
-        return match holds {
-            Some(_) if nlink < links.nlink => name_lost(item, holds, nlink, OPERATION_REPLACE),
-            Some(root) => Ok(Step::Rename(root)),
-            None => Err(Fault(counter::FAULT_LINKS)),
-        };
-    }
-    if nlink > 1 {
-        return if holds == Some(NO_ROOT) {
-            Ok(Step::Nothing)
-        } else {
-            Err(Fault(counter::FAULT_LINKS))
-        };
-    }
-    let (from, to) = match Inode(item.inode).name()? {
-        Some(dentry) => (item.root, roots::holder_of_name(dentry)?),
-        None => (item.root, NO_ROOT),
-    };
-    Ok(if from == to {
-        Step::Rename(from)
-    } else {
-        Step::Move {
-            from,
-            to,
-            operation: OPERATION_LEAVE,
-        }
-    })
-}
-
-/// A directory may have crossed a border with all it holds: user space measures it.
-#[inline(always)]
-fn directory_renamed(item: &Touched) -> Read<()> {
-    let inode = Inode(item.inode);
-    if !inode.is(&item.key, item.generation) {
-        return Ok(());
-    }
-    let Some(dentry) = inode.any_dentry()? else {
-        return Ok(());
-    };
-    let to = roots::holder_of_name(dentry)?;
-    if to == item.root {
-        return Ok(());
-    }
-    roots::forget_verdicts();
-    let process = account::current()?;
-    for root in [item.root, to] {
-        if root != NO_ROOT {
-            crossed(root, process)?;
-            let Touched {
-                key, generation, ..
-            } = *item;
-            let fact = Fact {
-                key,
-                process,
-                before: 0,
-                after: 0,
-                operation: OPERATION_MOVE_DIRECTORY,
-                root,
-                generation,
-            };
-            detail::emit(&fact, &Path::Of(dentry));
-        }
-    }
-    Ok(())
-}
-
-#[inline(always)]
-fn crossed(root: u32, mover: ProcessKey) -> Read<()> {
-    let first = Crossing {
-        count: 1,
-        mover,
-        ambiguous: 0,
-        pad: 0,
-    };
-    if CROSSINGS
-        .insert(root, first, u64::from(BPF_NOEXIST))
-        .is_ok()
-    {
-        return Ok(());
-    }
-    let Some(crossing) = CROSSINGS.get_ptr_mut(root) else {
-        return Err(Fault(counter::FAULT_PENDING_FULL));
-    };
-    // SAFETY: a value just looked up; a torn update can only make it ambiguous.
-    unsafe {
-        (*crossing).count += 1;
-        if (*crossing).mover != mover {
-            (*crossing).ambiguous = 1;
-        }
-    }
-    Ok(())
 }

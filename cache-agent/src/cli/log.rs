@@ -2,18 +2,33 @@
 
 use std::io::IsTerminal as _;
 
+use tracing_subscriber::{
+    Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
 use super::args::{Format, LogLevel};
+
+/// What the loader says at debug level are thousands of lines about relocations.
+const LOADER_TARGETS: [&str; 2] = ["aya", "aya_obj"];
 
 /// Starts logging; colours only on a terminal and never with `NO_COLOR`.
 pub fn start(format: Format, level: LogLevel) {
-    let colours = std::io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::from(level))
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colours = std::io::stderr().is_terminal() && !no_color;
+    let level = tracing::Level::from(level);
+    let targets = LOADER_TARGETS
+        .iter()
+        .fold(Targets::new().with_default(level), |targets, name| {
+            targets.with_target(*name, level.min(tracing::Level::WARN))
+        });
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false);
-    match format {
-        Format::Text => builder.with_ansi(colours).init(),
-        Format::Json => builder.json().flatten_event(true).init(),
-    }
+    let layer = match format {
+        Format::Text => lines.with_ansi(colours).boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(layer.with_filter(targets))
+        .init();
 }

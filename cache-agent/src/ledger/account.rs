@@ -125,6 +125,7 @@ impl Accounts {
     }
 
     /// These accounts less what was in them at an earlier look.
+    #[must_use]
     pub fn since(mut self, earlier: &Self) -> Self {
         for (process, before) in &earlier.processes {
             let Some(account) = self.processes.get_mut(process) else {

@@ -105,9 +105,9 @@ impl Book {
         self.session.tables.watch_device(key.dev)?;
         let root = WatchedRoot::new(index, path.to_path_buf(), key, directory);
         if slot == self.roots.len() {
-            self.roots.push(Some(root))
+            self.roots.push(Some(root));
         } else {
-            self.roots[slot] = Some(root)
+            self.roots[slot] = Some(root);
         }
         open_files::seed(&mut self.session)?;
         self.start_walk(index)?;

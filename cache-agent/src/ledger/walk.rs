@@ -141,8 +141,8 @@ impl Level {
             return Err(Errno::XDEV);
         }
         let mut directories = Vec::new();
-        let mut room = [MaybeUninit::uninit(); ENTRY_BYTES];
-        let mut entries = RawDir::new(fd.as_fd(), &mut room);
+        let mut room = Vec::with_capacity(ENTRY_BYTES);
+        let mut entries = RawDir::new(fd.as_fd(), room.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = entry?;
             let name = entry.file_name();
@@ -151,7 +151,7 @@ impl Level {
                 FileType::Directory if inner.contains(&entry.ino()) => {}
                 FileType::Directory => directories.push(name.to_owned()),
                 FileType::RegularFile | FileType::Unknown => {
-                    visit(&fd, name, walk, &mut directories)?
+                    visit(&fd, name, walk, &mut directories)?;
                 }
                 _ => {}
             }

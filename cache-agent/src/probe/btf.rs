@@ -223,7 +223,7 @@ impl<'a> Btf<'a> {
             let found = self.by_id(id)?;
             match found.kind {
                 KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {
-                    id = found.target
+                    id = found.target;
                 }
                 _ => return Ok(found),
             }

@@ -72,7 +72,7 @@ pub fn syscall_fields(tracefs: &Path) -> Result<Vec<Global>> {
     ])
 }
 
-/// Offset of `field` in a tracepoint's format: `field:unsigned int fd;	offset:16;	size:8;	signed:0;`.
+/// Offset of `field` in a tracepoint's format: `field:unsigned int fd; offset:16; size:8; signed:0;`.
 fn position(format: &str, field: &str) -> Result<u64> {
     for line in format.lines() {
         let Some(rest) = line.trim().strip_prefix("field:") else {

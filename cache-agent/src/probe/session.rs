@@ -10,10 +10,13 @@ use aya::{
     Ebpf, EbpfLoader,
     programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _, TracePoint},
 };
+use aya_log::EbpfLogger;
 use cache_ebpf::{
     InodeKey, ProcessKey, Reply, control,
     offsets::{KEEP_SIZES, WITH_PATHS},
 };
+use log::Log;
+use tracing::{Level, level_filters::LevelFilter};
 
 use super::{
     coverage::{Coverage, Hook},
@@ -82,6 +85,7 @@ pub struct Purpose {
 /// The loaded and attached kernel side.
 pub struct Session {
     ebpf: Ebpf,
+    messages: EbpfLogger<&'static dyn Log>,
     /// Its maps.
     pub tables: Tables,
     /// What is observed.
@@ -99,9 +103,12 @@ impl Session {
         let tracefs = super::tracefs::ensure()?;
         let mut ebpf = load(&tracefs, purpose)?;
         let coverage = attach(&mut ebpf, &tracefs)?;
+        let messages =
+            EbpfLogger::init(&mut ebpf).context("cannot read the kernel side's messages")?;
         let tables = Tables::take(&mut ebpf)?;
         Ok(Self {
             ebpf,
+            messages,
             tables,
             coverage,
         })
@@ -122,6 +129,8 @@ impl Session {
         program
             .test_run(options)
             .context("cannot run the control program")?;
+        // The kernel side speaks only when it is asked something.
+        self.messages.flush();
         self.tables.reply()
     }
 
@@ -181,12 +190,26 @@ fn load(tracefs: &Path, purpose: Purpose) -> Result<Ebpf> {
     let mut loader = EbpfLoader::new();
     // No relocations against kernel types in the object: parsing them would only cost memory.
     loader.btf(None);
+    let level = log_level();
+    loader.override_global(aya_log::LEVEL, &level, true);
     for (name, value) in &globals {
-        loader.override_global(*name, value, true);
+        loader.override_global(name, value, true);
     }
     loader
         .load(OBJECT)
         .context("cannot load the kernel object: needs CAP_BPF and CAP_PERFMON, or root")
+}
+
+/// The kernel side leaves out messages that nobody would see (`aya_log_common::Level`: 1 error to 5 trace).
+fn log_level() -> u8 {
+    match LevelFilter::current().into_level() {
+        None => 0,
+        Some(Level::ERROR) => 1,
+        Some(Level::WARN) => 2,
+        Some(Level::INFO) => 3,
+        Some(Level::DEBUG) => 4,
+        Some(Level::TRACE) => 5,
+    }
 }
 
 fn attach(ebpf: &mut Ebpf, tracefs: &Path) -> Result<Coverage> {

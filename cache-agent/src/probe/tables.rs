@@ -14,7 +14,6 @@ use cache_ebpf::{
 const NOEXIST: u64 = 1;
 
 /// All maps.
-
 pub struct Tables {
     roots: HashMap<MapData, InodeKey, Root>,
     devices: HashMap<MapData, u32, u32>,

@@ -14,7 +14,7 @@ use crate::probe::session::Session;
 
 /// Owner's write bit of a link in `/proc/PID/fd`: the descriptor was opened for write (proc(5)).
 const WRITABLE: u32 = 0o200;
-/// Nanoseconds of one tick of `/proc/PID/stat`, which counts in USER_HZ = 100.
+/// Nanoseconds of one tick of `/proc/PID/stat`, which counts in `USER_HZ` = 100.
 const TICK_NS: u64 = 10_000_000;
 
 /// Enters every file that any process has open for write below a root. What vanishes meanwhile is left out.

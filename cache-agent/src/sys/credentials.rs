@@ -6,7 +6,7 @@ use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
 /// Makes `command` run as this user.
 #[expect(unsafe_code, reason = "pre_exec has no safe form")]
-pub fn set(command: &mut Command, uid: Uid, gid: Gid, groups: Vec<Gid>) {
+pub(crate) fn set(command: &mut Command, uid: Uid, gid: Gid, groups: Vec<Gid>) {
     let change = move || {
         setgroups(&groups)?;
         setgid(gid)?;

@@ -1,3 +1,3 @@
 //! What no safe crate offers. Takes and gives plain values. Never: anything beyond one system call each.
 
-pub mod credentials;
+pub(crate) mod credentials;

@@ -134,10 +134,10 @@ impl Family {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) => std::thread::sleep(tick),
                 Ok(WaitStatus::Exited(ended, code)) if ended == pid => {
-                    status = Some(ExitStatus::from_raw(code << 8))
+                    status = Some(ExitStatus::from_raw(code << 8));
                 }
                 Ok(WaitStatus::Signaled(ended, signal, _)) if ended == pid => {
-                    status = Some(ExitStatus::from_raw(signal as i32))
+                    status = Some(ExitStatus::from_raw(signal as i32));
                 }
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(Errno::ECHILD) => break,

@@ -1,7 +1,16 @@
 //! What user space asks for, run synchronously in its own context by `BPF_PROG_TEST_RUN`: descriptors
 //! are resolved by the kernel, so that a root is what the kernel calls it and not what `stat` says.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "user space passes every argument as 64 bits"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "aya's macros hand a context by value"
+)]
 
 use aya_ebpf::{bindings::BPF_ANY, macros::raw_tracepoint, programs::RawTracePointContext};
+use aya_log_ebpf::{debug, error};
 use cache_ebpf::{ProcessKey, Reply, Root, control};
 
 use crate::{
@@ -19,8 +28,22 @@ fn control(ctx: RawTracePointContext) -> i32 {
     let (operation, first, second, third): (u64, u64, u64, u64) =
         (ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3));
     match answer(operation, first, second, third) {
-        Ok(reply) => REPLY.set(0, reply, u64::from(BPF_ANY)).unwrap_or_default(),
-        Err(fault) => detail::fault(fault),
+        Ok(reply) => {
+            if operation == control::REGISTER {
+                debug!(
+                    &ctx,
+                    "root {}: inode {} on device {}", second, reply.key.ino, reply.key.dev
+                );
+            }
+            REPLY.set(0, reply, u64::from(BPF_ANY)).unwrap_or_default();
+        }
+        Err(fault) => {
+            error!(
+                &ctx,
+                "control operation {} failed: fault {}", operation, fault.0
+            );
+            detail::fault(fault);
+        }
     }
     0
 }

@@ -1,4 +1,8 @@
 //! Processes: who descends from the traced command, and files left open by those who end or exec.
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "aya's macros hand a context by value"
+)]
 
 use aya_ebpf::{
     bindings::BPF_ANY,
@@ -11,7 +15,7 @@ use cache_ebpf::{InodeKey, OpenFile, ProcessKey, counter};
 use crate::{
     detail,
     kernel::{Fault, Read, Task},
-    ledger,
+    ledger::{self, Entry},
     maps::{FAMILY, OPEN, PROCESSES},
 };
 
@@ -61,8 +65,10 @@ fn exited(task: Task) -> Read<()> {
     let key = task.process()?;
     FAMILY.remove(key.tgid).unwrap_or_default();
     if let Some(process) = PROCESSES.get_ptr_mut(key) {
+        // SAFETY: the helper has no precondition.
+        let now = unsafe { bpf_ktime_get_boot_ns() };
         // SAFETY: a value just looked up; only the exit writes this field.
-        unsafe { (*process).ended_ns = bpf_ktime_get_boot_ns() };
+        unsafe { (*process).ended_ns = now };
         settle(&key);
     }
     Ok(())
@@ -95,9 +101,13 @@ extern "C" fn settle_one(
     entry: *mut OpenFile,
     owner: *const ProcessKey,
 ) -> u64 {
-    // SAFETY: the helper hands the key of an element, its value and our context.
-    let (key, owner, opener) = unsafe { (*key, *owner, (*entry).opener) };
-    if owner.tgid != 0 && owner != opener {
+    // SAFETY: the helper hands the key of an element.
+    let key = unsafe { *key };
+    // SAFETY: the helper hands the element's value, of `OPEN`.
+    let entry = unsafe { Entry::at(entry) };
+    // SAFETY: the helper hands back our context.
+    let owner = unsafe { *owner };
+    if owner.tgid != 0 && owner != entry.opener() {
         return 0;
     }
     match ledger::sweep(&key, entry) {

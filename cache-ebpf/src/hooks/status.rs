@@ -1,6 +1,10 @@
 //! `tracepoint` backend: changes of an inode's status time, the one tracepoint that every file system
 //! passes when a name goes, comes or moves. Three events between them cover all ways
 //! (`inode_set_ctime_current`, <https://elixir.bootlin.com/linux/v6.13/source/fs/inode.c#L2799>).
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "aya's macros hand a context by value"
+)]
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 

@@ -1,4 +1,12 @@
 //! `tracepoint` backend: system calls. One program serves all calls of a shape.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "a system call's record holds every argument as 64 bits"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "aya's macros hand a context by value"
+)]
 
 use aya_ebpf::{Global, macros::tracepoint, programs::TracePointContext};
 use cache_ebpf::{PENDING_LINK, PENDING_RENAME, PENDING_RESIZE, PENDING_UNLINK, counter};
@@ -60,11 +68,11 @@ fn exit_open(ctx: TracePointContext) -> u32 {
 
 #[inline(always)]
 fn opened(ctx: &TracePointContext) -> Read<()> {
-    let result = field(ctx, SYSCALL_RET.load())? as i64;
+    let result = field(ctx, SYSCALL_RET.load())?.cast_signed();
     if result < 0 {
         return Ok(());
     }
-    match Task::current().file(result as u64)? {
+    match Task::current().file(result.cast_unsigned())? {
         Some(file) => ledger::opened(file),
         None => Ok(()),
     }
@@ -123,8 +131,9 @@ fn resize(ctx: &TracePointContext) -> Read<()> {
 /// The end of every call above that was begun.
 #[tracepoint]
 fn exit_pending(ctx: TracePointContext) -> u32 {
-    detail::settle_result(
-        field(&ctx, SYSCALL_RET.load()).and_then(|result| pending::end(result as i64)),
-    );
+    match field(&ctx, SYSCALL_RET.load()) {
+        Ok(result) => pending::end(result.cast_signed()),
+        Err(fault) => detail::fault(fault),
+    }
     0
 }

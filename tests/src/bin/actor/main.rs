@@ -15,7 +15,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, Command, ExitCode},
 };
 
@@ -36,7 +36,9 @@ fn main() -> ExitCode {
 
 fn act(words: &[&str]) -> Result<()> {
     match words {
-        ["each", name, inside, outside] => each(name, inside, outside),
+        ["each", inside, outside, names @ ..] => names
+            .iter()
+            .try_for_each(|name| each(name, inside.as_ref(), outside.as_ref())),
         ["case", name, ending, inside, outside] => {
             let place = Place {
                 inside: PathBuf::from(inside),
@@ -63,10 +65,10 @@ fn act(words: &[&str]) -> Result<()> {
     }
 }
 
-/// One process per ending, each in a directory of its own named after the ending.
-fn each(name: &str, inside: &str, outside: &str) -> Result<()> {
+/// One process per ending, each in directories named after the operation and the ending.
+fn each(name: &str, inside: &Path, outside: &Path) -> Result<()> {
     for ending in Case::named(name)?.endings() {
-        let own = |directory: &str| PathBuf::from(directory).join(ending.name());
+        let own = |directory: &Path| directory.join(name).join(ending.name());
         let status = again()?
             .args(["case", name, ending.name()])
             .args([own(inside), own(outside)])

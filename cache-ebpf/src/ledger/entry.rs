@@ -1,0 +1,96 @@
+//! One file open for write: a value of `OPEN`. Other CPUs change it at the same time, so it is never
+//! borrowed; each access is one load, one store or one exchange.
+
+use core::mem::offset_of;
+
+use cache_ebpf::{InodeKey, OPEN_SHARED, OpenFile, ProcessKey};
+
+use crate::{atomic, maps::OPEN};
+
+/// A value of `OPEN`; the map keeps its memory valid until the hook has ended.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry(*mut OpenFile);
+
+impl Entry {
+    /// Looks the file up.
+    #[inline(always)]
+    pub(super) fn find(key: &InodeKey) -> Option<Self> {
+        OPEN.get_ptr_mut(key).map(Self)
+    }
+
+    /// The value handed to a map's callback.
+    ///
+    /// # Safety
+    /// `value` is a value of `OPEN`, and the hook that got it is still running.
+    #[inline(always)]
+    pub(crate) unsafe fn at(value: *mut OpenFile) -> Self {
+        Self(value)
+    }
+
+    #[inline(always)]
+    pub(super) fn copy(self) -> OpenFile {
+        // SAFETY: by the type's invariant; plain integers, torn at worst.
+        unsafe { self.0.read() }
+    }
+
+    #[inline(always)]
+    pub(super) fn generation(self) -> u32 {
+        // SAFETY: by the type's invariant.
+        unsafe { (*self.0).generation }
+    }
+
+    #[inline(always)]
+    pub(super) fn root(self) -> u32 {
+        // SAFETY: by the type's invariant.
+        unsafe { (*self.0).root }
+    }
+
+    #[inline(always)]
+    pub(crate) fn opener(self) -> ProcessKey {
+        // SAFETY: by the type's invariant.
+        unsafe { (*self.0).opener }
+    }
+
+    /// Several processes have it open for write.
+    #[inline(always)]
+    pub(super) fn is_shared(self) -> bool {
+        self.flags() & OPEN_SHARED != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn flags(self) -> u32 {
+        // SAFETY: by the type's invariant.
+        unsafe { (*self.0).flags }
+    }
+
+    #[inline(always)]
+    pub(super) fn set_flags(self, flags: u32) {
+        // SAFETY: by the type's invariant; a lost update costs the split, never the sum.
+        unsafe { (*self.0).flags = flags };
+    }
+
+    #[inline(always)]
+    pub(super) fn set_opener(self, opener: ProcessKey) {
+        // SAFETY: by the type's invariant; a torn update costs the split, never the sum.
+        unsafe { (*self.0).opener = opener };
+    }
+
+    /// Size already credited.
+    #[inline(always)]
+    pub(super) fn known(self) -> u64 {
+        // SAFETY: a field of a live value.
+        unsafe { self.known_field().read_volatile() }
+    }
+
+    /// Enters the size credited from now on; what had been credited before.
+    #[inline(always)]
+    pub(super) fn exchange_known(self, size: u64) -> u64 {
+        // SAFETY: a field of a live value.
+        unsafe { atomic::exchange(self.known_field(), size) }
+    }
+
+    #[inline(always)]
+    fn known_field(self) -> *mut u64 {
+        self.0.wrapping_byte_add(offset_of!(OpenFile, known)).cast()
+    }
+}

@@ -1,0 +1,166 @@
+//! What system calls that are over did to files: sizes set, names gained, moved and lost.
+//!
+//! The entry points are global functions (exported, scalars only): the verifier checks each once, not once
+//! per caller. They return 1 when done.
+
+use cache_ebpf::{
+    NO_ROOT, OPERATION_ENTER, OPERATION_LINK, OPERATION_RENAME, OPERATION_WRITE, Touched,
+};
+
+use super::{
+    Member, credit_size, follow, followed, settle, settle_closed,
+    sizes::{drop_size, keep_size, settled_size},
+    tell, unfollow,
+};
+use crate::{
+    account::{self, Change, NOBODY},
+    detail::{self, Path},
+    kernel::{Inode, Read},
+    pending,
+};
+
+/// A file's size was set by a call of the running process that is over.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn resize(thread: u64, slot: u32) -> u64 {
+    let Some((member, item)) = of_touched(thread, slot, None) else {
+        return 0;
+    };
+    if member.root == NO_ROOT || !member.inode.is(&member.key, member.generation) {
+        return 0;
+    }
+    detail::settle_result(resized(&member, item.size));
+    1
+}
+
+#[inline(always)]
+fn resized(member: &Member, before: u64) -> Read<()> {
+    let process = account::current()?;
+    if let Some(entry) = followed(member) {
+        settle(member, entry, Some(process))
+    } else {
+        let known = settled_size(&member.key, member.generation).unwrap_or(before);
+        settle_closed(member, process, known)
+    }
+}
+
+/// A file's last name in `root` went; `operation` says how.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn leave(thread: u64, slot: u32, root: u32, operation: u32) -> u64 {
+    let Some((member, item)) = of_touched(thread, slot, Some(root)) else {
+        return 0;
+    };
+    settle_before_leaving(&member, item.size);
+    unfollow(&member.key);
+    drop_size(&member.key);
+    match account::current() {
+        Ok(process) => {
+            account::credit(&process, root, &Change::leave(item.size));
+            tell(&member, &process, item.size, 0, operation);
+        }
+        Err(fault) => detail::fault(fault),
+    }
+    1
+}
+
+/// What was written until the file went still belongs to its writer.
+#[inline(always)]
+fn settle_before_leaving(member: &Member, size: u64) {
+    let (known, payee) = if let Some(entry) = followed(member) {
+        (entry.exchange_known(size), entry.opener())
+    } else {
+        (
+            settled_size(&member.key, member.generation).unwrap_or(size),
+            NOBODY,
+        )
+    };
+    if known != size {
+        credit_size(
+            member,
+            &payee,
+            size.wrapping_sub(known).cast_signed(),
+            size,
+            OPERATION_WRITE,
+        );
+    }
+}
+
+/// A file got its first name in `root`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enter(thread: u64, slot: u32, root: u32) -> u64 {
+    let Some((member, _)) = of_touched(thread, slot, Some(root)) else {
+        return 0;
+    };
+    detail::settle_result(entered(&member));
+    1
+}
+
+#[inline(always)]
+fn entered(member: &Member) -> Read<()> {
+    let process = account::current()?;
+    let size = member.inode.size()?;
+    account::credit(&process, member.root, &Change::enter(size));
+    tell(member, &process, 0, size, OPERATION_ENTER);
+    keep_size(&member.key, member.generation, member.root, size);
+    if member.inode.writers()? > 0 {
+        follow(member, process, false)
+    } else {
+        Ok(())
+    }
+}
+
+/// A file was renamed inside `root`, or outside all roots.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn rename(thread: u64, slot: u32, root: u32) -> u64 {
+    if root == NO_ROOT {
+        return 1;
+    }
+    told(thread, slot, root, OPERATION_RENAME, &Change::rename())
+}
+
+/// A file got or lost one of several names in `root`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn tell_link(thread: u64, slot: u32, root: u32) -> u64 {
+    told(thread, slot, root, OPERATION_LINK, &Change::size(0))
+}
+
+#[inline(always)]
+fn told(thread: u64, slot: u32, root: u32, operation: u32, change: &Change) -> u64 {
+    let Some((member, item)) = of_touched(thread, slot, Some(root)) else {
+        return 0;
+    };
+    match account::current() {
+        Ok(process) => {
+            account::credit(&process, root, change);
+            tell(&member, &process, item.size, item.size, operation);
+        }
+        Err(fault) => detail::fault(fault),
+    }
+    1
+}
+
+/// A file as the call under way of `thread` touched it in `slot`.
+#[inline(always)]
+fn of_touched(thread: u64, slot: u32, root: Option<u32>) -> Option<(Member, &'static Touched)> {
+    let (pending, item) = pending::touched(thread, slot)?;
+    let path = if pending.path_len > 0 {
+        Path::Stored(pending.path_len)
+    } else {
+        Path::None
+    };
+    let root = root.unwrap_or(item.root);
+    Some((
+        Member {
+            inode: Inode(item.inode),
+            key: item.key,
+            generation: item.generation,
+            root,
+            path,
+        },
+        item,
+    ))
+}

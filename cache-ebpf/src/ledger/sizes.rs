@@ -1,0 +1,52 @@
+//! Sizes of files nobody has open for write, kept where the open hook comes after `O_TRUNC`.
+
+use aya_ebpf::{Global, bindings::BPF_ANY};
+use cache_ebpf::{InodeKey, Settled, counter};
+
+use crate::{
+    account::{self, Change, NOBODY},
+    detail,
+    maps::SIZES,
+};
+
+#[unsafe(no_mangle)]
+static KEEP_SIZES: Global<u64> = Global::new(0);
+
+/// Size of a file nobody has open for write, as far as it is kept.
+#[inline(always)]
+pub(super) fn settled_size(key: &InodeKey, generation: u32) -> Option<u64> {
+    let settled = SIZES.get_ptr(key)?;
+    // SAFETY: a value just looked up; read once.
+    let settled = unsafe { settled.read() };
+    if settled.generation == 0 || settled.generation == generation {
+        return Some(settled.size);
+    }
+    // The number belongs to another file now: the earlier one went unseen.
+    account::credit(&NOBODY, settled.root, &Change::leave(settled.size));
+    detail::count(counter::FAULT_STALE);
+    drop_size(key);
+    None
+}
+
+/// Keeps the size of a file that is settled.
+#[inline(always)]
+pub(super) fn keep_size(key: &InodeKey, generation: u32, root: u32, size: u64) {
+    if KEEP_SIZES.load() != 1 {
+        return;
+    }
+    let settled = Settled {
+        size,
+        generation,
+        root,
+    };
+    if SIZES.insert(key, settled, u64::from(BPF_ANY)).is_err() {
+        detail::count(counter::FAULT_SIZES_FULL);
+    }
+}
+
+/// Forgets a size; one that is not there is as good.
+#[inline(always)]
+pub(super) fn drop_size(key: &InodeKey) {
+    // ENOENT is the only failure, and what was wanted.
+    SIZES.remove(key).unwrap_or_default();
+}

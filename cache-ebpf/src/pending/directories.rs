@@ -1,0 +1,75 @@
+//! Directories that crossed a root's border with all they hold.
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use cache_ebpf::{Crossing, NO_ROOT, OPERATION_MOVE_DIRECTORY, ProcessKey, Touched, counter};
+
+use crate::{
+    account,
+    detail::{self, Fact, Path},
+    kernel::{Fault, Inode, Read},
+    maps::CROSSINGS,
+    roots,
+};
+
+/// A directory may have crossed a border with all it holds: user space measures it.
+#[inline(always)]
+pub(super) fn directory_renamed(item: &Touched) -> Read<()> {
+    let inode = Inode(item.inode);
+    if !inode.is(&item.key, item.generation) {
+        return Ok(());
+    }
+    let Some(dentry) = inode.any_dentry()? else {
+        return Ok(());
+    };
+    let to = roots::holder_of_name(dentry)?;
+    if to == item.root {
+        return Ok(());
+    }
+    roots::forget_verdicts();
+    let process = account::current()?;
+    for root in [item.root, to] {
+        if root != NO_ROOT {
+            crossed(root, process)?;
+            let Touched {
+                key, generation, ..
+            } = *item;
+            let fact = Fact {
+                key,
+                process,
+                before: 0,
+                after: 0,
+                operation: OPERATION_MOVE_DIRECTORY,
+                root,
+                generation,
+            };
+            detail::emit(&fact, &Path::Of(dentry));
+        }
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn crossed(root: u32, mover: ProcessKey) -> Read<()> {
+    let first = Crossing {
+        count: 1,
+        mover,
+        ambiguous: 0,
+        pad: 0,
+    };
+    if CROSSINGS
+        .insert(root, first, u64::from(BPF_NOEXIST))
+        .is_ok()
+    {
+        return Ok(());
+    }
+    let Some(crossing) = CROSSINGS.get_ptr_mut(root) else {
+        return Err(Fault(counter::FAULT_PENDING_FULL));
+    };
+    // SAFETY: a value just looked up; a torn update can only make it ambiguous.
+    let crossing = unsafe { &mut *crossing };
+    crossing.count += 1;
+    if crossing.mover != mover {
+        crossing.ambiguous = 1;
+    }
+    Ok(())
+}
