@@ -325,10 +325,11 @@ impl Keeper {
     /// A loss of detail or a fault is followed by a walk.
     fn losses_since_last_walk(&mut self, now: Instant) -> Result<bool> {
         let counters = self.book.session().tables.counters()?;
-        let losses = counters
+        let counted: u64 = counters
             .iter()
             .skip(counter::DROPPED_RING_FULL as usize)
             .sum();
+        let losses = counted + self.book.session().missed_runs();
         if losses == self.losses || now < self.loss_walk {
             return Ok(false);
         }
@@ -407,15 +408,16 @@ impl Keeper {
         }
         let session = self.book.session();
         let counters = session.tables.counters()?;
+        let events = picture::events(&counters, session.missed_runs());
         Ok(Snapshot {
             taken_at: SystemTime::now(),
             attached: true,
             backend: "tracepoint",
-            degraded: picture::degraded(&session.coverage, &counters),
+            degraded: picture::degraded(&session.coverage, &events),
             coverage: session.coverage.operations(),
             maps: picture::maps(&session.tables, &sums, &roots),
             roots,
-            events: picture::events(&counters),
+            events,
             processes_tracked: sums.tracked,
             processes_folded: self.aggregate.folded,
             users: sums.users,

@@ -85,11 +85,9 @@ fn file_system(root: &WatchedRoot) -> FileSystem {
 }
 
 /// Why the agent is less than whole.
-pub fn degraded(coverage: &Coverage, counters: &Counters) -> Vec<String> {
+pub fn degraded(coverage: &Coverage, events: &EventCounts) -> Vec<String> {
     let mut reasons = coverage.degraded();
-    let faults = named(&FAULT_CAUSES, counters)
-        .into_iter()
-        .filter(|(_, count)| *count > 0);
+    let faults = events.faults.iter().filter(|(_, count)| *count > 0);
     reasons.extend(
         faults.map(|(cause, count)| format!("{count} faults of cause {cause} since the start")),
     );
@@ -97,12 +95,14 @@ pub fn degraded(coverage: &Coverage, counters: &Counters) -> Vec<String> {
 }
 
 /// Counters of events.
-pub fn events(counters: &Counters) -> EventCounts {
+pub fn events(counters: &Counters, missed_runs: u64) -> EventCounts {
+    let mut faults = named(&FAULT_CAUSES, counters);
+    faults.push(("missed_run", missed_runs));
     EventCounts {
         hits: counters[counter::HITS as usize],
         delivered: counters[counter::DELIVERED as usize],
         dropped: named(&DROP_CAUSES, counters),
-        faults: named(&FAULT_CAUSES, counters),
+        faults,
     }
 }
 

@@ -6,6 +6,8 @@
 #![no_std]
 #![warn(missing_docs)]
 
+pub mod control;
+pub mod counter;
 pub mod offsets;
 
 /// Derives what crossing the border needs, on the user side only.
@@ -314,59 +316,6 @@ shared! {
         /// Zero.
         pub pad: u32,
     }
-}
-
-/// Counters, slots of the per-CPU array `COUNTERS`.
-pub mod counter {
-    /// Ledger operations under a root.
-    pub const HITS: u32 = 0;
-    /// Detail events put into the ring.
-    pub const DELIVERED: u32 = 1;
-    /// Detail events lost: ring full.
-    pub const DROPPED_RING_FULL: u32 = 2;
-    /// Kernel memory could not be read.
-    pub const FAULT_READ: u32 = 3;
-    /// An account was put into the `other` slot: map full.
-    pub const FAULT_ACCOUNTS_FULL: u32 = 4;
-    /// A process' identity was not kept: map full.
-    pub const FAULT_PROCESSES_FULL: u32 = 5;
-    /// A file open for write is not followed: map full.
-    pub const FAULT_OPEN_FULL: u32 = 6;
-    /// A closed file's size was not kept: map full.
-    pub const FAULT_SIZES_FULL: u32 = 7;
-    /// A system call was not followed: map full.
-    pub const FAULT_PENDING_FULL: u32 = 8;
-    /// A system call touched more inodes than are followed.
-    pub const FAULT_TOUCHED_FULL: u32 = 9;
-    /// A directory lies deeper than the bounded walk goes.
-    pub const FAULT_DEPTH: u32 = 10;
-    /// Hard links crossed a border in a way that cannot be told apart.
-    pub const FAULT_LINKS: u32 = 11;
-    /// An inode number came back although its file was not seen to go.
-    pub const FAULT_STALE: u32 = 12;
-    /// An inode went while its last size was not settled.
-    pub const FAULT_EVICTED: u32 = 13;
-    /// The traced command's family is not complete: map full.
-    pub const FAULT_FAMILY_FULL: u32 = 14;
-    /// An empty counter run.
-    pub const COUNT: u32 = 15;
-}
-
-/// Operations of the `control` program, which user space runs synchronously.
-pub mod control {
-    /// `(fd, index)`: the directory open at `fd` becomes root `index`.
-    pub const REGISTER: u64 = 1;
-    /// `(fd, tgid, start_ns)`: the file open at `fd` is open for write by that process.
-    pub const SEED_OPEN: u64 = 2;
-    /// `()`: settles and prunes every file open for write.
-    pub const SWEEP: u64 = 3;
-    /// `()`: reports the caller's own identity.
-    pub const IDENTIFY: u64 = 4;
-
-    /// Done.
-    pub const OK: u64 = 1;
-    /// The descriptor is not what the operation needs.
-    pub const REFUSED: u64 = 2;
 }
 
 shared! {

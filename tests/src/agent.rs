@@ -5,7 +5,7 @@ use std::{
     fs,
     io::Read,
     os::unix::process::ExitStatusExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread::{self, JoinHandle},
     time::Duration,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A trace that takes longer hangs; builds set their own.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// A trace about to start.
 #[derive(Debug)]
@@ -49,6 +49,7 @@ impl Trace {
     }
 
     /// Watches `root` too.
+    #[must_use]
     pub fn root(mut self, root: PathBuf) -> Self {
         self.command.arg("--root").arg(&root);
         self.roots.push(root);
@@ -56,18 +57,28 @@ impl Trace {
     }
 
     /// Adds an option of the agent.
+    #[must_use]
     pub fn option(mut self, option: impl AsRef<OsStr>) -> Self {
         self.command.arg(option);
         self
     }
 
     /// Sets a variable for the agent, and so for the command.
+    #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
+    /// Starts the agent, and so the command, there.
+    #[must_use]
+    pub fn directory(mut self, directory: &Path) -> Self {
+        self.command.current_dir(directory);
+        self
+    }
+
     /// Gives up later than usual.
+    #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self

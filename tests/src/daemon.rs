@@ -49,18 +49,21 @@ impl Run {
     }
 
     /// Watches `root` too.
+    #[must_use]
     pub fn root(mut self, root: impl AsRef<Path>) -> Self {
         self.command.arg("--root").arg(root.as_ref());
         self
     }
 
     /// Reads this configuration.
+    #[must_use]
     pub fn config(mut self, file: &Path) -> Self {
         self.command.arg("--config").arg(file);
         self
     }
 
     /// Serves there instead of on a free port.
+    #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.address = address;
         self

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    io::Write as _,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -164,7 +164,7 @@ pub fn soak() -> bool {
 
 /// Notes that a test could not run, and why: a skip must not look like a result.
 pub fn skip(suite: &str, test: &str, reason: &str) -> Result<()> {
-    eprintln!("skipped: {suite}/{test}: {reason}");
+    say(&format!("skipped: {suite}/{test}: {reason}"))?;
     let Ok(file) = variable("CACHE_TEST_SKIPS") else {
         return Ok(());
     };
@@ -174,6 +174,11 @@ pub fn skip(suite: &str, test: &str, reason: &str) -> Result<()> {
         .open(&file)?;
     writeln!(notes, "{suite}\t{test}\t{reason}")?;
     Ok(())
+}
+
+/// Prints a line also when the test passes: the test harness swallows what the macros print.
+pub fn say(line: &str) -> Result<()> {
+    Ok(writeln!(io::stderr().lock(), "{line}")?)
 }
 
 fn variable(name: &str) -> Result<String> {

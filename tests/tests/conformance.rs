@@ -4,7 +4,12 @@
 //! One run of the agent covers a group of operations: each has a root of its own, and each of its
 //! endings a directory and a process of its own.
 
-use std::{collections::BTreeMap, ffi::OsStr, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    fs,
+    path::Path,
+};
 
 use anyhow::{Context as _, Result, bail};
 use cache_tests::{
@@ -84,11 +89,14 @@ fn conforms(names: &[&str], file_system: FileSystem) -> Result<()> {
         trace = trace.root(bench.root().join(name));
     }
     let words = [
-        "each".as_ref(),
-        bench.root().as_os_str(),
-        bench.outside().as_os_str(),
+        "each".into(),
+        bench.root().into_os_string(),
+        bench.outside().into_os_string(),
     ];
-    let traced = trace.run(ACTOR, words.into_iter().chain(names.iter().map(OsStr::new)))?;
+    let traced = trace.run(
+        ACTOR,
+        words.into_iter().chain(names.iter().map(OsString::from)),
+    )?;
     let mut found = Vec::new();
     found.extend(traced.exact().err().map(|error| format!("{error:#}")));
     found.extend(miscredited(names, &traced)?);

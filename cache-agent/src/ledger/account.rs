@@ -169,4 +169,42 @@ mod tests {
             assert_eq!(arguments(bytes), expected);
         }
     }
+
+    #[test]
+    fn an_account_starts_anew_at_an_earlier_look() {
+        let key = |tgid| ProcessKey {
+            start_ns: 5,
+            tgid,
+            pad: 0,
+        };
+        let credit = |tgid, root, growth: i64| {
+            let key = CreditKey {
+                process: key(tgid),
+                root,
+                pad: 0,
+            };
+            let credit = Credit {
+                growth: growth.cast_unsigned(),
+                changes: 1,
+                ..bytemuck::Zeroable::zeroed()
+            };
+            (key, credit)
+        };
+        let earlier = Accounts::of(&[credit(1, 0, 10), credit(2, 0, 7), credit(9, 0, 3)], &[]);
+        let later = [
+            credit(1, 0, 4),
+            credit(1, 1, 100),
+            credit(2, 0, 7),
+            credit(3, 0, -2),
+        ];
+        let since = Accounts::of(&later, &[]).since(&earlier);
+        let mut growth: Vec<_> = since
+            .processes
+            .iter()
+            .map(|(key, account)| (key.tgid, account.total().growth_bytes))
+            .collect();
+        growth.sort_unstable();
+        // 2 did nothing since, 9 is gone.
+        assert_eq!(growth, [(1, 94), (3, -2)]);
+    }
 }

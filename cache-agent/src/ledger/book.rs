@@ -1,22 +1,23 @@
 //! The ledger of all roots: registers them, drains the kernel side, walks, and reconciles.
 
+mod reconcile;
+
 use std::{
     collections::HashSet,
     os::fd::{AsFd as _, BorrowedFd},
     path::Path,
-    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context as _, Result, bail};
 use cache_ebpf::{
     InodeKey, OPERATION_LEAVE, OPERATION_MOVE_DIRECTORY, OPERATION_REPLACE, OPERATION_UNLINK,
-    ProcessKey, ROOTS_MAX, counter,
+    ROOTS_MAX, counter,
 };
 
+pub use self::reconcile::Reconciliation;
 use super::{
-    account::{Accounts, changes, difference},
-    cut::cut,
-    root::{Base, FinishedWalk, WatchedRoot, open_directory},
+    account::{Accounts, changes},
+    root::{WatchedRoot, open_directory},
 };
 use crate::{
     intake::ring::Fact,
@@ -27,25 +28,6 @@ use crate::{
 
 /// Records handed over per look at the ring, so that nothing else starves.
 const DRAIN_LIMIT: usize = 16_384;
-/// Looks for a moment at which no account changes.
-const QUIET_ROUNDS: u32 = 200;
-/// Pause between two such looks: longer than the kernel side takes from a credit to its event.
-const QUIET_PAUSE: Duration = Duration::from_millis(1);
-/// Times a walk is repeated when events were lost under it; after that its figure is taken as it is.
-const WALK_REPEATS: u32 = 3;
-
-/// What a walk found out.
-#[derive(Clone, Copy, Debug)]
-pub struct Reconciliation {
-    /// Number of the root.
-    pub index: u32,
-    /// Ledger minus disk, in bytes, before any correction; 0 at the first walk.
-    pub drift_bytes: i64,
-    /// Disk and kernel total at the moment of comparison.
-    pub base: Base,
-    /// Change found by the walk that a directory moved over the border explains, and who moved it.
-    pub moved: Option<(ProcessKey, Changes)>,
-}
 
 /// The ledger.
 pub struct Book {
@@ -191,166 +173,6 @@ impl Book {
             &self.session.tables.processes()?,
         ))
     }
-
-    /// Reconciles every root whose walk has finished.
-    pub fn reconcile(&mut self, mut each: impl FnMut(&Fact)) -> Result<Vec<Reconciliation>> {
-        let mut done = Vec::new();
-        let walking: Vec<u32> = self
-            .roots()
-            .filter(|root| root.walk.is_some())
-            .map(|root| root.index)
-            .collect();
-        for index in walking {
-            if let Some(reconciliation) = self.reconcile_root(index, &mut each)? {
-                done.push(reconciliation);
-            }
-        }
-        Ok(done)
-    }
-
-    fn reconcile_root(
-        &mut self,
-        index: u32,
-        each: &mut impl FnMut(&Fact),
-    ) -> Result<Option<Reconciliation>> {
-        if !self.root(index).is_some_and(WatchedRoot::walk_finished) {
-            return Ok(None);
-        }
-        self.sweep()?;
-        // The recorder stops with the walk: everything the kernel side has told by now must be in it.
-        let total = self.quiet_total(index, each)?;
-        let crossing = self.session.tables.take_crossing(index)?;
-        let Some(finished) = self
-            .root_mut(index)
-            .map(WatchedRoot::finish_walk)
-            .transpose()?
-            .flatten()
-        else {
-            return Ok(None);
-        };
-        if self.dropped()? != finished.dropped_before
-            && self
-                .root(index)
-                .is_some_and(|root| root.repeated < WALK_REPEATS)
-        {
-            if let Some(root) = self.root_mut(index) {
-                root.repeated += 1;
-            }
-            self.start_walk(index)?;
-            return Ok(None);
-        }
-        let Some(root) = self.root_mut(index) else {
-            return Ok(None);
-        };
-        root.repeated = 0;
-        let base = cut(&finished.walk, root.key.dev, &finished.recorder, total);
-        let missed = missed(root, &base, &total);
-        let mover = crossing
-            .filter(|crossing| crossing.ambiguous == 0)
-            .map(|crossing| crossing.mover);
-        root.corrected.add(&missed);
-        root.drift_bytes = if mover.is_some() {
-            0
-        } else {
-            missed.growth_bytes.wrapping_neg()
-        };
-        let is_first = root.base.replace(base).is_none();
-        root.walk_duration = finished.duration;
-        root.walked_at = Some(SystemTime::now());
-        let drift_bytes = root.drift_bytes;
-        if is_first || missed != Changes::default() {
-            self.remember(index, &finished, is_first)?;
-        }
-        Ok(Some(Reconciliation {
-            index,
-            drift_bytes,
-            base,
-            moved: mover.map(|mover| (mover, missed)),
-        }))
-    }
-
-    /// Drains until the root's total stands still for a moment, so that total and events say the same.
-    fn quiet_total(&mut self, index: u32, each: &mut impl FnMut(&Fact)) -> Result<Changes> {
-        let mut total = self.total(index)?;
-        for _ in 0..QUIET_ROUNDS {
-            while self.drain(&mut *each) == DRAIN_LIMIT {}
-            std::thread::sleep(QUIET_PAUSE);
-            let now = self.total(index)?;
-            if now == total && self.drain(&mut *each) == 0 {
-                break;
-            }
-            total = now;
-        }
-        Ok(total)
-    }
-
-    /// Tells the kernel side the sizes a walk found.
-    fn remember(&mut self, index: u32, finished: &FinishedWalk, is_first: bool) -> Result<()> {
-        let Some(dev) = self.root(index).map(|root| root.key.dev) else {
-            return Ok(());
-        };
-        let key = |ino| InodeKey { ino, dev, pad: 0 };
-        let tables = &mut self.session.tables;
-        for file in finished
-            .walk
-            .files
-            .iter()
-            .filter(|file| !finished.recorder.contains_key(&key(file.ino)))
-        {
-            if is_first {
-                tables.enter_size(key(file.ino), index, file.size)?
-            } else {
-                tables.correct_size(key(file.ino), index, file.size)?
-            }
-        }
-        for (ino, links) in &finished.walk.links {
-            tables.enter_links(key(*ino), index, links.inside, links.nlink)?;
-        }
-        if !is_first {
-            let found: HashSet<u64> = finished.walk.files.iter().map(|file| file.ino).collect();
-            tables.retain_sizes(index, |key| {
-                found.contains(&key.ino) || finished.recorder.contains_key(key)
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Walks until every root has been reconciled.
-    pub fn wait_for_walks(&mut self, mut each: impl FnMut(&Fact)) -> Result<Vec<Reconciliation>> {
-        let mut done = Vec::new();
-        let started = Instant::now();
-        while self.roots().any(|root| root.walk.is_some()) {
-            self.drain(&mut each);
-            done.extend(self.reconcile(&mut each)?);
-            let pause = if started.elapsed() < Duration::from_millis(100) {
-                1
-            } else {
-                10
-            };
-            std::thread::sleep(Duration::from_millis(pause));
-        }
-        Ok(done)
-    }
-}
-
-/// What happened on disk beyond what the ledger counted since the last base; nothing at the first walk.
-fn missed(root: &WatchedRoot, base: &Base, total: &Changes) -> Changes {
-    let Some(before) = &root.base else {
-        return Changes::default();
-    };
-    let counted = difference(total, &before.total);
-    let signed = |value: u64| value.cast_signed();
-    let growth = signed(base.bytes) - signed(before.bytes) - counted.growth_bytes;
-    let files = signed(base.files)
-        - signed(before.files)
-        - (signed(counted.files_created) - signed(counted.files_deleted));
-    Changes {
-        growth_bytes: growth,
-        freed_bytes: growth.min(0).unsigned_abs(),
-        files_created: files.max(0).unsigned_abs(),
-        files_deleted: files.min(0).unsigned_abs(),
-        files_renamed: 0,
-    }
 }
 
 fn record_for_walk(roots: &mut [Option<WatchedRoot>], fact: &Fact) {
@@ -361,11 +183,10 @@ fn record_for_walk(roots: &mut [Option<WatchedRoot>], fact: &Fact) {
     let Some(walk) = root.and_then(|root| root.walk.as_mut()) else {
         return;
     };
-    match event.operation {
-        OPERATION_MOVE_DIRECTORY => {}
-        OPERATION_UNLINK | OPERATION_LEAVE | OPERATION_REPLACE => {
-            drop(walk.recorder.insert(event.key, None))
-        }
-        _ => drop(walk.recorder.insert(event.key, Some(event.after))),
-    }
+    let size = match event.operation {
+        OPERATION_MOVE_DIRECTORY => return,
+        OPERATION_UNLINK | OPERATION_LEAVE | OPERATION_REPLACE => None,
+        _ => Some(event.after),
+    };
+    walk.recorder.insert(event.key, size);
 }

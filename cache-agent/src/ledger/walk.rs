@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet},
     ffi::{CStr, CString},
-    mem::MaybeUninit,
     os::fd::{AsFd as _, OwnedFd},
 };
 

@@ -49,8 +49,12 @@ impl Coverage {
     pub fn note(&mut self, hook: Hook, outcome: Result<()>) -> Result<()> {
         let Err(error) = outcome else { return Ok(()) };
         if ESSENTIAL.contains(&hook.program) {
-            return Err(error)
-                .with_context(|| format!("cannot attach {} to {}", hook.program, hook.tracepoint));
+            return Err(error).with_context(|| {
+                format!(
+                    "the tracepoint backend, the only one there is, cannot attach {} to {}; kernel 6.1 or newer with system call tracepoints is needed",
+                    hook.program, hook.tracepoint
+                )
+            });
         }
         tracing::debug!(
             hook.program,

@@ -5,7 +5,9 @@
 
 pub mod btf;
 pub mod coverage;
+pub mod missed;
 pub mod offsets;
+pub mod privilege;
 pub mod session;
 pub mod tables;
 pub mod tracefs;

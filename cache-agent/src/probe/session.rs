@@ -5,10 +5,10 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _, TracePoint},
+    programs::{ProgramError, RawTracePoint, RawTracePointRunOptions, TestRun as _, TracePoint},
 };
 use aya_log::EbpfLogger;
 use cache_ebpf::{
@@ -20,6 +20,7 @@ use tracing::{Level, level_filters::LevelFilter};
 
 use super::{
     coverage::{Coverage, Hook},
+    missed::MissedRuns,
     offsets::{self, KERNEL_BTF},
     tables::Tables,
 };
@@ -90,6 +91,7 @@ pub struct Session {
     pub tables: Tables,
     /// What is observed.
     pub coverage: Coverage,
+    missed_runs: MissedRuns,
 }
 
 impl Session {
@@ -100,6 +102,7 @@ impl Session {
                 "this binary was built without its kernel object; build it with `cargo xtask build`"
             );
         }
+        super::privilege::check()?;
         let tracefs = super::tracefs::ensure()?;
         let mut ebpf = load(&tracefs, purpose)?;
         let coverage = attach(&mut ebpf, &tracefs)?;
@@ -111,7 +114,13 @@ impl Session {
             messages,
             tables,
             coverage,
+            missed_runs: MissedRuns::of_loaded(),
         })
+    }
+
+    /// Runs of programs that the kernel left out: events of which nothing is known.
+    pub fn missed_runs(&self) -> u64 {
+        self.missed_runs.count()
     }
 
     /// Runs the control program in this thread's context.
@@ -220,6 +229,7 @@ fn attach(ebpf: &mut Ebpf, tracefs: &Path) -> Result<Coverage> {
         .try_into()?;
     control
         .load()
+        .map_err(refusal)
         .context("the kernel refuses the control program")?;
     for (program, tracepoint) in KERNEL_HOOKS {
         let hook = attach_raw(ebpf, program, tracepoint);
@@ -248,13 +258,50 @@ fn attach(ebpf: &mut Ebpf, tracefs: &Path) -> Result<Coverage> {
     Ok(coverage)
 }
 
+/// One sentence out of a refused load; the verifier's whole log, up to thousands of lines, is for debugging.
+fn refusal(error: ProgramError) -> anyhow::Error {
+    let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    else {
+        return error.into();
+    };
+    let log = verifier_log.to_string();
+    tracing::debug!(log, "verifier");
+    let said = log
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !is_statistics(line))
+        .unwrap_or("nothing");
+    anyhow!(
+        "kernel {}: {io_error}; the verifier says: {said}",
+        release()
+    )
+}
+
+/// Closing lines that each verifier log has.
+fn is_statistics(line: &str) -> bool {
+    ["processed ", "verification time ", "stack depth "]
+        .iter()
+        .any(|prefix| line.starts_with(prefix))
+}
+
+fn release() -> String {
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
+}
+
 fn attach_raw(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<()> {
     let program: &mut RawTracePoint = ebpf
         .program_mut(name)
         .context("not in the kernel object")?
         .try_into()?;
     if program.fd().is_err() {
-        program.load()?;
+        program.load().map_err(refusal)?;
     }
     program.attach(tracepoint)?;
     Ok(())
@@ -266,7 +313,7 @@ fn attach_syscall(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<()> {
         .context("not in the kernel object")?
         .try_into()?;
     if program.fd().is_err() {
-        program.load()?;
+        program.load().map_err(refusal)?;
     }
     program.attach("syscalls", tracepoint)?;
     Ok(())

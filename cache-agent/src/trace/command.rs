@@ -178,3 +178,36 @@ pub fn become_user(command: &mut Command, run_as: &Credentials) {
         credentials::set(command, identity.uid, identity.gid, identity.groups.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(program: &Path, expected: Option<u8>) {
+        let outcome = find(&[program.as_os_str().to_owned()]);
+        let status = outcome.err().map(|error| error.status());
+        assert_eq!(status, expected, "{}", program.display());
+    }
+
+    #[test]
+    fn a_command_is_looked_for_as_a_shell_does() {
+        let here = tempfile::tempdir().unwrap();
+        let plain = here.path().join("plain");
+        std::fs::write(&plain, "").unwrap();
+        check(Path::new("sh"), None);
+        check(Path::new("/bin/sh"), None);
+        check(Path::new("no-such-command"), Some(exit::COMMAND_NOT_FOUND));
+        check(&here.path().join("absent"), Some(exit::COMMAND_NOT_FOUND));
+        check(&plain, Some(exit::COMMAND_NOT_EXECUTABLE));
+        check(here.path(), Some(exit::COMMAND_NOT_EXECUTABLE));
+        assert!(find(&[]).is_ok());
+    }
+
+    #[test]
+    fn exit_status_is_the_commands_or_tells_the_signal() {
+        for (raw, expected) in [(0, 0), (3 << 8, 3), (255 << 8, 255), (9, 137), (15, 143)] {
+            assert_eq!(code(ExitStatus::from_raw(raw)), expected, "{raw:#x}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ pub mod places;
 pub mod table;
 pub mod user;
 
-use std::{io::Write as _, time::Duration};
+use std::{ffi::OsString, io::Write as _, time::Duration};
 
 use anyhow::{Context as _, Result};
 use cache_ebpf::counter;
@@ -21,10 +21,14 @@ use self::{
     document::{Document, RootRow},
     events::EventLines,
     places::Places,
+    user::Credentials,
 };
 use crate::{
     cli::args::{Output, TraceArgs},
-    ledger::{account::Accounts, book::Book},
+    ledger::{
+        account::{Accounts, Identity},
+        book::Book,
+    },
     probe::session::Purpose,
     snapshot::Changes,
 };
@@ -40,23 +44,11 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
     let mut book = Book::open(Purpose {
         with_paths: args.events.is_some(),
     })?;
-    let mut roots = Vec::new();
-    for place in places.list() {
-        let index = book.watch(&place.path)?;
-        roots.push(RootRow::new(index, place));
-    }
-    book.wait_for_walks(|_| ())?;
-    for row in &mut roots {
-        row.before(&book)?;
-    }
+    let mut roots = watch(&mut book, &places)?;
     let baseline = book.accounts()?;
     let counted = book.session().tables.counters()?;
-
     let mut lines = EventLines::new(args.events, &roots);
-    let own = book.session().identify()?;
-    book.session().tables.enter_family(own.tgid)?;
-    let mut family = Family::spawn(&args.command, &credentials)?;
-    book.session().tables.leave_family(own.tgid)?;
+    let mut family = spawn(&mut book, &args.command, &credentials)?;
     let ended = family.wait(TICK, || {
         while book.drain(|fact| lines.print(fact)) > 0 {}
         Ok(())
@@ -80,6 +72,29 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
     Ok(ended)
 }
 
+/// Registers the roots and walks them.
+fn watch(book: &mut Book, places: &Places) -> Result<Vec<RootRow>> {
+    let mut roots = Vec::new();
+    for place in places.list() {
+        let index = book.watch(&place.path)?;
+        roots.push(RootRow::new(index, place));
+    }
+    book.wait_for_walks(|_| ())?;
+    for row in &mut roots {
+        row.before(book)?;
+    }
+    Ok(roots)
+}
+
+/// Starts the command as a child of the family, of which this process is the head only for that long.
+fn spawn(book: &mut Book, command: &[OsString], run_as: &Credentials) -> Result<Family> {
+    let own = book.session().identify()?;
+    book.session().tables.enter_family(own.tgid)?;
+    let family = Family::spawn(command, run_as)?;
+    book.session().tables.leave_family(own.tgid)?;
+    Ok(family)
+}
+
 /// The last account: everything settled, every root walked once more.
 fn settle(
     book: &mut Book,
@@ -98,7 +113,7 @@ fn settle(
             let account = accounts.processes.entry(*mover).or_default();
             account.roots.entry(found.index).or_default().add(moved);
             if let Some(process) = book.session().tables.process(mover)? {
-                account.identity = crate::ledger::account::Identity::of(&process);
+                account.identity = Identity::of(&process);
             }
         }
         if let Some(row) = roots.iter_mut().find(|row| row.index == found.index) {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use bytesize::ByteSize;
 use cache_ebpf::ProcessKey;
 
-use super::document::{Document, FAULT_CAUSES, named};
+use super::document::{Document, FAULT_CAUSES, RootRow, named};
 use crate::{intake::ring::printable, ledger::account::Account, snapshot::Observation};
 
 /// Processes listed before the rest is summed up.
@@ -15,12 +15,31 @@ const COMMAND_WIDTH: usize = 80;
 
 /// Writes roots, then processes of the command, then others.
 pub fn print(document: &Document<'_>, out: &mut impl Write) -> io::Result<()> {
+    print_roots(document.roots, out)?;
+    let processes = document.processes();
+    let (own, others): (Vec<_>, Vec<_>) = processes
+        .into_iter()
+        .partition(|(_, account)| account.identity.in_command);
+    print_processes(out, "processes of the command", &own)?;
+    print_processes(out, "others", &others)?;
+    let unattributed: i64 = document
+        .roots
+        .iter()
+        .map(|row| row.unattributed_bytes)
+        .sum();
+    if unattributed != 0 {
+        writeln!(out, "unattributed: {}", signed(unattributed))?;
+    }
+    print_honesty(document, out)
+}
+
+fn print_roots(roots: &[RootRow], out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "\n{:>12} {:>12} {:>13} {:>8} {:>8} {:>8} {:>6}  ROOT",
         "BEFORE", "AFTER", "GROWTH", "CREATED", "DELETED", "RENAMED", "DRIFT"
     )?;
-    for row in document.roots {
+    for row in roots {
         let (before, after, growth) = (
             size(row.before_bytes()),
             size(row.after_bytes),
@@ -39,21 +58,7 @@ pub fn print(document: &Document<'_>, out: &mut impl Write) -> io::Result<()> {
             row.drift_bytes
         )?;
     }
-    let processes = document.processes();
-    let (own, others): (Vec<_>, Vec<_>) = processes
-        .into_iter()
-        .partition(|(_, account)| account.identity.in_command);
-    print_processes(out, "processes of the command", &own)?;
-    print_processes(out, "others", &others)?;
-    let unattributed: i64 = document
-        .roots
-        .iter()
-        .map(|row| row.unattributed_bytes)
-        .sum();
-    if unattributed != 0 {
-        writeln!(out, "unattributed: {}", signed(unattributed))?;
-    }
-    print_honesty(document, out)
+    Ok(())
 }
 
 fn print_processes(
@@ -139,4 +144,81 @@ fn size(bytes: u64) -> String {
 fn signed(bytes: i64) -> String {
     let sign = if bytes < 0 { '-' } else { '+' };
     format!("{sign}{}", size(bytes.unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::account::Identity;
+
+    #[test]
+    fn sizes_are_short_and_growth_has_its_sign() {
+        for (bytes, expected) in [
+            (0, "+0 B"),
+            (1, "+1 B"),
+            (-91, "-91 B"),
+            (1536, "+1.5 KiB"),
+            (-3 << 30, "-3.0 GiB"),
+        ] {
+            assert_eq!(signed(bytes), expected);
+        }
+        assert_eq!(size(u64::MAX), "16.0 EiB");
+    }
+
+    #[test]
+    fn a_command_is_shown_on_one_short_line() {
+        let long = "x".repeat(COMMAND_WIDTH + 1);
+        for (comm, argv, expected) in [
+            (
+                "go",
+                vec!["go", "build", "./..."],
+                "go build ./...".to_owned(),
+            ),
+            ("kworker", vec![], "[kworker]".to_owned()),
+            ("e\x1bvil", vec![], "[e\\u{1b}vil]".to_owned()),
+            (
+                "x",
+                vec![long.as_str()],
+                format!("{}...", "x".repeat(COMMAND_WIDTH)),
+            ),
+        ] {
+            let account = Account {
+                identity: Identity {
+                    comm: comm.to_owned(),
+                    argv: argv.into_iter().map(str::to_owned).collect(),
+                    ..Identity::default()
+                },
+                ..Account::default()
+            };
+            assert_eq!(command(&account), expected);
+        }
+    }
+
+    #[test]
+    fn processes_beyond_the_limit_are_summed_up() {
+        let accounts: Vec<_> = (1..=22)
+            .map(|pid| {
+                let mut account = Account::default();
+                account.roots.entry(0).or_default().growth_bytes = 10;
+                let key = ProcessKey {
+                    start_ns: 0,
+                    tgid: pid,
+                    pad: 0,
+                };
+                (key, account)
+            })
+            .collect();
+        let rows: Vec<_> = accounts
+            .iter()
+            .map(|(key, account)| (*key, account))
+            .collect();
+        let mut out = Vec::new();
+        print_processes(&mut out, "others", &rows).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), 3 + PROCESSES_SHOWN + 1);
+        assert_eq!(
+            text.lines().last().map(str::trim),
+            Some("+20 B  and 2 more")
+        );
+    }
 }

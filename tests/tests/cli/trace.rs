@@ -1,79 +1,21 @@
-//! The command line as users and scripts meet it: exit statuses, streams, signals, complaints.
+//! `trace` around a command that works: its status, its output, its signals, its user.
 
 use std::{
-    ffi::OsString,
     fs,
-    os::unix::fs::{PermissionsExt as _, chown, symlink},
-    path::{Path, PathBuf},
-    process::{Command, Output},
+    os::unix::fs::{PermissionsExt as _, chown},
+    process::Command,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use cache_tests::{
-    agent::Traced,
-    daemon::{Run, send},
-    env::{self, Bench, FileSystem},
-    report::Report,
-    wait,
-};
+use cache_tests::{agent::Traced, daemon::send, report::Report, wait};
 use rustix::process::Signal;
 
+use super::{NOBODY, agent, bench, script, text};
+
 const ACTOR: &str = env!("CARGO_BIN_EXE_actor");
-/// The user `nobody` of every distribution, by number.
-const NOBODY: &str = "65534";
 /// The command needs far less until it waits for a signal.
 const STARTS: Duration = Duration::from_secs(20);
-
-fn bench(name: &str) -> Result<Bench> {
-    Bench::new(name, FileSystem::Native)
-}
-
-/// Arguments of `sh` that run `script` with `path` as its first argument.
-fn script(script: &str, path: impl Into<OsString>) -> [OsString; 4] {
-    ["-c".into(), script.into(), "sh".into(), path.into()]
-}
-
-/// Runs the agent with `words`, which it should do in no time.
-fn agent(words: &[&str]) -> Result<Output> {
-    Ok(Command::new(env::agent()?).args(words).output()?)
-}
-
-/// It ended with `code` and said one sentence on stderr that has all of `parts`.
-fn complains(output: &Output, code: i32, parts: &[&str]) -> Result<()> {
-    let text = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.code() == Some(code),
-        "{} instead of {code}: {text}",
-        output.status
-    );
-    ensure!(
-        output.stdout.is_empty(),
-        "on stdout: {}",
-        String::from_utf8_lossy(&output.stdout)
-    );
-    ensure!(!text.contains("panicked"), "{text}");
-    for part in parts {
-        ensure!(text.contains(part), "`{part}` is not in: {text}");
-    }
-    Ok(())
-}
-
-/// Like [`complains`], for errors that are not about usage: nothing but one line.
-fn complains_in_one_line(output: &Output, code: i32, parts: &[&str]) -> Result<()> {
-    complains(output, code, parts)?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        text.trim_end().lines().count() == 1,
-        "more than one line: {text}"
-    );
-    Ok(())
-}
-
-fn text(path: &Path) -> Result<&str> {
-    path.to_str()
-        .context("the scratch directory's name is not UTF-8")
-}
 
 #[test]
 fn the_exit_status_is_the_commands() -> Result<()> {
@@ -114,44 +56,6 @@ fn a_command_that_does_not_exist_is_127() -> Result<()> {
         "{}",
         traced.stderr
     );
-    Ok(())
-}
-
-#[test]
-fn an_agent_that_fails_is_125_and_starts_nothing() -> Result<()> {
-    let bench = bench("status-125")?;
-    let (file, one, two) = (bench.aside("file"), bench.aside("one"), bench.aside("two"));
-    fs::write(&file, "")?;
-    symlink(&two, &one)?;
-    symlink(&one, &two)?;
-    for root in [&file, &one] {
-        let witness = bench.aside("witness");
-        let trace = bench.trace_without_root()?.root(root.clone());
-        let traced = trace.run("touch", [witness.clone()])?;
-        assert_eq!(traced.code(), 125, "{}: {}", root.display(), traced.stderr);
-        assert!(traced.stderr.contains(text(root)?), "{}", traced.stderr);
-        assert!(!witness.exists(), "the command ran: {}", traced.stderr);
-    }
-    Ok(())
-}
-
-#[test]
-fn a_report_that_cannot_be_written_is_125_and_starts_nothing() -> Result<()> {
-    let bench = bench("status-125-report")?;
-    let (witness, report) = (bench.aside("witness"), bench.aside("no/such/report"));
-    let (root, report) = (bench.root(), text(&report)?.to_owned());
-    let output = agent(&[
-        "trace",
-        "--root",
-        text(&root)?,
-        "--json",
-        &report,
-        "--",
-        "touch",
-        text(&witness)?,
-    ])?;
-    complains(&output, 125, &[&report])?;
-    assert!(!witness.exists(), "the command ran");
     Ok(())
 }
 
@@ -262,7 +166,7 @@ fn events_as_text_are_one_line_each() -> Result<()> {
     let traced = eventful("--events")?;
     for (comm, operation, path) in [
         ("sh", "create", "d/one"),
-        ("mv", "rename", "two"),
+        ("mv", "rename", "d/one"),
         ("rm", "unlink", "two"),
     ] {
         let found = traced.stderr.lines().any(|line| {
@@ -336,147 +240,6 @@ fn what_the_command_did_not_do_is_listed_apart() -> Result<()> {
 }
 
 #[test]
-fn wrong_usage_is_2() -> Result<()> {
-    for (words, part) in [
-        (&["trace"][..], "CMD"),
-        (&["trace", "--nonsense", "--", "true"], "--nonsense"),
-        (&["trace", "--events=xml", "--", "true"], "xml"),
-        (&["run", "--listen", "nowhere"], "nowhere"),
-        (&["run", "extra"], "extra"),
-        (&["nonsense"], "nonsense"),
-        (&["config"], "check"),
-    ] {
-        complains(&agent(words)?, 2, &[part]).with_context(|| words.join(" "))?;
-    }
-    Ok(())
-}
-
-#[test]
-fn unusable_roots_are_refused_by_name() -> Result<()> {
-    let bench = bench("bad-roots")?;
-    let (file, one, two) = (bench.aside("file"), bench.aside("one"), bench.aside("two"));
-    fs::write(&file, "")?;
-    symlink(&two, &one)?;
-    symlink(&one, &two)?;
-    for root in [&file, &one] {
-        let mut daemon = Run::new(&bench, "refused")?.root(root).start()?;
-        let status = daemon.wait_refusal()?;
-        let log = daemon.log()?;
-        assert_eq!(status.code(), Some(1), "{}: {log}", root.display());
-        assert!(log.contains(text(root)?), "{log}");
-    }
-    Ok(())
-}
-
-/// The agent as a user without any right, run through util-linux.
-fn as_nobody(words: &[&str]) -> Result<Output> {
-    let bench = bench("unprivileged")?;
-    // The build directory may be closed to others; a copy in the scratch directory is not.
-    let copy = bench.aside("cache-agent");
-    fs::copy(env::agent()?, &copy)?;
-    let id = [
-        format!("--reuid={NOBODY}"),
-        format!("--regid={NOBODY}"),
-        "--clear-groups".to_owned(),
-    ];
-    Ok(Command::new("setpriv")
-        .args(id)
-        .arg(copy)
-        .args(words)
-        .output()?)
-}
-
-#[test]
-fn without_privileges_it_says_so() -> Result<()> {
-    complains_in_one_line(
-        &as_nobody(&["run", "--listen", "127.0.0.1:1"])?,
-        1,
-        &["root"],
-    )?;
-    complains_in_one_line(&as_nobody(&["trace", "--", "true"])?, 125, &["root"])
-}
-
-#[test]
-fn configuration_errors_name_the_place_and_the_nearest_key() -> Result<()> {
-    let bench = bench("config")?;
-    let file = bench.aside("agent.toml");
-    let path = text(&file)?.to_owned();
-    for (content, parts) in [
-        (
-            "listen = \"127.0.0.1:1\"\nlisen = 1\n",
-            &[":2:1", "lisen", "`listen`"][..],
-        ),
-        (
-            "[[root]]\npath = \"/srv/x\"\nwran = \"8GiB\"\n",
-            &[":3:1", "wran", "`warn`"],
-        ),
-        (
-            "[[root]]\npath = \"relative\"\n",
-            &[":2:8", "relative", "absolute"],
-        ),
-        (
-            "[[root]]\npath = \"/a\"\nkind = \"cargo\"\n",
-            &[":3:8", "cargo", "gobuild", "gomod", "other"],
-        ),
-        (
-            "[[root]]\npath = \"/a\"\nwarn = \"much\"\n",
-            &[":3:8", "much"],
-        ),
-        ("[[root]]\nname = \"a\"\n", &["path"]),
-        ("listen = \"localhost\"\n", &[":1:10", "localhost"]),
-        ("= 1\n", &[":1:1"]),
-    ] {
-        fs::write(&file, content)?;
-        let output = agent(&["config", "check", &path])?;
-        complains_in_one_line(&output, 1, parts).with_context(|| content.to_owned())?;
-        let run = agent(&["run", "--config", &path])?;
-        complains(&run, 1, parts).with_context(|| format!("run: {content}"))?;
-    }
-    Ok(())
-}
-
-#[test]
-fn a_good_configuration_is_ok_and_shown() -> Result<()> {
-    let bench = bench("config-good")?;
-    let file: PathBuf = bench.aside("agent.toml");
-    let path = text(&file)?.to_owned();
-    fs::write(
-        &file,
-        "[[root]]\nname = \"ci\"\npath = \"/srv/ci\"\nkind = \"gobuild\"\nwarn = \"8GiB\"\n",
-    )?;
-    let check = agent(&["config", "check", &path])?;
-    assert_eq!(
-        (check.status.code(), check.stdout.as_slice()),
-        (Some(0), &b"OK\n"[..])
-    );
-    let shown = String::from_utf8(agent(&["config", "show", &path])?.stdout)?;
-    assert!(
-        shown.contains("name = \"ci\"") && shown.contains("8589934592"),
-        "{shown}"
-    );
-    fs::write(&file, &shown)?;
-    assert_eq!(
-        agent(&["config", "check", &path])?.status.code(),
-        Some(0),
-        "{shown}"
-    );
-    Ok(())
-}
-
-#[test]
-fn a_configuration_that_is_not_there_is_named() -> Result<()> {
-    let path = text(&bench("config-absent")?.aside("absent.toml"))?.to_owned();
-    for words in [
-        ["config", "check", &path],
-        ["config", "show", &path],
-        ["run", "--config", &path],
-    ] {
-        complains(&agent(&words)?, 1, &[&path]).with_context(|| words.join(" "))?;
-    }
-    Ok(())
-}
-
-#[test]
 fn the_command_runs_as_the_user_that_is_named() -> Result<()> {
     let bench = bench("user")?;
     chown(bench.root(), Some(NOBODY.parse()?), Some(NOBODY.parse()?))?;
@@ -486,6 +249,21 @@ fn the_command_runs_as_the_user_that_is_named() -> Result<()> {
     assert_eq!(traced.stdout, format!("{NOBODY}\n"), "{}", traced.stderr);
     let report = traced.exact()?;
     assert_eq!(report.processes[0].uid.to_string(), NOBODY, "{report:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_cache_that_is_not_there_yet_belongs_to_the_user_that_is_named() -> Result<()> {
+    let bench = bench("user-new-cache")?;
+    let home = bench.root();
+    chown(&home, Some(NOBODY.parse()?), Some(NOBODY.parse()?))?;
+    let trace = bench.trace_without_root()?.root(home.join("cache"));
+    let command = "mkdir -p \"$1/cache/ab\" && printf 12345 > \"$1/cache/ab/file\"";
+    let traced = trace
+        .option("--user")
+        .option(NOBODY)
+        .run("sh", script(command, home))?;
+    assert_eq!(traced.exact()?.ledger_bytes(), 5);
     Ok(())
 }
 
