@@ -157,7 +157,9 @@ impl Aggregate {
         let rest = all.split_off(all.len().min(USERS_MAX));
         if !rest.is_empty() {
             let mut sum = Changes::default();
-            rest.iter().for_each(|(_, changes)| sum.add(changes));
+            for (_, changes) in &rest {
+                sum.add(changes);
+            }
             all.push((None, sum));
         }
         all

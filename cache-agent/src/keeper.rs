@@ -233,7 +233,7 @@ impl Keeper {
             let taken = self.book.drain(|fact| {
                 latency.observe(
                     Duration::from_nanos(now.saturating_sub(fact.event.time_ns)).as_secs_f64(),
-                )
+                );
             });
             if taken == 0 {
                 return events;
@@ -347,8 +347,9 @@ impl Keeper {
         let now = picture::kernel_now_ns();
         let latency = &mut self.latency;
         let done = self.book.reconcile(|fact| {
-            latency
-                .observe(Duration::from_nanos(now.saturating_sub(fact.event.time_ns)).as_secs_f64())
+            latency.observe(
+                Duration::from_nanos(now.saturating_sub(fact.event.time_ns)).as_secs_f64(),
+            );
         })?;
         for Reconciliation {
             index,
@@ -381,6 +382,9 @@ impl Keeper {
                 files = base.files,
                 "walked root"
             );
+        }
+        if !done.is_empty() {
+            self.map_bytes = picture::map_bytes();
         }
         Ok(!done.is_empty())
     }

@@ -65,7 +65,7 @@ impl Vantage {
             match inotify::add_watch(inotify, path.as_path(), CHANGES) {
                 Ok(watch) => drop(self.points.insert(path, Point { watch, names })),
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "cannot watch for roots that appear")
+                    tracing::warn!(path = %path.display(), %error, "cannot watch for roots that appear");
                 }
             }
         }

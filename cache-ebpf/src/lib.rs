@@ -377,7 +377,7 @@ pub mod capacity {
     /// Files open for write. Every sweep passes all its buckets, so this is kept small.
     pub const OPEN: usize = 4_096;
     /// Closed files whose size is kept.
-    pub const SIZES: usize = 4_194_304;
+    pub const SIZES: usize = 1_048_576;
     /// Accounts per process and root.
     pub const CREDITS: usize = 32_768;
     /// Processes with an account.

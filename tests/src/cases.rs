@@ -221,6 +221,8 @@ pub enum Ending {
     Close,
     /// It duplicates the descriptor, closes the first and writes through the second.
     DupClose,
+    /// It duplicates another descriptor onto that of the file.
+    DupOver,
     /// It exits.
     Exit,
     /// It is killed.
@@ -237,9 +239,10 @@ pub enum Ending {
 
 impl Ending {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Close,
         Self::DupClose,
+        Self::DupOver,
         Self::Exit,
         Self::Kill,
         Self::Fork,
@@ -253,6 +256,7 @@ impl Ending {
         match self {
             Self::Close => "close",
             Self::DupClose => "dup-close",
+            Self::DupOver => "dup-over",
             Self::Exit => "exit",
             Self::Kill => "kill",
             Self::Fork => "fork",

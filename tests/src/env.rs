@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use tempfile::TempDir;
 
 use crate::{
@@ -82,6 +82,11 @@ impl Bench {
         self.directory.path().join(name)
     }
 
+    /// Shows the root at another place too, until the guard is dropped.
+    pub fn show_root_at(&self, place: &Path) -> Result<Mounted> {
+        Mounted::bind(&self.root(), place)
+    }
+
     /// The disk's own figures of the root.
     pub fn walk(&self) -> Result<Tree> {
         tree::walk(&self.root(), &[])
@@ -105,9 +110,15 @@ fn open_to_all() -> fs::Permissions {
 
 /// A mount that ends with the test.
 #[derive(Debug)]
-struct Mounted(PathBuf);
+pub struct Mounted(PathBuf);
 
 impl Mounted {
+    fn bind(from: &Path, to: &Path) -> Result<Self> {
+        mount_bind(from, to)
+            .with_context(|| format!("cannot mount {} on {}", from.display(), to.display()))?;
+        Ok(Self(to.to_owned()))
+    }
+
     fn tmpfs(path: &Path) -> Result<Self> {
         mount("tmpfs", path, "tmpfs", MountFlags::empty(), TMPFS_OPTIONS)
             .with_context(|| format!("cannot mount a tmpfs on {}", path.display()))?;

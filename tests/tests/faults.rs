@@ -141,3 +141,40 @@ fn a_full_file_system_is_not_the_agents_fault() -> Result<()> {
     assert!(report.command_bytes() < 600_000_000, "{report:#?}");
     Ok(())
 }
+
+#[test]
+fn a_restarted_agent_is_right_again_also_about_files_that_are_open() -> Result<()> {
+    let bench = bench("restarted")?;
+    let first = Run::new(&bench, "first")?.root(bench.root()).ready()?;
+    write_files(&bench, "before", 20, 300)?;
+    let (file, sign) = (bench.root().join("open"), bench.aside("go-on"));
+    let mut writer = Command::new(ACTOR)
+        .arg("hold")
+        .arg(file)
+        .arg("5000")
+        .arg(&sign)
+        .spawn()?;
+    first.wait_size("root", 20 * 300 + 5000)?;
+    first.signal(Signal::KILL)?;
+    drop(first);
+    write_files(&bench, "between", 20, 300)?;
+    let second = Run::new(&bench, "second")?.root(bench.root()).ready();
+    fs::write(&sign, "")?;
+    assert!(writer.wait()?.success());
+    let second = second?;
+    fs::remove_dir_all(bench.root().join("before"))?;
+    let exposition = second.wait_size("root", 20 * 300 + 10_000)?;
+    assert_eq!(
+        exposition
+            .of_root("go_cache_growth_bytes_total", "root")?
+            .to_string(),
+        "5000"
+    );
+    assert_eq!(
+        exposition
+            .of_root("go_cache_freed_bytes_total", "root")?
+            .to_string(),
+        "6000"
+    );
+    Ok(())
+}

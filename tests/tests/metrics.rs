@@ -22,6 +22,8 @@ const ACTOR: &str = env!("CARGO_BIN_EXE_actor");
 const MOST_SERIES: usize = 200;
 /// A scrape that takes longer is broken; the figure itself is printed.
 const SLOW_SCRAPE: Duration = Duration::from_millis(50);
+/// Far more than a writer here needs, beside whatever else the machine does.
+const WRITES: Duration = Duration::from_mins(1);
 
 fn bench(name: &str) -> Result<Bench> {
     Bench::new(name, FileSystem::Native)
@@ -154,9 +156,7 @@ fn ten_roots_and_twenty_thousand_processes_leave_few_series() -> Result<()> {
         &bench,
         ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9"],
     )?;
-    let run = roots
-        .iter()
-        .fold(Run::new(&bench, "agent")?, |run, root| run.root(root));
+    let run = roots.iter().fold(Run::new(&bench, "agent")?, Run::root);
     let daemon = run.ready()?;
     for root in &roots {
         actor(&["crowd", &PROCESSES.to_string()], root)?;
@@ -307,5 +307,44 @@ fn a_crossed_limit_is_told_once() -> Result<()> {
     assert_eq!(told(&daemon)?, 1, "{}", daemon.log()?);
     fs::remove_file(path.join("big"))?;
     crossed(0)?;
+    Ok(())
+}
+
+#[test]
+fn walks_while_others_write_find_no_drift() -> Result<()> {
+    let bench = bench("walks")?;
+    let config = bench.aside("agent.toml");
+    let [path] = directories(&bench, ["ci"])?;
+    fs::write(
+        &config,
+        format!(
+            "walk_interval = \"1s\"\n[[root]]\npath = \"{}\"\n",
+            path.display()
+        ),
+    )?;
+    let daemon = Run::new(&bench, "agent")?.config(&config).ready()?;
+    let mut drifts = Vec::new();
+    for round in 0..2 {
+        let directory = path.join(format!("round{round}"));
+        fs::create_dir(&directory)?;
+        let mut writer = Command::new(ACTOR)
+            .args(["reuse", "20000"])
+            .arg(&directory)
+            .spawn()?;
+        let status = wait::until("the writer's end", WRITES, || {
+            drifts.push(daemon.scrape()?.of_root("go_cache_drift_bytes", "ci")?);
+            Ok(writer.try_wait()?)
+        })?;
+        ensure!(status.success(), "the writer: {status}");
+    }
+    let tree = tree::walk(&path, &[])?;
+    let exposition = daemon.wait_size("ci", tree.bytes)?;
+    let worst = drifts.into_iter().map(f64::abs).fold(0.0, f64::max);
+    assert!(worst < 1.0, "drift of {worst} B");
+    let unattributed = exposition.value(
+        "go_cache_group_growth_bytes_total",
+        &[("group", "unattributed")],
+    )?;
+    assert_eq!(unattributed.to_string(), "0");
     Ok(())
 }

@@ -75,23 +75,25 @@ impl RootRow {
         Ok(())
     }
 
-    /// Takes the last walk's figures.
+    /// Takes the last walk's figures. What the walk found beyond the ledger is shown as drift, and
+    /// corrected into nobody's account.
     pub fn after(&mut self, found: &Reconciliation, accounts: &Accounts) {
         self.after_bytes = found.base.bytes;
         self.ledger = difference(&found.base.total, &self.start.total);
         if let Some((_, moved)) = &found.moved {
             self.ledger.add(moved);
         }
-        let disk = found.base.bytes.cast_signed() - self.start.bytes.cast_signed();
-        self.drift_bytes = self.ledger.growth_bytes - disk;
+        self.drift_bytes = self.ledger.growth_bytes - self.growth_bytes();
+        self.ledger.growth_bytes -= self.drift_bytes;
         let nobody = accounts
             .processes
             .iter()
             .filter(|(key, _)| key.tgid == NOBODY);
-        self.unattributed_bytes = nobody
+        let known: i64 = nobody
             .filter_map(|(_, account)| account.roots.get(&self.index))
             .map(|changes| changes.growth_bytes)
             .sum();
+        self.unattributed_bytes = known - self.drift_bytes;
     }
 
     /// Growth of the disk, in bytes.

@@ -90,9 +90,13 @@ fn settle_before_leaving(member: &Member, size: u64) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn enter(thread: u64, slot: u32, root: u32) -> u64 {
-    let Some((member, _)) = of_touched(thread, slot, Some(root)) else {
+    let Some((mut member, _)) = of_touched(thread, slot, Some(root)) else {
         return 0;
     };
+    // The path stored before the call is where it came from.
+    if let Ok(Some(name)) = member.inode.name() {
+        member.path = Path::Of(name);
+    }
     detail::settle_result(entered(&member));
     1
 }

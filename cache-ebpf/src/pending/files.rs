@@ -77,25 +77,37 @@ pub(super) fn file_changed(call: u32, item: &Touched, holds: u32) -> Read<Step> 
 #[inline(always)]
 fn name_lost(item: &Touched, holds: Option<u32>, nlink: u32, operation: u32) -> Read<Step> {
     let root = holds.unwrap_or(item.root);
-    if root == NO_ROOT {
-        return Ok(Step::Nothing);
-    }
     if nlink == 0 {
         LINKS.remove(item.key).unwrap_or_default();
-        return Ok(Step::leave(root, operation));
+        return Ok(if root == NO_ROOT {
+            Step::Nothing
+        } else {
+            Step::leave(root, operation)
+        });
     }
     let Some(links) = LINKS.get_ptr_mut(item.key) else {
-        return Err(Fault(counter::FAULT_LINKS));
+        return if root == NO_ROOT {
+            Ok(Step::Nothing)
+        } else {
+            Err(Fault(counter::FAULT_LINKS))
+        };
     };
     // SAFETY: a value just looked up; calls on one inode are serialised by its lock.
     let links = unsafe { &mut *links };
-    links.inside = links.inside.wrapping_sub(1);
     links.nlink = nlink;
-    if links.inside == 0 {
-        LINKS.remove(item.key).unwrap_or_default();
-        return Ok(Step::leave(root, operation));
+    if root == links.root {
+        links.inside = links.inside.wrapping_sub(1);
     }
-    Ok(Step::Link(root))
+    let inside = links.inside;
+    if inside == 0 || nlink == 1 {
+        // None left inside, or one name left in all: nothing to remember.
+        LINKS.remove(item.key).unwrap_or_default();
+    }
+    Ok(match (root, inside) {
+        (NO_ROOT, _) => Step::Nothing,
+        (_, 0) => Step::leave(root, operation),
+        _ => Step::Link(root),
+    })
 }
 
 /// Got a name by `link`, which for an `O_TMPFILE` is its first.

@@ -154,6 +154,7 @@ pub static CASES: &[Case] = &[
         .freed(15_000),
     Case::done("deep_directories", &[], 2222).created(1),
     Case::done("failing_calls", &[File("in/file", 5000)], 0),
+    Case::done("not_regular_files", &[], 0),
     // Hard links: the size counts once, until the last name is gone.
     Case::done("link_made", &[File("in/file", 5000)], 0),
     Case::done(
@@ -180,4 +181,14 @@ pub static CASES: &[Case] = &[
     )
     .deleted(1)
     .freed_any(),
+    Case::done(
+        "rename_over_one_of_two_links",
+        &[
+            File("in/file", 5000),
+            File("in/victim", 3000),
+            Link("in/victim", "in/link"),
+        ],
+        0,
+    )
+    .renamed(1),
 ];

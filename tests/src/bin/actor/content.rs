@@ -17,9 +17,16 @@ use super::sys;
 
 /// Performs the operation `name`, if it is one of these, and gives the open file.
 pub(super) fn perform(name: &str, place: &Place) -> Result<Option<File>> {
-    if let Some(file) = named(name, place)? {
-        return Ok(Some(file));
+    for group in [written_to, resized, named] {
+        if let Some(file) = group(name, place)? {
+            return Ok(Some(file));
+        }
     }
+    Ok(None)
+}
+
+/// Those that write, by every way there is.
+fn written_to(name: &str, place: &Place) -> Result<Option<File>> {
     let path = place.path("in/file");
     let file = match name {
         "write" => {
@@ -76,6 +83,35 @@ pub(super) fn perform(name: &str, place: &Place) -> Result<Option<File>> {
             file
         }
         "truncate_on_open_to_nothing" => File::create(path)?,
+        "mmap" => {
+            let options = &mut OpenOptions::new();
+            let file = options.read(true).write(true).create_new(true).open(path)?;
+            file.set_len(50_000)?;
+            sys::fill_mapped(&file, 50_000)?;
+            file
+        }
+        "sparse" => {
+            let mut file = create(place, "in/file")?;
+            file.seek(SeekFrom::Start(5_000_000))?;
+            file.write_all(b"x")?;
+            file
+        }
+        "sendfile" => copied(place, |from, to, left| {
+            rustix::fs::sendfile(to, from, None, left)
+        })?,
+        "copy_file_range" => copied(place, |from, to, left| {
+            rustix::fs::copy_file_range(from, None, to, None, left)
+        })?,
+        "splice" => spliced(place)?,
+        _ => return Ok(None),
+    };
+    Ok(Some(file))
+}
+
+/// Those that set the size itself.
+fn resized(name: &str, place: &Place) -> Result<Option<File>> {
+    let path = place.path("in/file");
+    let file = match name {
         "ftruncate_up" => {
             let file = create(place, "in/file")?;
             file.set_len(1_000_000)?;
@@ -102,26 +138,11 @@ pub(super) fn perform(name: &str, place: &Place) -> Result<Option<File>> {
             rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, 200_000)?;
             file
         }
-        "mmap" => {
-            let options = &mut OpenOptions::new();
-            let file = options.read(true).write(true).create_new(true).open(path)?;
-            file.set_len(50_000)?;
-            sys::fill_mapped(&file, 50_000)?;
+        "truncate_by_path_while_open" => {
+            let file = written(place, "in/file", 8000)?;
+            sys::truncate(&path, 3000)?;
             file
         }
-        "sparse" => {
-            let mut file = create(place, "in/file")?;
-            file.seek(SeekFrom::Start(5_000_000))?;
-            file.write_all(b"x")?;
-            file
-        }
-        "sendfile" => copied(place, |from, to, left| {
-            rustix::fs::sendfile(to, from, None, left)
-        })?,
-        "copy_file_range" => copied(place, |from, to, left| {
-            rustix::fs::copy_file_range(from, None, to, None, left)
-        })?,
-        "splice" => spliced(place)?,
         _ => return Ok(None),
     };
     Ok(Some(file))
@@ -138,11 +159,6 @@ fn named(name: &str, place: &Place) -> Result<Option<File>> {
             file
         }
         "tmpfile_never_linked" => unnamed(place, 12_345)?,
-        "truncate_by_path_while_open" => {
-            let file = written(place, "in/file", 8000)?;
-            sys::truncate(&path, 3000)?;
-            file
-        }
         "unlink_while_open" => {
             let mut file = written(place, "in/file", 6000)?;
             fs::remove_file(path)?;

@@ -22,7 +22,7 @@ const BLOCK: u64 = 1000;
 /// One in this many files outlives its cycle of [`reuse`].
 const KEEP_ONE_IN: usize = 1000;
 /// The test does what is waited for at once.
-const HELD: Duration = Duration::from_secs(60);
+const HELD: Duration = Duration::from_mins(1);
 
 /// `number` processes, each of which creates one file and exits.
 pub(super) fn crowd(number: usize, directory: &Path) -> Result<()> {

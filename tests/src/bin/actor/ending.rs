@@ -40,6 +40,10 @@ pub(super) fn end(file: File, ending: Ending) -> Result<()> {
             drop(file);
             append_late(&second)?;
         }
+        Ending::DupOver => {
+            let mut descriptor = OwnedFd::from(file);
+            rustix::io::dup2(File::open("/dev/null")?, &mut descriptor)?;
+        }
         Ending::Exit => {
             mem::forget(file);
             process::exit(0);

@@ -2,12 +2,13 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Write as _},
+    os::unix::fs::symlink,
 };
 
 use anyhow::{Result, ensure};
 use cache_tests::cases::Place;
-use rustix::fs::{AtFlags, CWD, RenameFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, RenameFlags};
 
 use super::sys::truncate;
 
@@ -22,14 +23,14 @@ pub(super) fn perform(name: &str, place: &Place) -> Result<bool> {
     match name {
         "truncate_by_path_down" => truncate(&file, 100)?,
         "truncate_by_path_up" => truncate(&file, 9000)?,
-        "unlink" => fs::remove_file(file)?,
+        "unlink" | "link_across_removed" => fs::remove_file(file)?,
         "unlinkat_relative" => {
             rustix::fs::unlinkat(File::open(&place.inside)?, "file", AtFlags::empty())?;
         }
         "rename_inside" => rename("in/file", "in/renamed")?,
         "rename_into" => rename("out/file", "in/file")?,
         "rename_out" => rename("in/file", "out/file")?,
-        "rename_over" => rename("in/file", "in/victim")?,
+        "rename_over" | "rename_over_one_of_two_links" => rename("in/file", "in/victim")?,
         "rename_into_over" => rename("out/file", "in/victim")?,
         "rename_out_over" => rename("in/file", "out/victim")?,
         "rename_onto_own_link" => rename("in/file", "in/link")?,
@@ -66,6 +67,7 @@ pub(super) fn perform(name: &str, place: &Place) -> Result<bool> {
             fs::create_dir_all(&directory)?;
             fs::write(directory.join("file"), [b'x'; 2222])?;
         }
+        "not_regular_files" => not_regular_files(place)?,
         "failing_calls" => failing_calls(place)?,
         "link_made" => fs::hard_link(file, path("in/link"))?,
         "link_removed" => fs::remove_file(path("in/link"))?,
@@ -80,7 +82,6 @@ pub(super) fn perform(name: &str, place: &Place) -> Result<bool> {
             fs::remove_file(path("in/link"))?;
         }
         "link_across_made" => fs::hard_link(path("out/file"), file)?,
-        "link_across_removed" => fs::remove_file(file)?,
         _ => return Ok(false),
     }
     Ok(true)
@@ -118,5 +119,20 @@ fn failing_calls(place: &Place) -> Result<()> {
     ];
     let accepted = refused.iter().position(|refused| !refused);
     ensure!(accepted.is_none(), "call {accepted:?} should fail");
+    Ok(())
+}
+
+/// Things that have names but no size in the ledger.
+fn not_regular_files(place: &Place) -> Result<()> {
+    let (link, moved) = (place.path("in/link"), place.path("out/link"));
+    symlink("/nowhere", &link)?;
+    fs::rename(link, &moved)?;
+    fs::rename(moved, place.path("in/back"))?;
+    fs::remove_file(place.path("in/back"))?;
+    let pipe = place.path("in/pipe");
+    rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+    let mut open = OpenOptions::new().read(true).write(true).open(&pipe)?;
+    open.write_all(b"gone")?;
+    fs::remove_file(pipe)?;
     Ok(())
 }

@@ -4,23 +4,24 @@
 //! One run of the agent covers a group of operations: each has a root of its own, and each of its
 //! endings a directory and a process of its own.
 
+mod ring;
+mod single;
+
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    fs,
     path::Path,
 };
 
 use anyhow::{Context as _, Result, bail};
 use cache_tests::{
     agent::Traced,
-    cases::{CASES, Case, Ending, Place, crowd_bytes},
-    env::{self, Bench, FileSystem},
-    report::{Observation, Process},
+    cases::{CASES, Case, Ending, Place},
+    env::{Bench, FileSystem},
+    report::Process,
 };
 use serde::Deserialize;
 
-const SUITE: &str = "conformance";
 const ACTOR: &str = env!("CARGO_BIN_EXE_actor");
 
 /// One test per group and file system, and a check that the table has no other operations.
@@ -63,14 +64,15 @@ groups! {
         rename_inside_while_open rename_into_while_open rename_out_while_open rename_over_while_open;
     renamed_or_removed:
         unlink unlinkat_relative rename_inside rename_into rename_out rename_over rename_into_over
-        rename_out_over rename_onto_own_link exchange_inside exchange_across failing_calls;
+        rename_out_over rename_onto_own_link exchange_inside exchange_across failing_calls
+        not_regular_files;
     directories:
         directory_into directory_into_then_write directory_into_then_unlink
         directory_out directory_out_then_write directory_out_and_in directory_inside_then_write
         exchange_file_and_directory remove_tree deep_directories;
     hard_links:
         link_made link_removed all_links_removed links_of_own_file
-        link_across_made link_across_removed;
+        link_across_made link_across_removed rename_over_one_of_two_links;
 }
 
 /// What an actor says before it acts.
@@ -188,153 +190,4 @@ fn on_both(check: impl Fn(FileSystem) -> Result<()>) -> Result<()> {
 
 fn arguments<'a>(words: &'a [&'a str], path: &'a Path) -> impl Iterator<Item = &'a OsStr> {
     words.iter().map(OsStr::new).chain([path.as_os_str()])
-}
-
-#[test]
-fn two_writers_of_one_file() -> Result<()> {
-    on_both(|file_system| {
-        let bench = Bench::new("two-writers", file_system)?;
-        let traced = bench.trace()?.run(
-            ACTOR,
-            arguments(&["two-writers"], &bench.root().join("file")),
-        )?;
-        let report = traced.exact()?;
-        assert_eq!(report.command_bytes(), 200_000, "{report:#?}");
-        assert_eq!(report.roots[0].files_created, 1, "{report:#?}");
-        Ok(())
-    })
-}
-
-#[test]
-fn an_inode_that_serves_ten_thousand_files() -> Result<()> {
-    on_both(|file_system| {
-        let bench = Bench::new("inode-reuse", file_system)?;
-        let traced = bench
-            .trace()?
-            .run(ACTOR, arguments(&["reuse", "10000"], &bench.root()))?;
-        let report = traced.exact()?;
-        assert_eq!(report.processes.len(), 1, "{report:#?}");
-        let process = &report.processes[0];
-        assert_eq!(process.growth_bytes, 10 * 11, "{report:#?}");
-        assert_eq!(
-            (process.files_created, process.files_deleted),
-            (10_000, 9990),
-            "{report:#?}"
-        );
-        Ok(())
-    })
-}
-
-#[test]
-fn twenty_thousand_processes() -> Result<()> {
-    const PROCESSES: usize = 20_000;
-    let bench = Bench::new("crowd", FileSystem::Native)?;
-    let number = PROCESSES.to_string();
-    let traced = bench
-        .trace()?
-        .run(ACTOR, arguments(&["crowd", &number], &bench.root()))?;
-    let report = traced.exact()?;
-    let bytes: usize = (0..PROCESSES).map(crowd_bytes).sum();
-    assert_eq!(report.command_bytes(), i64::try_from(bytes)?);
-    assert_eq!(report.roots[0].files_created, u64::try_from(PROCESSES)?);
-    assert_eq!(report.unattributed_bytes(), 0);
-    Ok(())
-}
-
-/// Whether the kernel lets the actor use a ring; notes the skip if not.
-fn ring_refused(test: &str, traced: &Traced) -> Result<bool> {
-    let refused = traced.stdout.contains("refused");
-    if refused {
-        env::skip(
-            SUITE,
-            test,
-            &format!("no io_uring here: {}", traced.stdout.trim()),
-        )?;
-    }
-    Ok(refused)
-}
-
-#[test]
-fn io_uring_as_a_whole_is_unattributed() -> Result<()> {
-    on_both(|file_system| {
-        let bench = Bench::new("ring", file_system)?;
-        let file = bench.root().join("file");
-        let words = ["ring".into(), file.into_os_string(), "33333".into()];
-        let traced = bench.trace()?.run(ACTOR, words)?;
-        if ring_refused("io_uring_as_a_whole_is_unattributed", &traced)? {
-            return Ok(());
-        }
-        let report = traced.report()?;
-        let root = &report.roots[0];
-        assert_eq!(root.after_bytes, 33_333, "{report:#?}");
-        match report.coverage.get("io_uring") {
-            Some(Observation::Observed) => {
-                assert_eq!(report.command_bytes(), 33_333, "{report:#?}")
-            }
-            Some(Observation::Unattributed) => {
-                assert_eq!(
-                    report.credited_bytes() + root.unattributed_bytes,
-                    33_333,
-                    "{report:#?}"
-                );
-                assert_eq!(root.ledger_bytes, 33_333, "{report:#?}");
-            }
-            other => bail!("coverage of io_uring is {other:?}"),
-        }
-        Ok(())
-    })
-}
-
-#[test]
-fn io_uring_writes_to_a_file_opened_by_a_system_call() -> Result<()> {
-    on_both(|file_system| {
-        let bench = Bench::new("ring-write", file_system)?;
-        let file = bench.root().join("file");
-        let words = ["ring-write".into(), file.into_os_string(), "44444".into()];
-        let traced = bench.trace()?.run(ACTOR, words)?;
-        if ring_refused("io_uring_writes_to_a_file_opened_by_a_system_call", &traced)? {
-            return Ok(());
-        }
-        assert_eq!(traced.exact()?.ledger_bytes(), 44_444);
-        Ok(())
-    })
-}
-
-#[test]
-fn nested_roots_count_for_the_innermost() -> Result<()> {
-    on_both(|file_system| {
-        let bench = Bench::new("nested", file_system)?;
-        let inner = bench.root().join("inner");
-        fs::create_dir(&inner)?;
-        let trace = bench.trace()?.root(inner.clone());
-        let traced = trace.run(ACTOR, arguments(&["files", "3", "500"], &inner))?;
-        let report = traced.exact()?;
-        let ledger_of = |path: &Path| {
-            report
-                .roots
-                .iter()
-                .find(|root| root.path == path)
-                .map(|root| root.ledger_bytes)
-        };
-        assert_eq!(ledger_of(&inner), Some(1500), "{report:#?}");
-        assert_eq!(ledger_of(&bench.root()), Some(0), "{report:#?}");
-        Ok(())
-    })
-}
-
-#[test]
-fn a_root_that_appears_while_it_is_watched() -> Result<()> {
-    let bench = Bench::new("appears", FileSystem::Native)?;
-    let root = bench.outside().join("cache");
-    let script =
-        "mkdir -p \"$1\" && printf 12345 > \"$1/a\" && mkdir \"$1/d\" && printf 123 > \"$1/d/b\"";
-    let words = [
-        "-c".into(),
-        script.into(),
-        "sh".into(),
-        root.clone().into_os_string(),
-    ];
-    let traced = bench.trace_without_root()?.root(root).run("sh", words)?;
-    assert_eq!(traced.exact()?.ledger_bytes(), 8);
-    Ok(())
 }
