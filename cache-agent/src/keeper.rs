@@ -122,6 +122,7 @@ impl Keeper {
         loop {
             let events = self.wait()?;
             let stop = self.obey()?;
+            self.book.measure(|_| ())?;
             self.look_after_roots()?;
             let walked = self.reconcile()?;
             let has_open = self.book.session().tables.open_files(1) > 0;

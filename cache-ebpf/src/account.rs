@@ -92,20 +92,20 @@ pub(crate) fn credit(process: &ProcessKey, root: u32, change: &Change) {
         who,
         process.start_ns,
         growth.cast_unsigned(),
-        created | deleted << 8 | renamed << 16,
+        created | deleted << 16 | renamed << 32,
     );
 }
 
 /// A global function (exported, scalars only): the verifier checks it once, not once per caller.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn credit_account(who: u64, start_ns: u64, growth: u64, files: u64) -> u64 {
+pub(crate) extern "C" fn credit_account(who: u64, start_ns: u64, growth: u64, files: u64) -> u64 {
     let root = (who >> 32) as u32;
     let change = Change {
         growth: growth.cast_signed(),
-        created: files & 0xff,
-        deleted: files >> 8 & 0xff,
-        renamed: files >> 16 & 0xff,
+        created: files & 0xffff,
+        deleted: files >> 16 & 0xffff,
+        renamed: files >> 32 & 0xffff,
     };
     if let Some(total) = TOTALS.get_ptr_mut(root) {
         apply(total, &change);

@@ -6,6 +6,8 @@ pub const REGISTER: u64 = 1;
 pub const SEED_OPEN: u64 = 2;
 /// `()`: settles and prunes every file open for write.
 pub const SWEEP: u64 = 3;
+/// `(tgid | root << 32, start_ns, growth, created | deleted << 16)`: credits what user space measured.
+pub const CREDIT: u64 = 5;
 /// `()`: reports the caller's own identity.
 pub const IDENTIFY: u64 = 4;
 

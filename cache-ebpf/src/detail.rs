@@ -14,7 +14,8 @@ use aya_ebpf::{
     },
 };
 use cache_ebpf::{
-    EVENT_IN_COMMAND, EVENT_PATH_CUT, Event, InodeKey, PATH_BYTES, ProcessKey, counter,
+    EVENT_IN_COMMAND, EVENT_PATH_CUT, Event, InodeKey, OPERATION_DIRECTORY_ENTER,
+    OPERATION_DIRECTORY_LEAVE, PATH_BYTES, ProcessKey, counter,
 };
 
 use crate::{
@@ -71,6 +72,8 @@ pub(crate) struct Fact {
     pub operation: u32,
     pub root: u32,
     pub generation: u32,
+    /// Inode number of the file's directory.
+    pub parent: u64,
 }
 
 /// Where an event's path comes from.
@@ -82,6 +85,12 @@ pub(crate) enum Path {
     Stored(u32),
     /// Nowhere.
     None,
+}
+
+/// User space finds a directory that crossed a border by its path.
+#[inline(always)]
+fn is_directory_move(operation: u32) -> bool {
+    operation == OPERATION_DIRECTORY_ENTER || operation == OPERATION_DIRECTORY_LEAVE
 }
 
 /// Puts an event into the ring: one hit, and either one delivery or one drop.
@@ -98,6 +107,7 @@ pub(crate) fn emit(fact: &Fact, path: &Path) {
         event.operation = fact.operation;
         event.root = fact.root;
         event.generation = fact.generation;
+        event.parent = fact.parent;
     }
     match *path {
         Path::Of(dentry) => send_draft(PATH_OF, dentry.0),
@@ -123,7 +133,7 @@ extern "C" fn send_draft(kind: u64, value: u64) -> u64 {
     };
     // SAFETY: this CPU's slot; tracing programs do not preempt each other on a CPU.
     let draft = unsafe { &mut *draft };
-    let composed = if wants_paths() {
+    let composed = if wants_paths() || is_directory_move(draft.event.operation) {
         write_path(kind, value, draft)
     } else {
         Composed {
@@ -190,7 +200,7 @@ fn wakeup() -> u32 {
 #[inline(always)]
 fn write_path(kind: u64, value: u64, draft: &mut Draft) -> Composed {
     if kind == PATH_OF {
-        return names::compose(Dentry(value), draft.path.as_mut_ptr());
+        return names::compose(Dentry(value));
     }
     if kind == PATH_NONE {
         return Composed {

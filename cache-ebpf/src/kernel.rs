@@ -276,6 +276,15 @@ impl Dentry {
         read(self.0, DENTRY_PARENT.load()).map(Self)
     }
 
+    /// Inode number of its directory.
+    #[inline(always)]
+    pub(crate) fn directory_number(self) -> Read<u64> {
+        match self.parent()?.inode()? {
+            Some(inode) => inode.number(),
+            None => Ok(0),
+        }
+    }
+
     /// Its inode, `None` for a negative dentry.
     #[inline(always)]
     pub(crate) fn inode(self) -> Read<Option<Inode>> {
@@ -283,12 +292,9 @@ impl Dentry {
         Ok(if inode == 0 { None } else { Some(Inode(inode)) })
     }
 
-    /// Address and length of its name.
+    /// Address of its name, which ends with NUL.
     #[inline(always)]
-    pub(crate) fn name(self) -> Read<(u64, u32)> {
-        Ok((
-            read(self.0, DENTRY_NAME.load())?,
-            read(self.0, DENTRY_NAME_LEN.load())?,
-        ))
+    pub(crate) fn name(self) -> Read<u64> {
+        read(self.0, DENTRY_NAME.load())
     }
 }

@@ -36,6 +36,8 @@ struct Member {
     generation: u32,
     root: u32,
     path: Path,
+    /// Inode number of the directory; 0 = as the path says.
+    parent: u64,
 }
 
 /// A regular file on a watched device that has a name below a root.
@@ -57,6 +59,7 @@ fn member(file: File) -> Read<Option<Member>> {
         generation: inode.generation()?,
         root,
         path: Path::Of(dentry),
+        parent: 0,
     }))
 }
 
@@ -234,6 +237,15 @@ fn credit_size(member: &Member, payee: &ProcessKey, growth: i64, after: u64, ope
     );
 }
 
+/// Inode number of the directory a file is in.
+#[inline(always)]
+fn directory_number(path: &Path, known: u64) -> u64 {
+    match *path {
+        Path::Of(dentry) if known == 0 => dentry.directory_number().unwrap_or(0),
+        _ => known,
+    }
+}
+
 #[inline(always)]
 fn tell(member: &Member, process: &ProcessKey, before: u64, after: u64, operation: u32) {
     let Member {
@@ -241,6 +253,7 @@ fn tell(member: &Member, process: &ProcessKey, before: u64, after: u64, operatio
         generation,
         root,
         path,
+        parent,
         ..
     } = *member;
     detail::emit(
@@ -252,6 +265,7 @@ fn tell(member: &Member, process: &ProcessKey, before: u64, after: u64, operatio
             operation,
             root,
             generation,
+            parent: directory_number(&path, parent),
         },
         &path,
     );
@@ -277,6 +291,7 @@ pub(crate) fn sweep(key: &InodeKey, entry: Entry) -> Read<bool> {
         generation: copy.generation,
         root: copy.root,
         path,
+        parent: 0,
     };
     settle(&member, entry, None)?;
     if inode.writers()? > 0 {

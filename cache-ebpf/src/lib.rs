@@ -194,7 +194,7 @@ pub const TOUCHED_MAX: usize = 8;
 
 shared! {
     /// State of an inode just before a system call changed it.
-    pub struct Touched (64) {
+    pub struct Touched (72) {
         /// Address of the `struct inode`.
         pub inode: u64,
         /// Its identity.
@@ -215,12 +215,14 @@ shared! {
         pub pad: u32,
         /// Address of the first named dentry.
         pub dentry: u64,
+        /// Inode number of the directory of that name.
+        pub parent: u64,
     }
 }
 
 shared! {
     /// A name- or size-changing system call under way.
-    pub struct Pending (528) {
+    pub struct Pending (592) {
         /// One of `PENDING_*`.
         pub call: u32,
         /// Valid entries of `touched`.
@@ -273,8 +275,8 @@ shared! {
         pub flags: u32,
         /// Thread group id of who did it.
         pub actor: u32,
-        /// Zero.
-        pub reserved: u64,
+        /// Inode number of the directory that holds, or held, the file; 0 where it is not known.
+        pub parent: u64,
     }
 }
 
@@ -301,8 +303,10 @@ pub const OPERATION_LEAVE: u32 = 7;
 pub const OPERATION_REPLACE: u32 = 8;
 /// A file got or lost one of several names.
 pub const OPERATION_LINK: u32 = 9;
-/// A directory crossed the root's border; what it holds is measured by a walk.
-pub const OPERATION_MOVE_DIRECTORY: u32 = 10;
+/// A directory entered the root with all it holds, which user space measures.
+pub const OPERATION_DIRECTORY_ENTER: u32 = 10;
+/// A directory left the root with all it holds, likewise.
+pub const OPERATION_DIRECTORY_LEAVE: u32 = 11;
 
 shared! {
     /// Crossings of a root's border by directories of which the walk has not been done yet.

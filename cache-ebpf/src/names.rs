@@ -4,10 +4,10 @@
     reason = "lengths are at most PATH_BYTES and a name"
 )]
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
+use aya_ebpf::helpers::{bpf_loop, generated::bpf_probe_read_kernel_str};
 use cache_ebpf::PATH_BYTES;
 
-use crate::{kernel::Dentry, roots};
+use crate::{kernel::Dentry, maps::DRAFT, roots};
 
 /// Levels of a path that are told; deeper ones are cut.
 const LEVELS: u32 = 80;
@@ -21,50 +21,85 @@ pub(crate) struct Composed {
     pub cut: bool,
 }
 
-/// Writes the names into `buffer` (of at least [`PATH_BYTES`] + 256 bytes), each ended by NUL.
+/// A path being written.
+struct Naming {
+    dentry: u64,
+    length: u32,
+    end: u32,
+}
+
+/// More names to come.
+const GOING_ON: u32 = 0;
+/// The root, or the top of the file system, was reached.
+const WHOLE: u32 = 1;
+/// No room left, or no name to be read.
+const CUT: u32 = 2;
+
+/// Writes the names into this CPU's draft, each ended by NUL.
+///
+/// A callback loop: the verifier checks one step, not eighty.
 #[inline(always)]
-pub(crate) fn compose(start: Dentry, buffer: *mut u8) -> Composed {
-    let mut dentry = start;
-    let mut length = 0u32;
-    for _ in 0..LEVELS {
-        if length as usize >= PATH_BYTES {
-            return Composed {
-                length: PATH_BYTES as u32,
-                cut: true,
-            };
-        }
-        let Ok((name, _)) = dentry.name() else { break };
-        let target = buffer.wrapping_add(length as usize);
-        // SAFETY: `length` < PATH_BYTES and a name takes at most 256 bytes more; the helper checks `name`.
-        let written =
-            unsafe { bpf_probe_read_kernel_str(target.cast(), NAME_BYTES, name as *const _) };
-        if written <= 0 || written > i64::from(NAME_BYTES) {
-            break;
-        }
-        length += written.cast_unsigned() as u32;
-        let Ok(parent) = dentry.parent() else { break };
-        let Ok(Some(inode)) = parent.inode() else {
-            break;
+pub(crate) fn compose(start: Dentry) -> Composed {
+    let mut naming = Naming {
+        dentry: start.0,
+        length: 0,
+        end: GOING_ON,
+    };
+    let callback = name_one as *const () as *mut core::ffi::c_void;
+    // SAFETY: the callback has the signature the helper asks for, the context outlives the call.
+    unsafe { bpf_loop(LEVELS, callback, (&raw mut naming).cast(), 0) };
+    let Naming { length, end, .. } = naming;
+    if length as usize > PATH_BYTES {
+        return Composed {
+            length: PATH_BYTES as u32,
+            cut: true,
         };
-        if parent.0 == dentry.0 || roots::root_at(inode).is_ok_and(|root| root.is_some()) {
-            return finish(length);
-        }
-        dentry = parent;
     }
     Composed {
-        cut: true,
-        ..finish(length)
+        length,
+        cut: end != WHOLE,
     }
 }
 
+/// One step; 1 = stop.
+extern "C" fn name_one(_step: u32, naming: *mut Naming) -> i64 {
+    // SAFETY: the context handed to the helper.
+    let naming = unsafe { &mut *naming };
+    naming.end = write_name(naming);
+    i64::from(naming.end != GOING_ON)
+}
+
 #[inline(always)]
-fn finish(length: u32) -> Composed {
-    if length as usize > PATH_BYTES {
-        Composed {
-            length: PATH_BYTES as u32,
-            cut: true,
-        }
-    } else {
-        Composed { length, cut: false }
+fn write_name(naming: &mut Naming) -> u32 {
+    let Some(draft) = DRAFT.get_ptr_mut(0) else {
+        return CUT;
+    };
+    if naming.length as usize >= PATH_BYTES {
+        return CUT;
     }
+    let dentry = Dentry(naming.dentry);
+    let Ok(name) = dentry.name() else { return CUT };
+    let at = naming.length as usize & (PATH_BYTES - 1);
+    // SAFETY: this CPU's slot; `at` < PATH_BYTES and the path is twice as long.
+    let target = unsafe { (&raw mut (*draft).path).cast::<u8>().add(at) };
+    // SAFETY: a name takes at most 256 bytes, which fit behind `at`; the helper checks `name`.
+    let written = unsafe { bpf_probe_read_kernel_str(target.cast(), NAME_BYTES, name as *const _) };
+    if written <= 0 || written > i64::from(NAME_BYTES) {
+        return CUT;
+    }
+    naming.length += written.cast_unsigned() as u32;
+    let Ok(parent) = dentry.parent() else {
+        return CUT;
+    };
+    let Ok(Some(inode)) = parent.inode() else {
+        return CUT;
+    };
+    if roots::root_at(inode).is_ok_and(|root| root.is_some()) {
+        return WHOLE;
+    }
+    if parent.parent().is_ok_and(|above| above.0 == parent.0) {
+        return WHOLE;
+    }
+    naming.dentry = parent.0;
+    GOING_ON
 }

@@ -36,7 +36,6 @@ macro_rules! kernel_fields {
             DENTRY_PARENT: "dentry" "d_parent";
             DENTRY_INODE: "dentry" "d_inode";
             DENTRY_NAME: "dentry" "d_name.name";
-            DENTRY_NAME_LEN: "dentry" "d_name.len";
             DENTRY_ALIAS: "dentry" "d_u.d_alias" | "d_alias";
             DENTRY_HASHED: "dentry" "d_hash.pprev";
         }

@@ -142,6 +142,7 @@ fn note_state(inode: Inode, item: &mut Touched) -> Read<()> {
     };
     if let Some(dentry) = dentry {
         item.dentry = dentry.0;
+        item.parent = dentry.directory_number()?;
         item.root = roots::holder_of_name(dentry)?;
         if directory {
             item.holds = roots::holder_of_directory(dentry);
@@ -161,8 +162,8 @@ extern "C" fn store_path(dentry: u64, thread: u64) -> u32 {
         return 0;
     };
     // SAFETY: this CPU's slot; tracing programs do not preempt each other on a CPU.
-    let path = unsafe { &mut (*draft).path };
-    let composed = names::compose(Dentry(dentry), path.as_mut_ptr());
+    let path = unsafe { &(*draft).path };
+    let composed = names::compose(Dentry(dentry));
     // SAFETY: the first PATH_BYTES bytes of a longer array.
     let stored = unsafe { &*path.as_ptr().cast::<[u8; PATH_BYTES]>() };
     if PENDING_PATHS

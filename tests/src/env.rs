@@ -39,16 +39,25 @@ pub struct Bench {
 impl Bench {
     /// A fresh directory for the test `name`.
     pub fn new(name: &str, file_system: FileSystem) -> Result<Self> {
+        let scratch =
+            variable("CACHE_TEST_SCRATCH").map_or_else(|_unset| env::temp_dir(), PathBuf::from);
+        Self::below(&scratch, name, file_system)
+    }
+
+    /// A directory that every user can get to, which a checkout in a home is not.
+    pub fn for_everyone(name: &str) -> Result<Self> {
+        Self::below(&env::temp_dir(), name, FileSystem::Native)
+    }
+
+    fn below(scratch: &Path, name: &str, file_system: FileSystem) -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "the system tests need root: run them with `cargo xtask test`"
         );
-        let scratch =
-            variable("CACHE_TEST_SCRATCH").map_or_else(|_unset| env::temp_dir(), PathBuf::from);
         let directory = tempfile::Builder::new()
             .prefix(&format!("{name}-"))
             .permissions(open_to_all())
-            .tempdir_in(&scratch)
+            .tempdir_in(scratch)
             .with_context(|| format!("cannot make a directory in {}", scratch.display()))?;
         // Reports name roots without symbolic links on the way.
         let base = directory.path().canonicalize()?.join("fs");

@@ -1,14 +1,20 @@
 //! Events out of the ring.
 
-use cache_ebpf::{EVENT_IN_COMMAND, EVENT_PATH_CUT, Event};
+use cache_ebpf::{
+    EVENT_IN_COMMAND, EVENT_PATH_CUT, Event, OPERATION_CREATE, OPERATION_DIRECTORY_ENTER,
+    OPERATION_DIRECTORY_LEAVE, OPERATION_ENTER, OPERATION_LEAVE, OPERATION_LINK, OPERATION_RENAME,
+    OPERATION_REPLACE, OPERATION_RESIZE, OPERATION_UNLINK, OPERATION_WRITE,
+};
+
+use crate::snapshot::Changes;
 
 /// An event with its path.
 #[derive(Clone, Debug)]
 pub struct Fact {
     /// What happened.
     pub event: Event,
-    /// Path relative to the root, made printable; `None` where events carry no paths.
-    pub path: Option<String>,
+    /// Names as the kernel told them; empty where events carry no paths.
+    names: Vec<u8>,
 }
 
 impl Fact {
@@ -17,9 +23,35 @@ impl Fact {
         let (head, rest) = record.split_at_checked(size_of::<Event>())?;
         let event: Event = bytemuck::pod_read_unaligned(head);
         let length = usize::try_from(event.path_len).ok()?.min(rest.len());
-        let names = rest.get(..length).unwrap_or_default();
-        let path = (!names.is_empty()).then(|| join(names, event.flags & EVENT_PATH_CUT != 0));
-        Some(Self { event, path })
+        let names = rest.get(..length).unwrap_or_default().to_vec();
+        Some(Self { event, names })
+    }
+
+    /// Path relative to the root, made printable; `None` where events carry no paths.
+    pub fn path(&self) -> Option<String> {
+        let cut = self.event.flags & EVENT_PATH_CUT != 0;
+        (!self.names.is_empty()).then(|| join(&self.names, cut))
+    }
+
+    /// The same, byte for byte, for those who open it.
+    pub fn raw_path(&self) -> Vec<u8> {
+        let names = self.names.strip_suffix(b"\0").unwrap_or(&self.names);
+        let mut components: Vec<&[u8]> = names.split(|byte| *byte == 0).collect();
+        components.reverse();
+        components.join(&b'/')
+    }
+
+    /// What it changed in its root.
+    pub fn changes(&self) -> Changes {
+        let growth_bytes = self.size_change();
+        let count = |operations: &[u32]| u64::from(operations.contains(&self.event.operation));
+        Changes {
+            growth_bytes,
+            freed_bytes: growth_bytes.min(0).unsigned_abs(),
+            files_created: count(&[OPERATION_CREATE, OPERATION_ENTER]),
+            files_deleted: count(&[OPERATION_UNLINK, OPERATION_LEAVE, OPERATION_REPLACE]),
+            files_renamed: count(&[OPERATION_RENAME]),
+        }
     }
 
     /// The credited process descends from the traced command.
@@ -44,16 +76,17 @@ impl Fact {
 /// Word for an operation.
 pub fn operation(number: u32) -> &'static str {
     match number {
-        cache_ebpf::OPERATION_CREATE => "create",
-        cache_ebpf::OPERATION_WRITE => "write",
-        cache_ebpf::OPERATION_RESIZE => "resize",
-        cache_ebpf::OPERATION_UNLINK => "unlink",
-        cache_ebpf::OPERATION_RENAME => "rename",
-        cache_ebpf::OPERATION_ENTER => "enter",
-        cache_ebpf::OPERATION_LEAVE => "leave",
-        cache_ebpf::OPERATION_REPLACE => "replace",
-        cache_ebpf::OPERATION_LINK => "link",
-        cache_ebpf::OPERATION_MOVE_DIRECTORY => "move-directory",
+        OPERATION_CREATE => "create",
+        OPERATION_WRITE => "write",
+        OPERATION_RESIZE => "resize",
+        OPERATION_UNLINK => "unlink",
+        OPERATION_RENAME => "rename",
+        OPERATION_ENTER => "enter",
+        OPERATION_LEAVE => "leave",
+        OPERATION_REPLACE => "replace",
+        OPERATION_LINK => "link",
+        OPERATION_DIRECTORY_ENTER => "enter-directory",
+        OPERATION_DIRECTORY_LEAVE => "leave-directory",
         _ => "unknown",
     }
 }

@@ -1,5 +1,6 @@
 //! The ledger of all roots: registers them, drains the kernel side, walks, and reconciles.
 
+mod crossings;
 mod reconcile;
 
 use std::{
@@ -10,11 +11,13 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use cache_ebpf::{
-    InodeKey, OPERATION_LEAVE, OPERATION_MOVE_DIRECTORY, OPERATION_REPLACE, OPERATION_UNLINK,
-    ROOTS_MAX, counter,
+    InodeKey, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE, ROOTS_MAX, counter,
 };
 
-pub use self::reconcile::Reconciliation;
+pub use self::{
+    crossings::{Crossed, First},
+    reconcile::Reconciliation,
+};
 use super::{
     account::{Accounts, changes},
     root::{WatchedRoot, open_directory},
@@ -125,19 +128,28 @@ impl Book {
 
     /// Starts a walk of a root.
     pub fn start_walk(&mut self, index: u32) -> Result<()> {
-        let inner: HashSet<u64> = match self.root(index) {
-            Some(root) => self
-                .roots()
-                .filter(|other| other.index != index && other.key.dev == root.key.dev)
-                .map(|other| other.key.ino)
-                .collect(),
-            None => return Ok(()),
-        };
+        let inner = self.inner_roots(index);
         let dropped = self.dropped()?;
         match self.root_mut(index) {
             Some(root) => root.start_walk(inner, dropped),
             None => Ok(()),
         }
+    }
+
+    /// Inode numbers of the other roots' directories on a root's device: what they hold is theirs.
+    fn inner_roots(&self, index: u32) -> HashSet<u64> {
+        let device = self.root(index).map(|root| root.key.dev);
+        let others = self.roots().filter(|other| other.index != index);
+        others
+            .filter(|other| Some(other.key.dev) == device)
+            .map(|other| other.key.ino)
+            .collect()
+    }
+
+    /// Changes of which there is no event: dropped ones, and corrections of files that went unseen.
+    fn untold(&self) -> Result<u64> {
+        let counters = self.session.tables.counters()?;
+        Ok(counters[counter::DROPPED_RING_FULL as usize] + counters[counter::FAULT_STALE as usize])
     }
 
     fn dropped(&self) -> Result<u64> {
@@ -151,7 +163,7 @@ impl Book {
             let Some(fact) = Fact::decode(record) else {
                 return;
             };
-            record_for_walk(roots, &fact);
+            note(roots, &fact);
             each(&fact);
         })
     }
@@ -175,18 +187,29 @@ impl Book {
     }
 }
 
-fn record_for_walk(roots: &mut [Option<WatchedRoot>], fact: &Fact) {
+/// Takes note of an event: the total so far, files that change under a walk, directories that crossed.
+fn note(roots: &mut [Option<WatchedRoot>], fact: &Fact) {
     let event = &fact.event;
-    let root = usize::try_from(event.root)
-        .ok()
-        .and_then(|index| roots.get_mut(index)?.as_mut());
-    let Some(walk) = root.and_then(|root| root.walk.as_mut()) else {
+    let at = usize::try_from(event.root).ok();
+    let Some(root) = at.and_then(|at| roots.get_mut(at)?.as_mut()) else {
         return;
     };
-    let size = match event.operation {
-        OPERATION_MOVE_DIRECTORY => return,
-        OPERATION_UNLINK | OPERATION_LEAVE | OPERATION_REPLACE => None,
-        _ => Some(event.after),
-    };
-    walk.recorder.insert(event.key, size);
+    if matches!(
+        event.operation,
+        OPERATION_DIRECTORY_ENTER | OPERATION_DIRECTORY_LEAVE
+    ) {
+        root.crossed.push(Crossed::of(fact));
+        return;
+    }
+    root.told.add(&fact.changes());
+    if !root.crossed.is_empty() || !root.firsts.is_empty() {
+        root.firsts
+            .entry(event.key)
+            .or_insert_with(|| First::of(fact));
+    }
+    if let Some(walk) = &mut root.walk {
+        let is_gone = fact.changes().files_deleted > 0;
+        walk.recorder
+            .insert(event.key, (!is_gone).then_some(event.after));
+    }
 }

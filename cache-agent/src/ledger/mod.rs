@@ -6,5 +6,6 @@
 pub mod account;
 pub mod book;
 pub mod cut;
+pub mod place;
 pub mod root;
 pub mod walk;

@@ -15,7 +15,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::walk::Walk;
+use super::{
+    book::{Crossed, First},
+    walk::Walk,
+};
 use crate::snapshot::Changes;
 
 /// A figure of the disk and the kernel's total at the same moment.
@@ -82,6 +85,16 @@ pub struct WatchedRoot {
     pub walked_at: Option<SystemTime>,
     /// Walks that had to be repeated.
     pub repeated: u32,
+    /// The total as the events told it so far: what the recorder of a walk agrees with.
+    pub told: Changes,
+    /// Changes without an event when `told` was last right.
+    pub untold: u64,
+    /// Directories that crossed its border and are not measured yet.
+    pub crossed: Vec<Crossed>,
+    /// The first event of each file since then.
+    pub firsts: HashMap<InodeKey, First>,
+    /// Crossings measured since the last walk.
+    pub measured: u64,
 }
 
 /// Opens a directory that is to become a root; says in one sentence why it cannot.
@@ -113,6 +126,11 @@ impl WatchedRoot {
             walk_duration: Duration::ZERO,
             walked_at: None,
             repeated: 0,
+            told: Changes::default(),
+            untold: 0,
+            crossed: Vec::new(),
+            firsts: HashMap::new(),
+            measured: 0,
         }
     }
 

@@ -36,6 +36,8 @@ pub struct Walk {
     pub files: Vec<WalkedFile>,
     /// Those with more than one name, by inode number.
     pub links: HashMap<u64, WalkedLinks>,
+    /// Inode numbers of all its directories, the top one included.
+    pub directories: HashSet<u64>,
     /// Allocated bytes.
     pub disk_bytes: u64,
     /// Directories that could not be read; their files are missing.
@@ -135,10 +137,16 @@ impl Level {
         device: (u32, u32),
         inner: &HashSet<u64>,
     ) -> rustix::io::Result<Self> {
-        let here = statx(&fd, c".", AtFlags::empty(), StatxFlags::TYPE)?;
+        let here = statx(
+            &fd,
+            c".",
+            AtFlags::empty(),
+            StatxFlags::TYPE | StatxFlags::INO,
+        )?;
         if (here.stx_dev_major, here.stx_dev_minor) != device {
             return Err(Errno::XDEV);
         }
+        walk.directories.insert(here.stx_ino);
         let mut directories = Vec::new();
         let mut room = Vec::with_capacity(ENTRY_BYTES);
         let mut entries = RawDir::new(fd.as_fd(), room.spare_capacity_mut());

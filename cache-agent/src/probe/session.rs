@@ -18,6 +18,8 @@ use cache_ebpf::{
 use log::Log;
 use tracing::{Level, level_filters::LevelFilter};
 
+use crate::snapshot::Changes;
+
 use super::{
     coverage::{Coverage, Hook},
     missed::MissedRuns,
@@ -124,7 +126,7 @@ impl Session {
     }
 
     /// Runs the control program in this thread's context.
-    fn control(&mut self, arguments: [u64; 4]) -> Result<Reply> {
+    fn control(&mut self, arguments: [u64; 5]) -> Result<Reply> {
         let program: &RawTracePoint = self
             .ebpf
             .program(CONTROL)
@@ -156,6 +158,7 @@ impl Session {
             fd_argument(directory),
             u64::from(index),
             0,
+            0,
         ])?;
         Ok((reply.status == control::OK).then_some((reply.key, reply.generation)))
     }
@@ -167,18 +170,37 @@ impl Session {
             fd_argument(file),
             u64::from(opener.tgid),
             opener.start_ns,
+            0,
         ])?;
         Ok(reply.status == control::OK)
     }
 
     /// Settles every file open for write.
     pub fn sweep(&mut self) -> Result<()> {
-        self.control([control::SWEEP, 0, 0, 0]).map(drop)
+        self.control([control::SWEEP, 0, 0, 0, 0]).map(drop)
+    }
+
+    /// Credits what user space measured.
+    pub fn credit(&mut self, process: ProcessKey, root: u32, changes: &Changes) -> Result<()> {
+        /// Files that fit one call: two fields of 16 bits.
+        const FILES_MAX: u64 = 0xffff;
+        let who = u64::from(root) << 32 | u64::from(process.tgid);
+        let (mut created, mut deleted) = (changes.files_created, changes.files_deleted);
+        let mut growth = changes.growth_bytes.cast_unsigned();
+        loop {
+            let (now_created, now_deleted) = (created.min(FILES_MAX), deleted.min(FILES_MAX));
+            let files = now_created | now_deleted << 16;
+            self.control([control::CREDIT, who, process.start_ns, growth, files])?;
+            (created, deleted, growth) = (created - now_created, deleted - now_deleted, 0);
+            if created == 0 && deleted == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// This process as the kernel side names it.
     pub fn identify(&mut self) -> Result<ProcessKey> {
-        Ok(self.control([control::IDENTIFY, 0, 0, 0])?.process)
+        Ok(self.control([control::IDENTIFY, 0, 0, 0, 0])?.process)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The maps, typed. Everything the rest of the agent knows of the kernel side comes through here.
 
+use std::io::ErrorKind;
+
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, Pod,
@@ -46,6 +48,16 @@ fn optional<T>(result: Result<T, MapError>) -> Result<Option<T>> {
         Ok(value) => Ok(Some(value)),
         Err(MapError::KeyNotFound) => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// A key that is not there is as good as removed.
+fn gone(result: Result<(), MapError>) -> Result<()> {
+    match result {
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == ErrorKind::NotFound => {
+            Ok(())
+        }
+        other => Ok(other?),
     }
 }
 
@@ -121,10 +133,10 @@ impl Tables {
 
     /// Forgets a root; its device too if it was the last on it.
     pub fn unregister(&mut self, key: InodeKey) -> Result<()> {
-        optional(self.roots.remove(&key))?;
+        gone(self.roots.remove(&key))?;
         match optional(self.devices.get(&key.dev, 0))? {
             Some(roots) if roots > 1 => self.devices.insert(key.dev, roots - 1, 0)?,
-            _ => optional(self.devices.remove(&key.dev)).map(drop)?,
+            _ => gone(self.devices.remove(&key.dev))?,
         }
         self.forget_verdicts()
     }
@@ -185,7 +197,7 @@ impl Tables {
         let known = entries(&self.sizes, usize::MAX)?;
         for (key, settled) in known {
             if settled.root == root && !exists(&key) {
-                optional(self.sizes.remove(&key))?;
+                gone(self.sizes.remove(&key))?;
             }
         }
         Ok(())
@@ -209,6 +221,23 @@ impl Tables {
         }
     }
 
+    /// Size that the ledger has of a file of `root`, open or closed.
+    pub fn known_size(&self, key: &InodeKey, root: u32) -> Result<Option<u64>> {
+        let open = optional(self.open.get(key, 0))?.filter(|open| open.root == root);
+        if let Some(open) = open {
+            return Ok(Some(open.known));
+        }
+        Ok(optional(self.sizes.get(key, 0))?
+            .filter(|settled| settled.root == root)
+            .map(|settled| settled.size))
+    }
+
+    /// Forgets a file that left every root.
+    pub fn forget_file(&mut self, key: &InodeKey) -> Result<()> {
+        gone(self.open.remove(key))?;
+        gone(self.sizes.remove(key))
+    }
+
     /// What is kept of a closed file's size.
     pub fn settled(&self, key: &InodeKey) -> Result<Option<Settled>> {
         optional(self.sizes.get(key, 0))
@@ -221,7 +250,7 @@ impl Tables {
 
     /// Closes an account; the caller has taken it over.
     pub fn close_account(&mut self, key: &CreditKey) -> Result<()> {
-        optional(self.credits.remove(key)).map(drop)
+        gone(self.credits.remove(key))
     }
 
     /// All processes with an account.
@@ -245,7 +274,7 @@ impl Tables {
 
     /// Forgets a process that ended.
     pub fn forget_process(&mut self, key: &ProcessKey) -> Result<()> {
-        optional(self.processes.remove(key)).map(drop)
+        gone(self.processes.remove(key))
     }
 
     /// The running account of a root.
@@ -260,14 +289,14 @@ impl Tables {
 
     /// Takes a process out of the family; its children stay.
     pub fn leave_family(&mut self, tgid: u32) -> Result<()> {
-        optional(self.family.remove(&tgid)).map(drop)
+        gone(self.family.remove(&tgid))
     }
 
     /// Border crossings of directories not measured yet, taken out.
     pub fn take_crossing(&mut self, index: u32) -> Result<Option<Crossing>> {
         let found = optional(self.crossings.get(&index, 0))?;
         if found.is_some() {
-            optional(self.crossings.remove(&index))?;
+            gone(self.crossings.remove(&index))?;
         }
         Ok(found)
     }
@@ -337,5 +366,5 @@ pub fn nobody(root: u32) -> CreditKey {
 }
 
 fn already_exists(error: &MapError) -> bool {
-    matches!(error, MapError::SyscallError(error) if error.io_error.kind() == std::io::ErrorKind::AlreadyExists)
+    matches!(error, MapError::SyscallError(error) if error.io_error.kind() == ErrorKind::AlreadyExists)
 }

@@ -51,7 +51,7 @@ impl EventLines {
             .position(|byte| *byte == 0)
             .unwrap_or(event.comm.len());
         let comm = printable(event.comm.get(..end).unwrap_or_default());
-        let path = fact.path.as_deref().unwrap_or("?");
+        let path = fact.path().unwrap_or_else(|| "?".to_owned());
         let (operation, change, pid) = (fact.operation(), fact.size_change(), event.process.tgid);
         match format {
             Format::Text => eprintln!("{time} {pid} {comm} {operation} {path} {change:+}"),

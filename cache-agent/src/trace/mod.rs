@@ -51,7 +51,7 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
     let mut family = spawn(&mut book, &args.command, &credentials)?;
     let ended = family.wait(TICK, || {
         while book.drain(|fact| lines.print(fact)) > 0 {}
-        Ok(())
+        book.measure(|fact| lines.print(fact))
     })?;
     let report = settle(&mut book, &mut roots, &baseline, &mut lines)?;
     places.clean(&credentials);

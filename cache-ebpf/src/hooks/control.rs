@@ -14,7 +14,7 @@ use aya_log_ebpf::{debug, error};
 use cache_ebpf::{ProcessKey, Reply, Root, control};
 
 use crate::{
-    account::NOBODY,
+    account::{self, NOBODY},
     detail,
     hooks::process,
     kernel::{self, Read, Task},
@@ -25,9 +25,9 @@ use crate::{
 /// Operation and arguments as in `cache_ebpf::control`; the answer is in `REPLY`.
 #[raw_tracepoint]
 fn control(ctx: RawTracePointContext) -> i32 {
-    let (operation, first, second, third): (u64, u64, u64, u64) =
-        (ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3));
-    match answer(operation, first, second, third) {
+    let (operation, first, second, third, fourth): (u64, u64, u64, u64, u64) =
+        (ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3), ctx.arg(4));
+    match answer(operation, first, second, third, fourth) {
         Ok(reply) => {
             if operation == control::REGISTER {
                 debug!(
@@ -49,7 +49,7 @@ fn control(ctx: RawTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn answer(operation: u64, first: u64, second: u64, third: u64) -> Read<Reply> {
+fn answer(operation: u64, first: u64, second: u64, third: u64, fourth: u64) -> Read<Reply> {
     let process = Task::current().process()?;
     match operation {
         control::REGISTER => register(process, first, second as u32),
@@ -69,6 +69,10 @@ fn answer(operation: u64, first: u64, second: u64, third: u64) -> Read<Reply> {
             process::settle(&NOBODY);
             Ok(reply(process, true))
         }
+        control::CREDIT => Ok(reply(
+            process,
+            account::credit_account(first, second, third, fourth) == 1,
+        )),
         control::IDENTIFY => Ok(reply(process, true)),
         _ => Ok(reply(process, false)),
     }

@@ -96,6 +96,7 @@ pub(crate) extern "C" fn enter(thread: u64, slot: u32, root: u32) -> u64 {
     // The path stored before the call is where it came from.
     if let Ok(Some(name)) = member.inode.name() {
         member.path = Path::Of(name);
+        member.parent = 0;
     }
     detail::settle_result(entered(&member));
     1
@@ -164,6 +165,7 @@ fn of_touched(thread: u64, slot: u32, root: Option<u32>) -> Option<(Member, &'st
             generation: item.generation,
             root,
             path,
+            parent: item.parent,
         },
         item,
     ))

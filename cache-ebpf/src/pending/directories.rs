@@ -1,7 +1,10 @@
 //! Directories that crossed a root's border with all they hold.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
-use cache_ebpf::{Crossing, NO_ROOT, OPERATION_MOVE_DIRECTORY, ProcessKey, Touched, counter};
+use cache_ebpf::{
+    Crossing, NO_ROOT, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE, ProcessKey, Touched,
+    counter,
+};
 
 use crate::{
     account,
@@ -27,7 +30,10 @@ pub(super) fn directory_renamed(item: &Touched) -> Read<()> {
     }
     roots::forget_verdicts();
     let process = account::current()?;
-    for root in [item.root, to] {
+    for (root, operation) in [
+        (item.root, OPERATION_DIRECTORY_LEAVE),
+        (to, OPERATION_DIRECTORY_ENTER),
+    ] {
         if root != NO_ROOT {
             crossed(root, process)?;
             let Touched {
@@ -38,9 +44,10 @@ pub(super) fn directory_renamed(item: &Touched) -> Read<()> {
                 process,
                 before: 0,
                 after: 0,
-                operation: OPERATION_MOVE_DIRECTORY,
+                operation,
                 root,
                 generation,
+                parent: 0,
             };
             detail::emit(&fact, &Path::Of(dentry));
         }

@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use cache_tests::{daemon::Run, env};
+use cache_tests::{
+    daemon::Run,
+    env::{self, Bench},
+};
 
 use super::{NOBODY, agent, bench, complains, complains_in_one_line, text};
 
@@ -84,7 +87,7 @@ fn unusable_roots_are_refused_by_name() -> Result<()> {
 
 /// The agent as a user without any right, run through util-linux.
 fn as_nobody(words: &[&str]) -> Result<Output> {
-    let bench = bench("unprivileged")?;
+    let bench = Bench::for_everyone("unprivileged")?;
     // The build directory may be closed to others; a copy in the scratch directory is not.
     let copy = bench.aside("cache-agent");
     fs::copy(env::agent()?, &copy)?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use cache_tests::{agent::Traced, daemon::send, report::Report, wait};
+use cache_tests::{agent::Traced, daemon::send, env::Bench, report::Report, wait};
 use rustix::process::Signal;
 
 use super::{NOBODY, agent, bench, script, text};
@@ -241,7 +241,7 @@ fn what_the_command_did_not_do_is_listed_apart() -> Result<()> {
 
 #[test]
 fn the_command_runs_as_the_user_that_is_named() -> Result<()> {
-    let bench = bench("user")?;
+    let bench = Bench::for_everyone("user")?;
     chown(bench.root(), Some(NOBODY.parse()?), Some(NOBODY.parse()?))?;
     let command = "id -u; printf 12345 > \"$1/file\"";
     let trace = bench.trace()?.option("--user").option(NOBODY);
@@ -254,7 +254,7 @@ fn the_command_runs_as_the_user_that_is_named() -> Result<()> {
 
 #[test]
 fn a_cache_that_is_not_there_yet_belongs_to_the_user_that_is_named() -> Result<()> {
-    let bench = bench("user-new-cache")?;
+    let bench = Bench::for_everyone("user-new-cache")?;
     let home = bench.root();
     chown(&home, Some(NOBODY.parse()?), Some(NOBODY.parse()?))?;
     let trace = bench.trace_without_root()?.root(home.join("cache"));
@@ -269,7 +269,7 @@ fn a_cache_that_is_not_there_yet_belongs_to_the_user_that_is_named() -> Result<(
 
 #[test]
 fn under_sudo_the_command_runs_as_the_caller() -> Result<()> {
-    let bench = bench("sudo")?;
+    let bench = Bench::for_everyone("sudo")?;
     let trace = bench
         .trace()?
         .env("SUDO_UID", NOBODY)

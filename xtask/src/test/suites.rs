@@ -31,6 +31,8 @@ struct Message {
 #[derive(Deserialize)]
 struct Target {
     name: String,
+    /// `["test"]` for the suites; the actor they start is a `["bin"]`.
+    kind: Vec<String>,
 }
 
 pub(super) fn build() -> Result<Vec<Suite>> {
@@ -66,6 +68,7 @@ fn parse(messages: &str) -> Result<Vec<Suite>> {
         } = serde_json::from_str(line).with_context(|| format!("cargo printed {line}"))?;
         if let ("compiler-artifact", Some(target), Some(executable)) =
             (reason.as_str(), target, executable)
+            && target.kind == ["test"]
         {
             suites.push(Suite {
                 name: target.name,
@@ -100,9 +103,11 @@ mod tests {
     #[test]
     fn executables_are_found_among_cargos_messages() {
         let messages = concat!(
-            r#"{"reason":"compiler-artifact","target":{"name":"serde"},"executable":null}"#,
+            r#"{"reason":"compiler-artifact","target":{"name":"serde","kind":["lib"]},"executable":null}"#,
             "\n",
-            r#"{"reason":"compiler-artifact","target":{"name":"cli"},"executable":"/t/cli-1"}"#,
+            r#"{"reason":"compiler-artifact","target":{"name":"actor","kind":["bin"]},"executable":"/t/actor"}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"cli","kind":["test"]},"executable":"/t/cli-1"}"#,
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );

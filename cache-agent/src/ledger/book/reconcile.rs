@@ -21,8 +21,8 @@ use crate::{
 
 /// Looks for a moment at which no account changes.
 const QUIET_ROUNDS: u32 = 200;
-/// Pause between two such looks: longer than the kernel side takes from a credit to its event.
-const QUIET_PAUSE: Duration = Duration::from_millis(1);
+/// Pause between two such looks: longer than the kernel side takes from a change to its event.
+const QUIET_PAUSE: Duration = Duration::from_millis(2);
 /// Times a walk is repeated when events were lost under it; after that its figure is taken as it is.
 const WALK_REPEATS: u32 = 3;
 
@@ -65,9 +65,15 @@ impl Book {
             return Ok(None);
         }
         self.sweep()?;
-        // The recorder stops with the walk: everything the kernel side has told by now must be in it.
-        let total = self.quiet_total(index, each)?;
+        std::thread::sleep(QUIET_PAUSE);
+        self.drain_all(each);
+        self.measure(&mut *each)?;
+        // The recorder stops with the walk: everything the kernel side has told by now is in it, and no more.
+        let total = self.told_total(index, each)?;
         let crossing = self.session.tables.take_crossing(index)?;
+        let measured = self
+            .root_mut(index)
+            .map_or(0, |root| std::mem::take(&mut root.measured));
         let root = self.root_mut(index);
         let Some(finished) = root.map(WatchedRoot::finish_walk).transpose()?.flatten() else {
             return Ok(None);
@@ -76,7 +82,7 @@ impl Book {
             return Ok(None);
         }
         let mover = crossing
-            .filter(|crossing| crossing.ambiguous == 0)
+            .filter(|crossing| crossing.count > measured && crossing.ambiguous == 0)
             .map(|crossing| crossing.mover);
         self.compare(index, &finished, total, mover)
     }
@@ -130,17 +136,30 @@ impl Book {
         Ok(true)
     }
 
-    /// Drains until the root's total stands still for a moment, so that total and events say the same.
-    fn quiet_total(&mut self, index: u32, each: &mut impl FnMut(&Fact)) -> Result<Changes> {
+    fn drain_all(&mut self, each: &mut impl FnMut(&Fact)) {
+        while self.drain(&mut *each) == DRAIN_LIMIT {}
+    }
+
+    /// The root's total as the events told it, which is what the recorder agrees with; where events were
+    /// lost, the kernel's own at a moment at which it stands still.
+    fn told_total(&mut self, index: u32, each: &mut impl FnMut(&Fact)) -> Result<Changes> {
+        let untold = self.untold()?;
+        if let Some(root) = self.root(index).filter(|root| root.untold == untold) {
+            return Ok(root.told);
+        }
         let mut total = self.total(index)?;
         for _ in 0..QUIET_ROUNDS {
-            while self.drain(&mut *each) == DRAIN_LIMIT {}
+            self.drain_all(each);
             std::thread::sleep(QUIET_PAUSE);
             let now = self.total(index)?;
             if now == total && self.drain(&mut *each) == 0 {
                 break;
             }
             total = now;
+        }
+        if let Some(root) = self.root_mut(index) {
+            root.told = total;
+            root.untold = untold;
         }
         Ok(total)
     }
@@ -182,6 +201,7 @@ impl Book {
         let started = Instant::now();
         while self.roots().any(|root| root.walk.is_some()) {
             self.drain(&mut each);
+            self.measure(&mut each)?;
             done.extend(self.reconcile(&mut each)?);
             let pause = if started.elapsed() < Duration::from_millis(100) {
                 1

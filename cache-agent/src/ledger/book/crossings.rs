@@ -1,0 +1,217 @@
+//! Directories that crossed a root's border. The kernel side sees one rename; what the directory held at
+//! that moment is measured here and credited to the mover. What changed in it since is in the ledger
+//! already and must not count twice: the first event of each file after the rename tells its size then.
+
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    path::Path,
+};
+
+use anyhow::Result;
+use cache_ebpf::{
+    InodeKey, OPERATION_CREATE, OPERATION_DIRECTORY_ENTER, OPERATION_ENTER, ProcessKey,
+};
+
+use super::Book;
+use crate::{
+    intake::ring::Fact,
+    ledger::{place, root::WatchedRoot, walk::Walk},
+    snapshot::Changes,
+};
+
+/// A directory that crossed, as its event told.
+#[derive(Clone, Debug)]
+pub struct Crossed {
+    /// The directory.
+    pub key: InodeKey,
+    /// Number of the root.
+    root: u32,
+    /// Who moved it.
+    mover: ProcessKey,
+    entered: bool,
+    /// Below the root, or below the top of the file system.
+    path: Vec<u8>,
+}
+
+/// The first thing that happened to a file after a crossing.
+#[derive(Clone, Copy, Debug)]
+pub struct First {
+    before: u64,
+    operation: u32,
+    /// Inode number of its directory.
+    parent: u64,
+}
+
+/// Files and their sizes when the directory crossed.
+type Content = HashMap<InodeKey, u64>;
+
+impl Crossed {
+    /// From an event of a directory.
+    pub fn of(fact: &Fact) -> Self {
+        let event = &fact.event;
+        Self {
+            key: event.key,
+            root: event.root,
+            mover: event.process,
+            entered: event.operation == OPERATION_DIRECTORY_ENTER,
+            path: fact.raw_path(),
+        }
+    }
+}
+
+impl First {
+    /// From an event of a file.
+    pub fn of(fact: &Fact) -> Self {
+        let event = &fact.event;
+        Self {
+            before: event.before,
+            operation: event.operation,
+            parent: event.parent,
+        }
+    }
+
+    /// It appeared after the crossing.
+    fn appeared(&self) -> bool {
+        matches!(self.operation, OPERATION_CREATE | OPERATION_ENTER)
+    }
+}
+
+impl Book {
+    /// Measures the directories that crossed since the last time.
+    pub fn measure(&mut self, mut each: impl FnMut(&Fact)) -> Result<()> {
+        let roots = self.roots.iter_mut().flatten();
+        let crossed: Vec<Crossed> = roots
+            .flat_map(|root| std::mem::take(&mut root.crossed))
+            .collect();
+        if crossed.is_empty() {
+            return Ok(());
+        }
+        let walks: Vec<Option<Walk>> = crossed
+            .iter()
+            .map(|crossed| self.walk_crossed(crossed))
+            .collect();
+        self.drain(&mut each);
+        for (at, crossing) in crossed.iter().enumerate() {
+            // One that is not there any more may be found where it went.
+            let mut twins = crossed
+                .iter()
+                .zip(&walks)
+                .filter(|(other, _)| other.key == crossing.key);
+            let own = walks.get(at).and_then(Option::as_ref);
+            let Some(walk) = own.or_else(|| twins.find_map(|(_, walk)| walk.as_ref())) else {
+                continue;
+            };
+            let content = self.content(crossing, walk)?;
+            self.settle_crossing(crossing, &content)?;
+        }
+        for root in self
+            .roots
+            .iter_mut()
+            .flatten()
+            .filter(|root| root.crossed.is_empty())
+        {
+            root.firsts.clear();
+        }
+        Ok(())
+    }
+
+    fn walk_crossed(&self, crossed: &Crossed) -> Option<Walk> {
+        let root = self.root(crossed.root)?;
+        let directory = open_crossed(root, crossed)?;
+        Walk::of(&directory, &self.inner_roots(crossed.root)).ok()
+    }
+
+    fn content(&self, crossed: &Crossed, walk: &Walk) -> Result<Content> {
+        let key = |ino| InodeKey {
+            ino,
+            dev: crossed.key.dev,
+            pad: 0,
+        };
+        let files = walk.files.iter().map(|file| (key(file.ino), file.size));
+        if !crossed.entered {
+            // The kernel side still knows the sizes the files had in the root.
+            let known = |(key, size)| {
+                Ok((
+                    key,
+                    self.session
+                        .tables
+                        .known_size(&key, crossed.root)?
+                        .unwrap_or(size),
+                ))
+            };
+            return files.map(known).collect();
+        }
+        let Some(root) = self.root(crossed.root) else {
+            return Ok(Content::new());
+        };
+        let firsts = &root.firsts;
+        let mut content: Content = files.filter(|(key, _)| !firsts.contains_key(key)).collect();
+        let held = |first: &First| !first.appeared() && walk.directories.contains(&first.parent);
+        content.extend(
+            firsts
+                .iter()
+                .filter(|(_, first)| held(first))
+                .map(|(key, first)| (*key, first.before)),
+        );
+        Ok(content)
+    }
+
+    fn settle_crossing(&mut self, crossed: &Crossed, content: &Content) -> Result<()> {
+        let Crossed {
+            root: index,
+            mover,
+            entered,
+            ..
+        } = *crossed;
+        let (bytes, files) = (content.values().sum::<u64>(), content.len() as u64);
+        let changes = if entered {
+            Changes {
+                growth_bytes: bytes.cast_signed(),
+                files_created: files,
+                ..Changes::default()
+            }
+        } else {
+            Changes {
+                growth_bytes: bytes.cast_signed().wrapping_neg(),
+                freed_bytes: bytes,
+                files_deleted: files,
+                ..Changes::default()
+            }
+        };
+        self.session.credit(mover, index, &changes)?;
+        for (key, size) in content {
+            if entered {
+                self.session.tables.enter_size(*key, index, *size)?;
+            } else {
+                self.session.tables.forget_file(key)?;
+            }
+        }
+        let Some(root) = self.root_mut(index) else {
+            return Ok(());
+        };
+        root.measured += 1;
+        root.told.add(&changes);
+        let WatchedRoot { walk, firsts, .. } = root;
+        if let Some(walk) = walk {
+            let untouched = content
+                .iter()
+                .filter(|(key, _)| !entered || !firsts.contains_key(key));
+            walk.recorder
+                .extend(untouched.map(|(key, size)| (*key, entered.then_some(*size))));
+        }
+        Ok(())
+    }
+}
+
+fn open_crossed(root: &WatchedRoot, crossed: &Crossed) -> Option<OwnedFd> {
+    let path = Path::new(OsStr::from_bytes(&crossed.path));
+    let found = if crossed.entered {
+        place::open_beneath(root.directory(), path)
+    } else {
+        place::open_in_mounts(path, root.directory(), crossed.key.ino)
+    }?;
+    let is_it = rustix::fs::fstat(&found).is_ok_and(|stat| stat.st_ino == crossed.key.ino);
+    is_it.then_some(found)
+}
