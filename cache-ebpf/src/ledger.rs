@@ -15,7 +15,7 @@ use cache_ebpf::{
 use self::sizes::{keep_size, settled_size};
 pub(crate) use self::{
     entry::Entry,
-    moves::{enter, leave, rename, resize, tell_link},
+    moves::{enter, leave, rename, resize, tell_link, vanish},
 };
 use crate::{
     account::{self, Change, NOBODY},

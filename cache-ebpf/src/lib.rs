@@ -307,6 +307,8 @@ pub const OPERATION_LINK: u32 = 9;
 pub const OPERATION_DIRECTORY_ENTER: u32 = 10;
 /// A directory left the root with all it holds, likewise.
 pub const OPERATION_DIRECTORY_LEAVE: u32 = 11;
+/// A file that had left the root with its directory was unlinked there; no account changes.
+pub const OPERATION_VANISH: u32 = 12;
 
 shared! {
     /// Crossings of a root's border by directories of which the walk has not been done yet.

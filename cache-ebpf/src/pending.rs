@@ -258,6 +258,7 @@ fn compare(call: u32, item: &Touched, holds: u32) -> Read<Step> {
 fn take(thread: u64, slot: u32, step: Step) {
     match step {
         Step::Nothing => {}
+        Step::Vanish => drop(ledger::vanish(thread, slot)),
         Step::Resize => drop(ledger::resize(thread, slot)),
         Step::Rename(root) => drop(ledger::rename(thread, slot, root)),
         Step::Link(root) => drop(ledger::tell_link(thread, slot, root)),

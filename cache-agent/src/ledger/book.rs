@@ -11,7 +11,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use cache_ebpf::{
-    InodeKey, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE, ROOTS_MAX, counter,
+    InodeKey, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE, OPERATION_VANISH, ROOTS_MAX,
+    counter,
 };
 
 pub use self::{
@@ -208,7 +209,7 @@ fn note(roots: &mut [Option<WatchedRoot>], fact: &Fact) {
             .or_insert_with(|| First::of(fact));
     }
     if let Some(walk) = &mut root.walk {
-        let is_gone = fact.changes().files_deleted > 0;
+        let is_gone = fact.changes().files_deleted > 0 || event.operation == OPERATION_VANISH;
         walk.recorder
             .insert(event.key, (!is_gone).then_some(event.after));
     }

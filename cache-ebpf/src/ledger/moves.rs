@@ -4,12 +4,13 @@
 //! per caller. They return 1 when done.
 
 use cache_ebpf::{
-    NO_ROOT, OPERATION_ENTER, OPERATION_LINK, OPERATION_RENAME, OPERATION_WRITE, Touched,
+    NO_ROOT, OPERATION_ENTER, OPERATION_LINK, OPERATION_RENAME, OPERATION_VANISH, OPERATION_WRITE,
+    Touched,
 };
 
 use super::{
     Member, credit_size, follow, followed, settle, settle_closed,
-    sizes::{drop_size, keep_size, settled_size},
+    sizes::{drop_size, keep_size, kept, settled_size},
     tell, unfollow,
 };
 use crate::{
@@ -124,6 +125,26 @@ pub(crate) extern "C" fn rename(thread: u64, slot: u32, root: u32) -> u64 {
         return 1;
     }
     told(thread, slot, root, OPERATION_RENAME, &Change::rename())
+}
+
+/// A file's last name went outside all roots. One whose size is kept had left with its directory, which
+/// user space may not have measured yet: it is told what the file held.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn vanish(thread: u64, slot: u32) -> u64 {
+    let Some((mut member, _)) = of_touched(thread, slot, Some(NO_ROOT)) else {
+        return 0;
+    };
+    let Some((root, size)) = kept(&member.key, member.generation) else {
+        return 0;
+    };
+    member.root = root;
+    drop_size(&member.key);
+    match account::current() {
+        Ok(process) => tell(&member, &process, size, size, OPERATION_VANISH),
+        Err(fault) => detail::fault(fault),
+    }
+    1
 }
 
 /// A file got or lost one of several names in `root`.

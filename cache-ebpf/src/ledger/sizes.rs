@@ -28,6 +28,16 @@ pub(super) fn settled_size(key: &InodeKey, generation: u32) -> Option<u64> {
     None
 }
 
+/// Root and size of a file whose size is kept.
+#[inline(always)]
+pub(super) fn kept(key: &InodeKey, generation: u32) -> Option<(u32, u64)> {
+    let settled = SIZES.get_ptr(key)?;
+    // SAFETY: a value just looked up; read once.
+    let settled = unsafe { settled.read() };
+    let same = settled.generation == 0 || settled.generation == generation;
+    same.then_some((settled.root, settled.size))
+}
+
 /// Keeps the size of a file that is settled.
 #[inline(always)]
 pub(super) fn keep_size(key: &InodeKey, generation: u32, root: u32, size: u64) {

@@ -19,6 +19,8 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(super) enum Step {
     Nothing,
+    /// Its last name went, outside all roots.
+    Vanish,
     Resize,
     /// Renamed inside this root.
     Rename(u32),
@@ -80,7 +82,7 @@ fn name_lost(item: &Touched, holds: Option<u32>, nlink: u32, operation: u32) -> 
     if nlink == 0 {
         LINKS.remove(item.key).unwrap_or_default();
         return Ok(if root == NO_ROOT {
-            Step::Nothing
+            Step::Vanish
         } else {
             Step::leave(root, operation)
         });

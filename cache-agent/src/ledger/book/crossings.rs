@@ -11,7 +11,8 @@ use std::{
 
 use anyhow::Result;
 use cache_ebpf::{
-    InodeKey, OPERATION_CREATE, OPERATION_DIRECTORY_ENTER, OPERATION_ENTER, ProcessKey,
+    InodeKey, OPERATION_CREATE, OPERATION_DIRECTORY_ENTER, OPERATION_ENTER, OPERATION_VANISH,
+    ProcessKey,
 };
 
 use super::Book;
@@ -129,32 +130,26 @@ impl Book {
             dev: crossed.key.dev,
             pad: 0,
         };
-        let files = walk.files.iter().map(|file| (key(file.ino), file.size));
-        if !crossed.entered {
-            // The kernel side still knows the sizes the files had in the root.
-            let known = |(key, size)| {
-                Ok((
-                    key,
-                    self.session
-                        .tables
-                        .known_size(&key, crossed.root)?
-                        .unwrap_or(size),
-                ))
-            };
-            return files.map(known).collect();
-        }
         let Some(root) = self.root(crossed.root) else {
             return Ok(Content::new());
         };
-        let firsts = &root.firsts;
-        let mut content: Content = files.filter(|(key, _)| !firsts.contains_key(key)).collect();
-        let held = |first: &First| !first.appeared() && walk.directories.contains(&first.parent);
-        content.extend(
-            firsts
-                .iter()
-                .filter(|(_, first)| held(first))
-                .map(|(key, first)| (*key, first.before)),
-        );
+        let found = walk.files.iter().map(|file| (key(file.ino), file.size));
+        let mut content = Content::new();
+        for (key, size) in found {
+            if !crossed.entered {
+                // What the kernel side knows is the size the file had in the root; the rest came later.
+                if let Some(size) = self.session.tables.known_size(&key, crossed.root)? {
+                    content.insert(key, size);
+                }
+            } else if !root.firsts.contains_key(&key) {
+                content.insert(key, size);
+            }
+        }
+        let firsts = root.firsts.iter().filter(|(_, first)| {
+            let held = crossed.entered != (first.operation == OPERATION_VANISH);
+            held && !first.appeared() && walk.directories.contains(&first.parent)
+        });
+        content.extend(firsts.map(|(key, first)| (*key, first.before)));
         Ok(content)
     }
 
@@ -182,6 +177,12 @@ impl Book {
         };
         self.session.credit(mover, index, &changes)?;
         for (key, size) in content {
+            let is_touched = self
+                .root(index)
+                .is_some_and(|root| root.firsts.contains_key(key));
+            if entered && is_touched {
+                continue;
+            }
             if entered {
                 self.session.tables.enter_size(*key, index, *size)?;
             } else {
