@@ -11,7 +11,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -50,7 +50,9 @@ impl Source {
 pub async fn run(source: Source) -> Result<()> {
     let mut config = source.load()?;
     refuse_useless_roots(&config)?;
-    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}: is another agent running there? choose another address with --listen", config.listen))?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| cannot_listen(&config, &error))?;
     let address = listener.local_addr().context("no local address")?;
     let book = Book::open(Purpose::default())?;
     let (mut keeper, mut orders) = Keeper::start(book, config.clone())?;
@@ -72,6 +74,15 @@ pub async fn run(source: Source) -> Result<()> {
     drop(stop_serving);
     serving.await.context("the server panicked")?;
     outcome.and(settled)
+}
+
+fn cannot_listen(config: &Config, error: &std::io::Error) -> anyhow::Error {
+    let advice = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "is another agent running there? ",
+        _ => "",
+    };
+    let address = config.listen;
+    anyhow!("cannot listen on {address}: {error}; {advice}choose another address with --listen")
 }
 
 /// A root named by hand that can never be watched ends the agent at once, in one sentence.

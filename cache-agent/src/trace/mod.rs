@@ -10,7 +10,7 @@ pub mod places;
 pub mod table;
 pub mod user;
 
-use std::{ffi::OsString, io::Write as _, time::Duration};
+use std::{ffi::OsString, time::Duration};
 
 use anyhow::{Context as _, Result};
 use cache_ebpf::counter;
@@ -40,11 +40,13 @@ const TICK: Duration = Duration::from_millis(50);
 pub fn run(args: &TraceArgs) -> Result<Ended> {
     let credentials = user::resolve(args.user.as_ref())?;
     command::find(&args.command)?;
-    let places = Places::prepare(&args.roots, &credentials)?;
+    let report_to = args.json.as_ref().map(open_report).transpose()?;
     let mut book = Book::open(Purpose {
         with_paths: args.events.is_some(),
     })?;
-    let mut roots = watch(&mut book, &places)?;
+    let places = Places::prepare(&args.roots, &credentials)?;
+    let watched = watch(&mut book, &places);
+    let mut roots = watched.inspect_err(|_| places.clean(&credentials))?;
     let baseline = book.accounts()?;
     let counted = book.session().tables.counters()?;
     let mut lines = EventLines::new(args.events, &roots);
@@ -66,8 +68,8 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
         cost: cost()?,
     };
     table::print(&document, &mut std::io::stderr().lock())?;
-    if let Some(output) = &args.json {
-        write_json(output, &document)?;
+    if let Some(mut report_to) = report_to {
+        write_json(&mut report_to, &document)?;
     }
     Ok(ended)
 }
@@ -157,15 +159,24 @@ fn cost() -> Result<Cost> {
     })
 }
 
-fn write_json(output: &Output, document: &Document<'_>) -> Result<()> {
+/// Opened before anything is started: a report that cannot be written must not cost a build.
+fn open_report(output: &Output) -> Result<Box<dyn std::io::Write>> {
+    Ok(match output {
+        Output::Stdout => Box::new(std::io::stdout()),
+        Output::File(path) => {
+            let file = std::fs::File::create(path);
+            Box::new(
+                file.with_context(|| format!("cannot write the report to {}", path.display()))?,
+            )
+        }
+    })
+}
+
+fn write_json(output: &mut impl std::io::Write, document: &Document<'_>) -> Result<()> {
     let mut text = serde_json::to_vec(&document.to_json()).context("cannot write the report")?;
     text.push(b'\n');
-    match output {
-        Output::Stdout => std::io::stdout()
-            .lock()
-            .write_all(&text)
-            .context("cannot write the report to stdout"),
-        Output::File(path) => std::fs::write(path, &text)
-            .with_context(|| format!("cannot write the report to {}", path.display())),
-    }
+    output
+        .write_all(&text)
+        .and_then(|()| output.flush())
+        .context("cannot write the report")
 }
