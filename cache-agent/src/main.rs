@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use cache_agent::{
     cli::{
         self,
-        args::{Cli, Verb},
+        args::{Cli, Format, LogLevel, Verb},
         exit,
     },
     trace::{self, command::CommandError},
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
 }
 
 fn traced(args: &cli::args::TraceArgs) -> ExitCode {
+    cli::log::start(Format::Text, LogLevel::Warn);
     match trace::run(args) {
         Ok(ended) => ExitCode::from(ended.code),
         Err(error) => {

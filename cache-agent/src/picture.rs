@@ -4,21 +4,17 @@ use std::time::Duration;
 
 use anyhow::Result;
 use cache_ebpf::counter;
-use nix::{
-    sys::resource::{UsageWho, getrusage},
-    time::{ClockId, clock_gettime},
-};
+use nix::time::{ClockId, clock_gettime};
 
 use crate::{
     aggregate::{Sums, complete},
+    intake::causes::{Counters, DROP_CAUSES, FAULT_CAUSES, named},
     ledger::{book::Book, root::WatchedRoot},
     probe::{coverage::Coverage, tables::Tables},
     roster::Entry,
     snapshot::{AgentUsage, EventCounts, FileSystem, MapUsage, RootSnapshot, RootState},
-    trace::document::{DROP_CAUSES, FAULT_CAUSES, named},
+    sys::usage,
 };
-
-type Counters = [u64; counter::COUNT as usize];
 
 /// The kernel's clock of event times, in nanoseconds.
 pub fn kernel_now_ns() -> u64 {
@@ -157,13 +153,7 @@ pub fn map_bytes() -> u64 {
 
 /// What the agent itself costs.
 pub fn usage(kernel_map_bytes: u64) -> AgentUsage {
-    let cpu = getrusage(UsageWho::RUSAGE_SELF).map_or(0.0, |usage| {
-        let seconds = |time: nix::sys::time::TimeVal| {
-            Duration::from_secs(time.tv_sec().unsigned_abs())
-                + Duration::from_micros(time.tv_usec().unsigned_abs())
-        };
-        (seconds(usage.user_time()) + seconds(usage.system_time())).as_secs_f64()
-    });
+    let cpu = usage::own().map_or(0.0, |own| own.cpu_seconds);
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()
         .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());

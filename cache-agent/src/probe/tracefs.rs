@@ -16,6 +16,7 @@ pub fn ensure() -> Result<PathBuf> {
     }
     rustix::mount::mount("tracefs", MOUNT_POINT, "tracefs", rustix::mount::MountFlags::empty(), None)
         .with_context(|| format!("tracefs is not mounted and cannot be; run `mount -t tracefs tracefs {MOUNT_POINT}` as root"))?;
-    tracing::info!(path = MOUNT_POINT, "mounted tracefs");
+    // A change of the host, left in place: others may use it by now.
+    tracing::warn!(path = MOUNT_POINT, "mounted tracefs, which was not mounted");
     offsets::tracefs().context("the mounted tracefs has no events")
 }

@@ -6,14 +6,16 @@ use anyhow::{Context as _, Result};
 use cache_ebpf::{ProcessKey, counter};
 use serde_json::{Value, json};
 
-use super::{Cost, command::Ended, places::Place};
+use super::{command::Ended, places::Place};
 use crate::{
+    intake::causes::{Counters, DROP_CAUSES, named},
     ledger::{
         account::{Account, Accounts, difference},
         book::{Book, Reconciliation},
         root::Base,
     },
     snapshot::{Changes, Observation},
+    sys::usage::Usage,
 };
 
 /// Nobody's account.
@@ -118,46 +120,11 @@ pub struct Document<'a> {
     /// Who changed them.
     pub accounts: &'a Accounts,
     /// Kernel counters, from start to end.
-    pub counters: [u64; counter::COUNT as usize],
+    pub counters: Counters,
+    /// Runs of programs that the kernel left out.
+    pub missed_runs: u64,
     /// What it cost.
-    pub cost: Cost,
-}
-
-/// Names of the causes of loss, by counter.
-pub const DROP_CAUSES: [(&str, u32); 1] = [("ring_full", counter::DROPPED_RING_FULL)];
-
-/// Names of the kernel side's faults, by counter.
-pub const FAULT_CAUSES: [(&str, u32); 12] = [
-    ("read", counter::FAULT_READ),
-    ("accounts_full", counter::FAULT_ACCOUNTS_FULL),
-    ("processes_full", counter::FAULT_PROCESSES_FULL),
-    ("open_full", counter::FAULT_OPEN_FULL),
-    ("sizes_full", counter::FAULT_SIZES_FULL),
-    ("pending_full", counter::FAULT_PENDING_FULL),
-    ("touched_full", counter::FAULT_TOUCHED_FULL),
-    ("depth", counter::FAULT_DEPTH),
-    ("links", counter::FAULT_LINKS),
-    ("stale", counter::FAULT_STALE),
-    ("evicted", counter::FAULT_EVICTED),
-    ("family_full", counter::FAULT_FAMILY_FULL),
-];
-
-/// Counters by the names of `causes`.
-pub fn named(
-    causes: &[(&'static str, u32)],
-    counters: &[u64; counter::COUNT as usize],
-) -> Vec<(&'static str, u64)> {
-    let value = |slot: u32| {
-        usize::try_from(slot)
-            .ok()
-            .and_then(|slot| counters.get(slot))
-            .copied()
-            .unwrap_or(0)
-    };
-    causes
-        .iter()
-        .map(|(name, slot)| (*name, value(*slot)))
-        .collect()
+    pub(crate) usage: Usage,
 }
 
 impl Document<'_> {
@@ -206,7 +173,7 @@ impl Document<'_> {
             "roots": self.roots.iter().map(root).collect::<Vec<_>>(),
             "processes": self.processes().into_iter().map(process).collect::<Vec<_>>(),
             "events": {"hits": hits, "delivered": delivered, "dropped": dropped},
-            "agent": {"cpu_s": self.cost.cpu_s, "max_rss_bytes": self.cost.max_rss_bytes},
+            "agent": {"cpu_s": self.usage.cpu_seconds, "max_rss_bytes": self.usage.max_rss_bytes},
         })
     }
 }

@@ -14,7 +14,6 @@ use std::{ffi::OsString, time::Duration};
 
 use anyhow::{Context as _, Result};
 use cache_ebpf::counter;
-use nix::sys::resource::{UsageWho, getrusage};
 
 use self::{
     command::{Ended, Family},
@@ -31,6 +30,7 @@ use crate::{
     },
     probe::session::Purpose,
     snapshot::Changes,
+    sys::usage,
 };
 
 /// Looks at the ring and at the command: often enough for `--events` to feel live.
@@ -65,7 +65,8 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
         roots: &roots,
         accounts: &report,
         counters: since(&counted, &book.session().tables.counters()?),
-        cost: cost()?,
+        missed_runs: book.session().missed_runs(),
+        usage: usage::own().context("cannot read the agent's own usage")?,
     };
     table::print(&document, &mut std::io::stderr().lock())?;
     if let Some(mut report_to) = report_to {
@@ -136,27 +137,6 @@ fn since(earlier: &Counters, later: &Counters) -> Counters {
         *later -= earlier;
     }
     counters
-}
-
-/// The agent's own cost so far.
-#[derive(Clone, Copy, Debug)]
-pub struct Cost {
-    /// User and system time in seconds, the command's not included.
-    pub cpu_s: f64,
-    /// Largest resident set in bytes.
-    pub max_rss_bytes: i64,
-}
-
-fn cost() -> Result<Cost> {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).context("cannot read the agent's own usage")?;
-    let seconds = |time: nix::sys::time::TimeVal| {
-        Duration::from_secs(time.tv_sec().unsigned_abs())
-            + Duration::from_micros(time.tv_usec().unsigned_abs())
-    };
-    Ok(Cost {
-        cpu_s: (seconds(usage.user_time()) + seconds(usage.system_time())).as_secs_f64(),
-        max_rss_bytes: usage.max_rss() * 1024,
-    })
 }
 
 /// Opened before anything is started: a report that cannot be written must not cost a build.

@@ -5,8 +5,15 @@ use std::io::{self, Write};
 use bytesize::ByteSize;
 use cache_ebpf::ProcessKey;
 
-use super::document::{Document, FAULT_CAUSES, RootRow, named};
-use crate::{intake::ring::printable, ledger::account::Account, snapshot::Observation};
+use super::document::{Document, RootRow};
+use crate::{
+    intake::{
+        causes::{FAULT_CAUSES, named},
+        ring::printable,
+    },
+    ledger::account::Account,
+    snapshot::Observation,
+};
 
 /// Processes listed before the rest is summed up.
 const PROCESSES_SHOWN: usize = 20;
@@ -101,6 +108,7 @@ fn print_processes(
 fn print_honesty(document: &Document<'_>, out: &mut impl Write) -> io::Result<()> {
     for (cause, count) in named(&FAULT_CAUSES, &document.counters)
         .into_iter()
+        .chain([("missed_run", document.missed_runs)])
         .filter(|(_, count)| *count > 0)
     {
         writeln!(out, "fault {cause}: {count}")?;
