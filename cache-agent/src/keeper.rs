@@ -17,9 +17,11 @@ use tokio::sync::watch;
 use crate::{
     aggregate::Aggregate,
     config::checked::Config,
+    intake::ring::Fact,
     ledger::book::{Book, Reconciliation},
     picture,
     policy::thresholds,
+    probe::session::BACKEND,
     roster::{Entry, Roster},
     snapshot::{Latency, Snapshot},
     vantage::Vantage,
@@ -231,11 +233,7 @@ impl Keeper {
         let latency = &mut self.latency;
         let mut events = 0;
         loop {
-            let taken = self.book.drain(|fact| {
-                latency.observe(
-                    Duration::from_nanos(now.saturating_sub(fact.event.time_ns)).as_secs_f64(),
-                );
-            });
+            let taken = self.book.drain(|fact| observe(latency, now, fact));
             if taken == 0 {
                 return events;
             }
@@ -280,7 +278,12 @@ impl Keeper {
     }
 
     fn take_up(&mut self) {
-        self.roster.take_up(&mut self.book);
+        if self.roster.take_up(&mut self.book) > 0
+            && let Err(error) = self.book.seed_open_files()
+        {
+            let error = format!("{error:#}");
+            tracing::error!(error, "files open before are not followed");
+        }
         self.vantage.stand_on(self.roster.vantage_points());
     }
 
@@ -347,11 +350,7 @@ impl Keeper {
     fn reconcile(&mut self) -> Result<bool> {
         let now = picture::kernel_now_ns();
         let latency = &mut self.latency;
-        let done = self.book.reconcile(|fact| {
-            latency.observe(
-                Duration::from_nanos(now.saturating_sub(fact.event.time_ns)).as_secs_f64(),
-            );
-        })?;
+        let done = self.book.reconcile(|fact| observe(latency, now, fact))?;
         for Reconciliation {
             index,
             drift_bytes,
@@ -417,7 +416,7 @@ impl Keeper {
         Ok(Snapshot {
             taken_at: SystemTime::now(),
             attached: true,
-            backend: "tracepoint",
+            backend: BACKEND,
             degraded: picture::degraded(&session.coverage, &events),
             coverage: session.coverage.operations(),
             maps: picture::maps(&session.tables, &sums, &roots),
@@ -430,6 +429,12 @@ impl Keeper {
             usage: picture::usage(self.map_bytes),
         })
     }
+}
+
+/// Time from an event in the kernel to `now`, on the kernel's clock.
+fn observe(latency: &mut Latency, now_ns: u64, fact: &Fact) {
+    let age = Duration::from_nanos(now_ns.saturating_sub(fact.event.time_ns));
+    latency.observe(age.as_secs_f64());
 }
 
 fn wait_for(ready: &mut [PollFd<'_>], timeout: Duration) -> Result<()> {

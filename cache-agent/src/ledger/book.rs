@@ -95,9 +95,14 @@ impl Book {
         } else {
             self.roots[slot] = Some(root);
         }
-        open_files::seed(&mut self.session)?;
         self.start_walk(index)?;
         Ok(index)
+    }
+
+    /// Enters the files that were open for write below the roots before they were taken up: once for all
+    /// of them, as it looks at every descriptor of the host.
+    pub fn seed_open_files(&mut self) -> Result<()> {
+        open_files::seed(&mut self.session)
     }
 
     /// Two paths to one directory are one root; the registration just made has taken the first one's place.

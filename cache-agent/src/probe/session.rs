@@ -30,6 +30,9 @@ use super::{
 /// The kernel side, embedded at build time.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/cache-ebpf.o"));
 
+/// The hooks in use, as people see them.
+pub const BACKEND: &str = "tracepoint";
+
 /// Name of the program user space runs.
 const CONTROL: &str = "control";
 

@@ -238,11 +238,6 @@ impl Tables {
         gone(self.sizes.remove(key))
     }
 
-    /// What is kept of a closed file's size.
-    pub fn settled(&self, key: &InodeKey) -> Result<Option<Settled>> {
-        optional(self.sizes.get(key, 0))
-    }
-
     /// All accounts.
     pub fn credits(&self) -> Result<Vec<(CreditKey, Credit)>> {
         entries(&self.credits, usize::MAX)

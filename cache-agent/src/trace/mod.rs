@@ -28,7 +28,7 @@ use crate::{
         account::{Accounts, Identity},
         book::Book,
     },
-    probe::session::Purpose,
+    probe::session::{BACKEND, Purpose},
     snapshot::Changes,
     sys::usage,
 };
@@ -58,7 +58,7 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
     let report = settle(&mut book, &mut roots, &baseline, &mut lines)?;
     places.clean(&credentials);
     let document = Document {
-        backend: "tracepoint",
+        backend: BACKEND,
         coverage: book.session().coverage.operations(),
         argv: &args.command,
         ended: &ended,
@@ -82,6 +82,7 @@ fn watch(book: &mut Book, places: &Places) -> Result<Vec<RootRow>> {
         let index = book.watch(&place.path)?;
         roots.push(RootRow::new(index, place));
     }
+    book.seed_open_files()?;
     book.wait_for_walks(|_| ())?;
     for row in &mut roots {
         row.before(book)?;

@@ -160,29 +160,33 @@ impl Book {
             entered,
             ..
         } = *crossed;
-        let (bytes, files) = (content.values().sum::<u64>(), content.len() as u64);
+        let (bytes, count) = (content.values().sum::<u64>(), content.len() as u64);
         let changes = if entered {
             Changes {
                 growth_bytes: bytes.cast_signed(),
-                files_created: files,
+                files_created: count,
                 ..Changes::default()
             }
         } else {
             Changes {
                 growth_bytes: bytes.cast_signed().wrapping_neg(),
                 freed_bytes: bytes,
-                files_deleted: files,
+                files_deleted: count,
                 ..Changes::default()
             }
         };
         self.session.credit(mover, index, &changes)?;
-        for (key, size) in content {
-            let is_touched = self
-                .root(index)
-                .is_some_and(|root| root.firsts.contains_key(key));
-            if entered && is_touched {
-                continue;
-            }
+        let Some(root) = self.root(index) else {
+            return Ok(());
+        };
+        // What was touched since it entered has been told by its own events.
+        let is_ours = |key: &InodeKey| !entered || !root.firsts.contains_key(key);
+        let files: Vec<(InodeKey, u64)> = content
+            .iter()
+            .filter(|(key, _)| is_ours(key))
+            .map(|(key, size)| (*key, *size))
+            .collect();
+        for (key, size) in &files {
             if entered {
                 self.session.tables.enter_size(*key, index, *size)?;
             } else {
@@ -194,13 +198,11 @@ impl Book {
         };
         root.measured += 1;
         root.told.add(&changes);
-        let WatchedRoot { walk, firsts, .. } = root;
-        if let Some(walk) = walk {
-            let untouched = content
+        if let Some(walk) = &mut root.walk {
+            let sizes = files
                 .iter()
-                .filter(|(key, _)| !entered || !firsts.contains_key(key));
-            walk.recorder
-                .extend(untouched.map(|(key, size)| (*key, entered.then_some(*size))));
+                .map(|(key, size)| (*key, entered.then_some(*size)));
+            walk.recorder.extend(sizes);
         }
         Ok(())
     }
