@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::{
+    env,
     report::{Process, Report, signed},
     tree::{self, Tree},
     wait,
@@ -39,6 +40,7 @@ impl Trace {
             .arg("trace")
             .arg("--json")
             .arg(&json)
+            .args(env::backend())
             .stdin(Stdio::null());
         Ok(Self {
             command,

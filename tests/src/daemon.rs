@@ -39,6 +39,7 @@ impl Run {
         let mut command = Command::new(env::agent()?);
         command
             .arg("run")
+            .args(env::backend())
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         Ok(Self {

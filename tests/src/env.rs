@@ -177,6 +177,12 @@ pub fn promtool() -> Result<PathBuf> {
     variable("CACHE_TEST_PROMTOOL").map(PathBuf::from)
 }
 
+/// The agent's option that chooses the backend, if the tests are told one.
+pub fn backend() -> Option<String> {
+    let backend = variable("CACHE_TEST_BACKEND").ok();
+    backend.map(|backend| format!("--backend={backend}"))
+}
+
 /// Whether runs that take long are wanted.
 pub fn soak() -> bool {
     variable("CACHE_TEST_SOAK").is_ok()

@@ -11,4 +11,5 @@ pub mod env;
 pub mod report;
 pub mod scrape;
 pub mod tree;
+pub mod vm;
 pub mod wait;

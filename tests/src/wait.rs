@@ -1,6 +1,7 @@
 //! Bounded waiting: the only place that sleeps.
 
 use std::{
+    env,
     process::{Child, ExitStatus},
     thread,
     time::{Duration, Instant},
@@ -18,6 +19,7 @@ pub fn until<T>(
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let started = Instant::now();
+    let limit = limit * patience();
     loop {
         if let Some(found) = look()? {
             return Ok(found);
@@ -27,6 +29,12 @@ pub fn until<T>(
         }
         thread::sleep(LOOK_AGAIN);
     }
+}
+
+/// How much slower than what the limits are made for this machine may be: an emulated one is told.
+fn patience() -> u32 {
+    let told = env::var("CACHE_TEST_PATIENCE").ok();
+    told.and_then(|told| told.parse().ok()).unwrap_or(1)
 }
 
 /// Waits until `child` has ended, and kills it when it does not within `limit`.

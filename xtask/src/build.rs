@@ -50,7 +50,7 @@ pub(crate) fn agent(tools: &BuildTools) -> Result<Built> {
     })
 }
 
-fn kernel_object(BuildTools { toolchain, linker }: &BuildTools) -> Result<PathBuf> {
+pub(crate) fn kernel_object(BuildTools { toolchain, linker }: &BuildTools) -> Result<PathBuf> {
     let target_dir = paths::target().join("bpf");
     let mut command = program(&toolchain.cargo);
     command

@@ -9,6 +9,7 @@ mod run;
 mod setup;
 mod test;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ enum Task {
     Tidy(tidy::Options),
     /// What the agent costs a cold `go build std`, and how fast it walks
     Bench(bench::Options),
+    /// The system tests on every supported kernel, in virtual machines
+    Vm(vm::Options),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Check(options) => check::run(&options),
         Task::Tidy(options) => tidy::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Vm(options) => vm::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,9 @@
 
 mod apt;
 mod go;
+mod kernels;
 mod linker;
+mod machine;
 mod programs;
 mod toolchain;
 
@@ -13,7 +15,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-pub(crate) use self::{go::Go, programs::ensure_cargo_deny, toolchain::Toolchain};
+pub(crate) use self::{
+    go::Go,
+    kernels::{Kernel, VERSIONS as KERNEL_VERSIONS},
+    machine::{Disk, VmTools, ensure as for_vm},
+    programs::ensure_cargo_deny,
+    toolchain::Toolchain,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {

@@ -1,6 +1,6 @@
 //! Every test: checks, unit tests, then the system tests against the built agent.
 
-mod suites;
+pub(crate) mod suites;
 
 use std::{
     env,

@@ -15,9 +15,9 @@ use crate::{
 };
 
 #[derive(Debug, PartialEq)]
-pub(super) struct Suite {
-    pub(super) name: String,
-    pub(super) executable: PathBuf,
+pub(crate) struct Suite {
+    pub(crate) name: String,
+    pub(crate) executable: PathBuf,
 }
 
 /// The part of cargo's artifact messages that matters here.
@@ -53,12 +53,13 @@ pub(super) fn build() -> Result<Vec<Suite>> {
         "`{line}` failed with {}",
         output.status
     );
-    let mut suites = parse(&String::from_utf8_lossy(&output.stdout))?;
+    let mut suites = parse(&String::from_utf8_lossy(&output.stdout), "test")?;
     suites.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(suites)
 }
 
-fn parse(messages: &str) -> Result<Vec<Suite>> {
+/// The executables of that kind among cargo's messages.
+pub(crate) fn parse(messages: &str, kind: &str) -> Result<Vec<Suite>> {
     let mut suites = Vec::new();
     for line in messages.lines().filter(|line| line.starts_with('{')) {
         let Message {
@@ -68,7 +69,7 @@ fn parse(messages: &str) -> Result<Vec<Suite>> {
         } = serde_json::from_str(line).with_context(|| format!("cargo printed {line}"))?;
         if let ("compiler-artifact", Some(target), Some(executable)) =
             (reason.as_str(), target, executable)
-            && target.kind == ["test"]
+            && target.kind == [kind]
         {
             suites.push(Suite {
                 name: target.name,
@@ -115,6 +116,6 @@ mod tests {
             name: "cli".to_owned(),
             executable: "/t/cli-1".into(),
         };
-        assert_eq!(parse(messages).expect("valid"), [expected]);
+        assert_eq!(parse(messages, "test").expect("valid"), [expected]);
     }
 }

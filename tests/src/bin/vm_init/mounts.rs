@@ -1,0 +1,96 @@
+//! File systems and modules.
+
+use std::{
+    ffi::CStr,
+    fs::{self, File},
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use cache_tests::vm::{DISKS, MODULES};
+use rustix::{
+    mount::{MountFlags, mount},
+    system::finit_module,
+};
+
+use super::busybox;
+
+/// Type and place, in the order of mounting.
+const KERNEL: [(&str, &str); 8] = [
+    ("proc", "/proc"),
+    ("sysfs", "/sys"),
+    ("devtmpfs", "/dev"),
+    ("tmpfs", "/tmp"),
+    ("tmpfs", "/run"),
+    ("tracefs", "/sys/kernel/tracing"),
+    ("bpf", "/sys/fs/bpf"),
+    ("cgroup2", "/sys/fs/cgroup"),
+];
+
+/// What the kernel itself offers, and the userland's names.
+pub(super) fn kernel_file_systems() -> Result<()> {
+    for (kind, place) in KERNEL {
+        fs::create_dir_all(place).or_else(exists)?;
+        mount(kind, place, kind, MountFlags::empty(), None::<&CStr>)
+            .with_context(|| format!("cannot mount {kind} on {place}"))?;
+    }
+    busybox(&["--install", "-s", "/bin"])
+}
+
+fn exists(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == ErrorKind::AlreadyExists {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}
+
+pub(super) fn load_modules() -> Result<()> {
+    for module in entries(Path::new(MODULES))? {
+        let loaded = File::open(&module).map(|file| finit_module(&file, c"", 0))?;
+        // Some are for processors that this is not; whoever needs a missing one will say so.
+        if let Err(error) = loaded {
+            eprintln!("vm_init: {}: {error}", module.display());
+        }
+    }
+    Ok(())
+}
+
+/// Mounts the disks, found by their serial numbers.
+pub(super) fn disks(names: &[String]) -> Result<()> {
+    for name in names {
+        let device = device(name)?;
+        let place = Path::new(DISKS).join(name);
+        fs::create_dir_all(&place)?;
+        mount(
+            &device,
+            &place,
+            name.as_str(),
+            MountFlags::empty(),
+            None::<&CStr>,
+        )
+        .with_context(|| format!("cannot mount {} as {name}", device.display()))?;
+    }
+    Ok(())
+}
+
+fn device(serial: &str) -> Result<PathBuf> {
+    for disk in entries(Path::new("/sys/block"))? {
+        let found = fs::read_to_string(disk.join("serial")).unwrap_or_default();
+        if let (true, Some(name)) = (found.trim() == serial, disk.file_name()) {
+            return Ok(Path::new("/dev").join(name));
+        }
+    }
+    anyhow::bail!("no disk has the serial number {serial}")
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let listed =
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut paths: Vec<PathBuf> = listed
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    paths.sort();
+    Ok(paths)
+}

@@ -1,0 +1,99 @@
+//! What it takes to run virtual machines: an emulator, a static userland, and empty file systems.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    apt, by_hand, found, installing,
+    kernels::{Kernel, ensure_kernels},
+};
+use crate::{
+    command::{ask, program},
+    paths,
+};
+
+/// Room of a disk of the guest: the files are sparse. xfs wants at least 300 MiB.
+const DISK_BYTES: u64 = 2 << 30;
+/// File systems the guest gets on disks of their own, and the maker of each with the option that
+/// quietens it.
+const DISKS: [(&str, &[&str]); 3] = [
+    ("ext4", &["mkfs.ext4", "-q", "-F", "-O", "quota,project"]),
+    ("xfs", &["mkfs.xfs", "-q", "-m", "reflink=1"]),
+    ("btrfs", &["mkfs.btrfs", "--quiet"]),
+];
+
+/// What the virtual machines are made of.
+#[derive(Debug)]
+pub(crate) struct VmTools {
+    pub(crate) kernels: Vec<Kernel>,
+    pub(crate) qemu: PathBuf,
+    pub(crate) busybox: PathBuf,
+    pub(crate) disks: Vec<Disk>,
+}
+
+/// An image with a fresh file system; the guest writes to a copy that is forgotten.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    /// Type of the file system, and serial number of the disk.
+    pub(crate) name: &'static str,
+    pub(crate) image: PathBuf,
+}
+
+/// Finds or gets all of it, with the kernels whose version is in `versions`.
+pub(crate) fn ensure(versions: &[&str]) -> Result<VmTools> {
+    let qemu = ensure_program("qemu-system-x86_64", "qemu-system-x86")?;
+    let busybox = ensure_program("busybox", "busybox-static")?;
+    for (tool, package) in [
+        ("mkfs.ext4", "e2fsprogs"),
+        ("mkfs.xfs", "xfsprogs"),
+        ("mkfs.btrfs", "btrfs-progs"),
+        ("xz", "xz-utils"),
+    ] {
+        ensure_program(tool, package)?;
+    }
+    Ok(VmTools {
+        kernels: ensure_kernels(versions)?,
+        qemu,
+        busybox,
+        disks: disks()?,
+    })
+}
+
+fn ensure_program(name: &str, package: &str) -> Result<PathBuf> {
+    if paths::find_program(name).is_none() {
+        installing(name, &format!("installing {package}"));
+        apt::install(&[package]).with_context(|| {
+            by_hand(
+                name,
+                &format!("your distribution's package, often {package}"),
+            )
+        })?;
+    }
+    let program = paths::find_program(name)
+        .with_context(|| format!("the package {package} holds no program {name}"))?;
+    found(name, &program.display().to_string());
+    Ok(program)
+}
+
+fn disks() -> Result<Vec<Disk>> {
+    let folder = paths::target().join("vm/disks");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    DISKS
+        .into_iter()
+        .map(|(name, maker)| {
+            let image = folder.join(format!("{name}.img"));
+            if !image.exists() {
+                let partial = folder.join(format!("{name}.partial"));
+                File::create(&partial)?.set_len(DISK_BYTES)?;
+                let tool = paths::find_program(maker[0]).context("no maker")?;
+                ask(program(tool).args(&maker[1..]).arg(&partial))?;
+                fs::rename(&partial, &image)?;
+            }
+            Ok(Disk { name, image })
+        })
+        .collect()
+}

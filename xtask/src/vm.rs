@@ -1,0 +1,52 @@
+//! The VM matrix: the system tests on every supported kernel, under an emulator.
+//!
+//! Takes the kernels and file systems that set-up fetched and made, and the static test
+//! executables; gives a verdict per kernel from the structured messages of the guest's init.
+
+mod binaries;
+mod initramfs;
+mod machine;
+mod matrix;
+mod probe;
+#[path = "../../tests/src/vm.rs"]
+#[expect(
+    unreachable_pub,
+    reason = "this file belongs to the tests too, where it is public"
+)]
+mod protocol;
+mod tell;
+
+use anyhow::Result;
+
+use crate::setup::{self, KERNEL_VERSIONS};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Which kernel
+    #[arg(long, default_value = "all", value_parser = ["6.1", "6.12", "7.2", "all"])]
+    kernel: String,
+    /// Backend that the agents of the tests are told to use
+    #[arg(long, default_value = "auto", value_parser = ["auto", "fentry", "tracepoint"])]
+    backend: String,
+    /// Run this by the guest's shell instead of the tests
+    #[arg(long, value_name = "COMMAND")]
+    command: Option<String>,
+    /// Leave console log, results and initramfs in target/vm/run
+    #[arg(long)]
+    keep: bool,
+    /// Only tests whose name contains one of these
+    #[arg(last = true)]
+    filters: Vec<String>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let versions: Vec<&str> = KERNEL_VERSIONS
+        .iter()
+        .map(|(version, _)| *version)
+        .filter(|version| ["all", version].contains(&options.kernel.as_str()))
+        .collect();
+    let build = setup::for_build()?;
+    let tools = setup::for_vm(&versions)?;
+    let binaries = binaries::build(&build)?;
+    matrix::run(options, &tools, &binaries)
+}

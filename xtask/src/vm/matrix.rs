@@ -1,0 +1,196 @@
+//! The kernels one after the other, and the verdict over all.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{
+    Options,
+    binaries::{Binaries, mebibytes},
+    initramfs::Archive,
+    machine::Machine,
+    probe,
+    protocol::{DISKS, MODULES, PLAN, Plan, Suite, Work},
+    tell::Heard,
+};
+use crate::{
+    paths,
+    setup::{Kernel, VmTools},
+};
+
+/// Suites that run in the guest; the others need more of a userland than it has.
+const SUITES: [&str; 1] = ["conformance"];
+/// One test; the slowest needs a quarter of it under emulation.
+const TEST_LIMIT_S: u64 = 240;
+/// One machine.
+const MACHINE_LIMIT: Duration = Duration::from_mins(14);
+/// How much slower an emulated machine may be than what the tests' limits are made for.
+const PATIENCE: &str = "6";
+
+/// One kernel's part.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    pub(super) options: &'a Options,
+    pub(super) tools: &'a VmTools,
+    pub(super) binaries: &'a Binaries,
+    pub(super) kernel: &'a Kernel,
+}
+
+/// Runs the matrix.
+pub(super) fn run(options: &Options, tools: &VmTools, binaries: &Binaries) -> Result<()> {
+    let mut lines = Vec::new();
+    let mut failed = Vec::new();
+    for kernel in &tools.kernels {
+        let run = Run {
+            options,
+            tools,
+            binaries,
+            kernel,
+        };
+        let started = Instant::now();
+        let heard = run.boot()?;
+        let verdict = if heard.failures.is_empty() {
+            "ok"
+        } else {
+            "FAILED"
+        };
+        lines.push(format!(
+            "kernel {:<5} {:>5} tests {:>7.1} s  {verdict}",
+            kernel.version,
+            heard.tests.len(),
+            started.elapsed().as_secs_f64()
+        ));
+        for failure in heard.failures {
+            lines.push(format!("    {failure}"));
+            failed.push(kernel.version);
+        }
+        for skip in heard.tests.iter().flat_map(|tested| &tested.skips) {
+            lines.push(format!("    skipped: {}", skip.replace('\t', " / ")));
+        }
+    }
+    failed.dedup();
+    if options.command.is_none() {
+        for line in &lines {
+            eprintln!("{line}");
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    bail!("failures on kernel {}", failed.join(", "))
+}
+
+impl Run<'_> {
+    fn boot(&self) -> Result<Heard> {
+        let folder = paths::target().join("vm/run").join(self.kernel.version);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let accelerator = probe::accelerator(self, &folder)?;
+        let initramfs = initramfs(self, &self.work(), &folder)?;
+        eprintln!(
+            "kernel {}: booting under {accelerator}, initramfs {} MiB",
+            self.kernel.version,
+            mebibytes(&initramfs)
+        );
+        let machine = Machine {
+            qemu: &self.tools.qemu,
+            image: &self.kernel.image,
+            initramfs: &initramfs,
+            disks: &self.tools.disks,
+            accelerator,
+            folder: &folder,
+            limit: MACHINE_LIMIT,
+        };
+        let mut heard = Heard::default();
+        let ended = machine.run(|message| heard.take(self.kernel.version, message));
+        heard.conclude(ended, &machine.console())?;
+        if self.options.keep || !heard.failures.is_empty() {
+            eprintln!("kernel {}: see {}", self.kernel.version, folder.display());
+        } else {
+            fs::remove_dir_all(&folder)?;
+        }
+        Ok(heard)
+    }
+
+    fn work(&self) -> Work {
+        if let Some(command) = &self.options.command {
+            return Work::Command(command.clone());
+        }
+        let chosen = self.binaries.suites.iter();
+        let chosen = chosen.filter(|suite| SUITES.contains(&suite.name.as_str()));
+        Work::Tests {
+            suites: chosen
+                .map(|suite| Suite {
+                    name: suite.name.clone(),
+                    executable: guest_suite(&suite.name),
+                })
+                .collect(),
+            filters: self.options.filters.clone(),
+            limit_s: TEST_LIMIT_S,
+        }
+    }
+}
+
+/// Writes the archive for that work.
+pub(super) fn initramfs(run: &Run<'_>, work: &Work, folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("initramfs.cpio");
+    let mut archive = Archive::create(&path)?;
+    for folder in ["/proc", "/sys", "/dev", "/tmp", "/run", "/home", MODULES] {
+        archive.folder(folder)?;
+    }
+    archive.copy(&run.tools.busybox, "/bin/busybox")?;
+    archive.copy(run.binaries.program("vm_init")?, "/init")?;
+    archive.copy(&run.binaries.agent, "/bin/cache-agent")?;
+    archive.copy(&run.binaries.kernel_object, "/vm/cache-ebpf.o")?;
+    for module in &run.kernel.modules {
+        let name = module.file_name().context("a module without a name")?;
+        archive.copy(module, &format!("{MODULES}/{}", name.to_string_lossy()))?;
+    }
+    for suite in &run.binaries.suites {
+        if SUITES.contains(&suite.name.as_str()) {
+            archive.copy(&suite.executable, &guest_suite(&suite.name))?;
+        }
+    }
+    // The tests know the actor by the path it was built at.
+    let actor = run.binaries.program("actor")?;
+    archive.copy(actor, &actor.to_string_lossy())?;
+    archive.text(b"root:x:0:0::/home:/bin/sh\n", "/etc/passwd")?;
+    archive.text(b"root:x:0:\n", "/etc/group")?;
+    let plan = Plan {
+        disks: run
+            .tools
+            .disks
+            .iter()
+            .map(|disk| disk.name.to_owned())
+            .collect(),
+        environment: environment(run.options),
+        work: work.clone(),
+    };
+    archive.text(&serde_json::to_vec(&plan)?, PLAN)?;
+    archive.finish()?;
+    Ok(path)
+}
+
+fn guest_suite(name: &str) -> String {
+    format!("/vm/suites/{name}")
+}
+
+fn environment(options: &Options) -> BTreeMap<String, String> {
+    let variables = [
+        ("PATH", "/bin".to_owned()),
+        ("HOME", "/home".to_owned()),
+        ("CACHE_AGENT", "/bin/cache-agent".to_owned()),
+        ("CACHE_TEST_SCRATCH", format!("{DISKS}/ext4")),
+        ("CACHE_TEST_BACKEND", options.backend.clone()),
+        ("CACHE_TEST_PATIENCE", PATIENCE.to_owned()),
+        ("CACHE_TEST_KERNEL_OBJECT", "/vm/cache-ebpf.o".to_owned()),
+    ];
+    variables
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
