@@ -26,7 +26,7 @@ use crate::{
     },
     keeper::{Keeper, Order, Orders},
     ledger::book::Book,
-    probe::session::Purpose,
+    probe::{backend::Choice, session::Purpose},
     serve::http,
     snapshot::Snapshot,
 };
@@ -47,14 +47,17 @@ impl Source {
 }
 
 /// Runs until a signal ends it.
-pub async fn run(source: Source) -> Result<()> {
+pub async fn run(source: Source, backend: Choice) -> Result<()> {
     let mut config = source.load()?;
     refuse_useless_roots(&config)?;
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| cannot_listen(&config, &error))?;
     let address = listener.local_addr().context("no local address")?;
-    let book = Book::open(Purpose::default())?;
+    let book = Book::open(Purpose {
+        with_paths: false,
+        backend,
+    })?;
     let (mut keeper, mut orders) = Keeper::start(book, config.clone())?;
     let (pictures, readers) = watch::channel(Arc::new(keeper.first_picture()?));
     let keeping = std::thread::Builder::new()

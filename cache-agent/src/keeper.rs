@@ -21,7 +21,6 @@ use crate::{
     ledger::book::{Book, Reconciliation},
     picture,
     policy::thresholds,
-    probe::session::BACKEND,
     roster::{Entry, Roster},
     snapshot::{Latency, Snapshot},
     vantage::Vantage,
@@ -416,7 +415,7 @@ impl Keeper {
         Ok(Snapshot {
             taken_at: SystemTime::now(),
             attached: true,
-            backend: BACKEND,
+            backend: session.backend.as_str(),
             degraded: picture::degraded(&session.coverage, &events),
             coverage: session.coverage.operations(),
             maps: picture::maps(&session.tables, &sums, &roots),

@@ -18,7 +18,7 @@ use cache_ebpf::{ARGV_BYTES, Credit, CreditKey, PROCESS_IN_COMMAND, ProcessKey, 
 
 use crate::{
     atomic, detail,
-    kernel::{Read, Task},
+    kernel::{Read, Task, Typed},
     maps::{CREDITS, DRAFT_PROCESS, FAMILY, PROCESSES, TOTALS},
 };
 
@@ -226,7 +226,7 @@ extern "C" fn capture(tgid: u64, start_ns: u64) -> u64 {
 
 /// Copies the argument strings; 0 bytes where they are not to be had (swapped out, kernel thread).
 #[inline(always)]
-fn arguments(task: Task, into: &mut [u8; ARGV_BYTES]) -> u32 {
+fn arguments(task: Task<Typed>, into: &mut [u8; ARGV_BYTES]) -> u32 {
     let Ok((start, end)) = task.arguments() else {
         return 0;
     };

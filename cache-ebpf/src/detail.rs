@@ -9,7 +9,7 @@ use aya_ebpf::{
     Global,
     bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns,
+        bpf_get_current_comm, bpf_ktime_get_ns,
         generated::{bpf_ringbuf_output, bpf_ringbuf_query},
     },
 };
@@ -20,7 +20,7 @@ use cache_ebpf::{
 
 use crate::{
     atomic,
-    kernel::{Dentry, Fault, Read, Task},
+    kernel::{Access, Dentry, Fault, Plain, Read, Task},
     maps::{ASLEEP, COUNTERS, DRAFT, Draft, EVENTS, FAMILY, PENDING_PATHS},
     names::{self, Composed},
 };
@@ -78,11 +78,16 @@ pub(crate) struct Fact {
 
 /// Where an event's path comes from.
 #[derive(Clone, Copy)]
-pub(crate) enum Path {
+pub(crate) enum Path<A: Access = Plain> {
     /// The names of this dentry.
-    Of(Dentry),
-    /// Stored when the call under way first touched the file; so many bytes.
-    Stored(u32),
+    Of(Dentry<A>),
+    /// Stored when the call under way first touched the file.
+    Stored {
+        /// The call (`pending::of_thread`).
+        thread: u64,
+        /// Bytes.
+        length: u32,
+    },
     /// Nowhere.
     None,
 }
@@ -95,7 +100,7 @@ fn is_directory_move(operation: u32) -> bool {
 
 /// Puts an event into the ring: one hit, and either one delivery or one drop.
 #[inline(always)]
-pub(crate) fn emit(fact: &Fact, path: &Path) {
+pub(crate) fn emit<A: Access>(fact: &Fact, path: &Path<A>) {
     if let Some(draft) = DRAFT.get_ptr_mut(0) {
         // SAFETY: this CPU's slot; tracing programs do not preempt each other on a CPU.
         let event = unsafe { &mut (*draft).event };
@@ -110,9 +115,14 @@ pub(crate) fn emit(fact: &Fact, path: &Path) {
         event.parent = fact.parent;
     }
     match *path {
-        Path::Of(dentry) => send_draft(PATH_OF, dentry.0),
-        Path::Stored(length) => send_draft(PATH_STORED, u64::from(length)),
-        Path::None => send_draft(PATH_NONE, 0),
+        Path::Of(dentry) if wants_paths() || is_directory_move(fact.operation) => {
+            match dentry.plain() {
+                Ok(dentry) => send_draft(PATH_OF, dentry.address(), 0),
+                Err(_) => send_draft(PATH_NONE, 0, 0),
+            }
+        }
+        Path::Stored { thread, length } => send_draft(PATH_STORED, thread, u64::from(length)),
+        Path::Of(_) | Path::None => send_draft(PATH_NONE, 0, 0),
     };
 }
 
@@ -125,7 +135,7 @@ const PATH_STORED: u64 = 2;
 /// A global function (exported, scalars only): the verifier checks it once, not once per caller.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn send_draft(kind: u64, value: u64) -> u64 {
+extern "C" fn send_draft(kind: u64, value: u64, length: u64) -> u64 {
     count(counter::HITS);
     let Some(draft) = DRAFT.get_ptr_mut(0) else {
         count(counter::DROPPED_RING_FULL);
@@ -134,7 +144,7 @@ extern "C" fn send_draft(kind: u64, value: u64) -> u64 {
     // SAFETY: this CPU's slot; tracing programs do not preempt each other on a CPU.
     let draft = unsafe { &mut *draft };
     let composed = if wants_paths() || is_directory_move(draft.event.operation) {
-        write_path(kind, value, draft)
+        write_path(kind, value, length, draft)
     } else {
         Composed {
             length: 0,
@@ -198,9 +208,9 @@ fn wakeup() -> u32 {
     reason = "by words: copied byte by byte it would take a loop the verifier walks"
 )]
 #[inline(always)]
-fn write_path(kind: u64, value: u64, draft: &mut Draft) -> Composed {
+fn write_path(kind: u64, value: u64, length: u64, draft: &mut Draft) -> Composed {
     if kind == PATH_OF {
-        return names::compose(Dentry(value));
+        return names::compose(Dentry::at(value));
     }
     if kind == PATH_NONE {
         return Composed {
@@ -208,7 +218,7 @@ fn write_path(kind: u64, value: u64, draft: &mut Draft) -> Composed {
             cut: true,
         };
     }
-    let Some(stored) = PENDING_PATHS.get_ptr(bpf_get_current_pid_tgid()) else {
+    let Some(stored) = PENDING_PATHS.get_ptr(value) else {
         return Composed {
             length: 0,
             cut: true,
@@ -219,10 +229,10 @@ fn write_path(kind: u64, value: u64, draft: &mut Draft) -> Composed {
     // to 8 bytes: map values are, and the path begins after an event.
     unsafe { core::ptr::copy_nonoverlapping(stored.cast::<u64>(), target, PATH_BYTES / 8) };
     Composed {
-        length: if value > PATH_BYTES as u64 {
+        length: if length > PATH_BYTES as u64 {
             PATH_BYTES as u32
         } else {
-            value as u32
+            length as u32
         },
         cut: false,
     }

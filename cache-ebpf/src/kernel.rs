@@ -1,13 +1,19 @@
 //! Typed reads of kernel structures: the only pointer arithmetic on kernel memory.
 //!
 //! Offsets come from the running kernel's BTF (`offsets::FIELDS`), as frozen globals which the verifier
-//! treats as constants. Reads go through `bpf_probe_read_kernel`, which cannot fault: raw tracepoints and
-//! system call tracepoints hand out plain addresses. (BTF-typed tracepoints would save two helper calls a
-//! hook, but resolving them through aya costs 20 MiB of memory at start.)
+//! treats as constants. Where it knows what a pointer points to (`Typed`: arguments of `fentry` programs, the
+//! running task, and what is loaded from either), a field is one load, checked when the program is loaded.
+//! Plain addresses (`Plain`: from maps, tracepoints, other programs) are read by `bpf_probe_read_kernel`, which
+//! cannot fault and takes ten times as long.
+
+use core::marker::PhantomData;
 
 use aya_ebpf::{
     Global,
-    helpers::{bpf_get_current_task, bpf_probe_read_kernel},
+    helpers::{
+        bpf_probe_read_kernel,
+        generated::{self as helpers, bpf_get_current_task_btf},
+    },
 };
 use cache_ebpf::{InodeKey, ProcessKey, counter, kernel_fields};
 
@@ -30,15 +36,123 @@ pub(crate) type Read<T> = Result<T, Fault>;
 
 const FMODE_WRITE: u32 = 0x2;
 const FMODE_CREATED: u32 = 0x0010_0000;
+/// `include/linux/fs.h`.
+const ATTR_SIZE: u32 = 1 << 3;
 const S_IFMT: u32 = 0o170_000;
 const S_IFREG: u32 = 0o100_000;
 const S_IFDIR: u32 = 0o040_000;
 
-#[inline(always)]
-fn read<T: Copy>(base: u64, offset: u64) -> Read<T> {
-    let source = base.wrapping_add(offset) as *const T;
-    // SAFETY: the helper checks the address itself and reports a fault.
-    unsafe { bpf_probe_read_kernel(source) }.map_err(|_| Fault(counter::FAULT_READ))
+/// How fields are read through an address.
+pub(crate) trait Access: Copy {
+    /// Reads a field.
+    fn read<T: Copy>(base: u64, offset: u64) -> Read<T>;
+
+    /// Reads two fields of a structure.
+    #[inline(always)]
+    fn read_two<T: Copy, U: Copy>(base: u64, first: u64, second: u64) -> Read<(T, U)> {
+        Ok((Self::read(base, first)?, Self::read(base, second)?))
+    }
+
+    /// The address as a number, which is what maps and other programs take.
+    fn number(address: u64) -> Read<u64>;
+}
+
+/// Fields this near to each other are read at once.
+const NEAR_BYTES: usize = 64;
+
+/// A plain address.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain;
+
+impl Access for Plain {
+    #[inline(always)]
+    fn read<T: Copy>(base: u64, offset: u64) -> Read<T> {
+        let source = base.wrapping_add(offset) as *const T;
+        // SAFETY: the helper checks the address itself and reports a fault.
+        unsafe { bpf_probe_read_kernel(source) }.map_err(|_| Fault(counter::FAULT_READ))
+    }
+
+    /// One call of the helper where the fields are near each other.
+    #[inline(always)]
+    fn read_two<T: Copy, U: Copy>(base: u64, first: u64, second: u64) -> Read<(T, U)> {
+        let start = first.min(second);
+        if first.max(second) - start > NEAR_BYTES as u64 - 8 {
+            return Ok((Self::read(base, first)?, Self::read(base, second)?));
+        }
+        let mut near = [0u8; NEAR_BYTES];
+        let length = first.max(second) - start + 8;
+        let source = base.wrapping_add(start) as *const core::ffi::c_void;
+        // SAFETY: `length` is at most NEAR_BYTES; the helper checks the address itself and reports a fault.
+        if unsafe {
+            helpers::bpf_probe_read_kernel(near.as_mut_ptr().cast(), length as u32, source)
+        } != 0
+        {
+            return Err(Fault(counter::FAULT_READ));
+        }
+        let field = |offset: u64| near.as_ptr().wrapping_add((offset - start) as usize);
+        // SAFETY: `near` holds 8 bytes from there, and the fields are at most as long.
+        let first = unsafe { field(first).cast::<T>().read_unaligned() };
+        // SAFETY: as above.
+        let second = unsafe { field(second).cast::<U>().read_unaligned() };
+        Ok((first, second))
+    }
+
+    #[inline(always)]
+    fn number(address: u64) -> Read<u64> {
+        Ok(address)
+    }
+}
+
+/// An address of which the verifier knows the structure.
+#[derive(Clone, Copy)]
+pub(crate) struct Typed;
+
+impl Access for Typed {
+    #[inline(always)]
+    fn read<T: Copy>(base: u64, offset: u64) -> Read<T> {
+        let source = base.wrapping_add(offset) as *const T;
+        // SAFETY: the verifier has checked that the structure has such a field there; a fault reads as 0.
+        Ok(unsafe { source.read_volatile() })
+    }
+
+    #[inline(always)]
+    fn number(address: u64) -> Read<u64> {
+        // Other programs of this object take numbers only, and the verifier forgets what a pointer points to
+        // just where memory is read by a helper.
+        Plain::read((&raw const address) as u64, 0)
+    }
+}
+
+/// A kernel structure: its address, and how it is read.
+macro_rules! structure {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy)]
+        pub(crate) struct $name<A: Access = Plain> {
+            address: u64,
+            access: PhantomData<A>,
+        }
+
+        impl<A: Access> $name<A> {
+            /// At this address.
+            #[inline(always)]
+            pub(crate) fn at(address: u64) -> Self {
+                Self { address, access: PhantomData }
+            }
+
+            /// Its address: tells structures apart while they live.
+            #[inline(always)]
+            pub(crate) fn address(self) -> u64 {
+                self.address
+            }
+
+            /// The same, read through its plain address.
+            #[inline(always)]
+            pub(crate) fn plain(self) -> Read<$name> {
+                A::number(self.address).map($name::at)
+            }
+        }
+    };
 }
 
 /// True for a mode of a regular file.
@@ -53,46 +167,43 @@ pub(crate) fn is_directory(mode: u32) -> bool {
     mode & S_IFMT == S_IFDIR
 }
 
-/// A `struct task_struct`.
-#[derive(Clone, Copy)]
-pub(crate) struct Task(u64);
+structure!(
+    /// A `struct task_struct`.
+    Task
+);
 
-impl Task {
+impl Task<Typed> {
     /// The running task.
     #[inline(always)]
     pub(crate) fn current() -> Self {
         // SAFETY: the helper has no precondition.
-        Self(unsafe { bpf_get_current_task() })
+        Self::at(unsafe { bpf_get_current_task_btf() } as u64)
     }
+}
 
-    /// From a tracepoint's argument.
-    #[inline(always)]
-    pub(crate) fn at(address: u64) -> Self {
-        Self(address)
-    }
-
+impl<A: Access> Task<A> {
     #[inline(always)]
     pub(crate) fn tgid(self) -> Read<u32> {
-        read(self.0, TASK_TGID.load())
+        A::read(self.address, TASK_TGID.load())
     }
 
     #[inline(always)]
     pub(crate) fn pid(self) -> Read<u32> {
-        read(self.0, TASK_PID.load())
+        A::read(self.address, TASK_PID.load())
     }
 
     /// Thread group id of the parent.
     #[inline(always)]
     pub(crate) fn parent_tgid(self) -> Read<u32> {
-        Self(read(self.0, TASK_PARENT.load())?).tgid()
+        Self::at(A::read(self.address, TASK_PARENT.load())?).tgid()
     }
 
     /// The process this task belongs to.
     #[inline(always)]
     pub(crate) fn process(self) -> Read<ProcessKey> {
-        let leader: u64 = read(self.0, TASK_LEADER.load())?;
+        let leader: u64 = A::read(self.address, TASK_LEADER.load())?;
         Ok(ProcessKey {
-            start_ns: read(leader, TASK_START.load())?,
+            start_ns: A::read(leader, TASK_START.load())?,
             tgid: self.tgid()?,
             pad: 0,
         })
@@ -101,62 +212,78 @@ impl Task {
     /// Threads of the process that have not begun to exit.
     #[inline(always)]
     pub(crate) fn live_threads(self) -> Read<u32> {
-        let signal: u64 = read(self.0, TASK_SIGNAL.load())?;
-        read(signal, SIGNAL_LIVE.load())
+        let signal: u64 = A::read(self.address, TASK_SIGNAL.load())?;
+        A::read(signal, SIGNAL_LIVE.load())
     }
 
     /// Bounds of the argument strings in the task's own memory.
     #[inline(always)]
     pub(crate) fn arguments(self) -> Read<(u64, u64)> {
-        let mm: u64 = read(self.0, TASK_MM.load())?;
+        let mm: u64 = A::read(self.address, TASK_MM.load())?;
         if mm == 0 {
             return Ok((0, 0));
         }
-        Ok((read(mm, MM_ARG_START.load())?, read(mm, MM_ARG_END.load())?))
+        Ok((
+            A::read(mm, MM_ARG_START.load())?,
+            A::read(mm, MM_ARG_END.load())?,
+        ))
     }
 
     /// The file open at descriptor `fd`, if any.
     #[inline(always)]
     pub(crate) fn file(self, fd: u64) -> Read<Option<File>> {
-        let files: u64 = read(self.0, TASK_FILES.load())?;
+        let files: u64 = A::read(self.address, TASK_FILES.load())?;
         if files == 0 {
             return Ok(None);
         }
-        let table: u64 = read(files, FILES_FDT.load())?;
-        let max: u32 = read(table, FDT_MAX.load())?;
+        let table: u64 = A::read(files, FILES_FDT.load())?;
+        let max: u32 = A::read(table, FDT_MAX.load())?;
         if fd >= u64::from(max) {
             return Ok(None);
         }
-        let slots: u64 = read(table, FDT_FD.load())?;
-        let file: u64 = read(slots, fd * 8)?;
-        Ok(if file == 0 { None } else { Some(File(file)) })
+        let slots: u64 = A::read(table, FDT_FD.load())?;
+        // The verifier does not follow the elements of an array of pointers.
+        let file: u64 = Plain::read(slots, fd * 8)?;
+        Ok(if file == 0 {
+            None
+        } else {
+            Some(File::at(file))
+        })
     }
 }
 
-/// A `struct file`.
-#[derive(Clone, Copy)]
-pub(crate) struct File(u64);
+structure!(
+    /// A `struct file`.
+    File
+);
 
-impl File {
+impl<A: Access> File<A> {
     #[inline(always)]
     pub(crate) fn mode(self) -> Read<FileMode> {
-        read(self.0, FILE_MODE.load()).map(FileMode)
+        A::read(self.address, FILE_MODE.load()).map(FileMode)
     }
 
     #[inline(always)]
-    pub(crate) fn inode(self) -> Read<Inode> {
-        read(self.0, FILE_INODE.load()).map(Inode)
+    pub(crate) fn inode(self) -> Read<Inode<A>> {
+        A::read(self.address, FILE_INODE.load()).map(Inode::at)
+    }
+
+    /// Both: what every open is asked first.
+    #[inline(always)]
+    pub(crate) fn mode_and_inode(self) -> Read<(FileMode, Inode<A>)> {
+        let (mode, inode) = A::read_two(self.address, FILE_MODE.load(), FILE_INODE.load())?;
+        Ok((FileMode(mode), Inode::at(inode)))
     }
 
     #[inline(always)]
-    pub(crate) fn dentry(self) -> Read<Dentry> {
-        read(self.0, FILE_DENTRY.load()).map(Dentry)
+    pub(crate) fn dentry(self) -> Read<Dentry<A>> {
+        A::read(self.address, FILE_DENTRY.load()).map(Dentry::at)
     }
 
     /// True while one reference exists: closing it now is the last close.
     #[inline(always)]
     pub(crate) fn is_last_reference(self) -> Read<bool> {
-        Ok(read::<u64>(self.0, FILE_COUNT.load())? == FILE_COUNT_ONE.load())
+        Ok(A::read::<u64>(self.address, FILE_COUNT.load())? == FILE_COUNT_ONE.load())
     }
 }
 
@@ -177,79 +304,95 @@ impl FileMode {
     }
 }
 
-/// A `struct inode`.
-#[derive(Clone, Copy)]
-pub(crate) struct Inode(pub u64);
+structure!(
+    /// A `struct inode`.
+    Inode
+);
 
-impl Inode {
+impl<A: Access> Inode<A> {
     #[inline(always)]
     pub(crate) fn key(self) -> Read<InodeKey> {
+        let (ino, superblock) = A::read_two(self.address, INODE_INO.load(), INODE_SB.load())?;
         Ok(InodeKey {
-            ino: self.number()?,
-            dev: self.device()?,
+            ino,
+            dev: A::read::<u32>(superblock, SB_DEV.load())?,
             pad: 0,
         })
     }
 
+    /// Address of the superblock.
+    #[inline(always)]
+    pub(crate) fn superblock(self) -> Read<u64> {
+        A::read(self.address, INODE_SB.load())
+    }
+
+    /// What tells a reused inode from the one that was there.
+    #[inline(always)]
+    pub(crate) fn number_and_generation(self) -> Read<(u64, u32)> {
+        A::read_two(self.address, INODE_INO.load(), INODE_GENERATION.load())
+    }
+
     #[inline(always)]
     pub(crate) fn device(self) -> Read<u32> {
-        let superblock: u64 = read(self.0, INODE_SB.load())?;
-        read(superblock, SB_DEV.load())
+        let superblock: u64 = A::read(self.address, INODE_SB.load())?;
+        A::read(superblock, SB_DEV.load())
     }
 
     #[inline(always)]
     fn number(self) -> Read<u64> {
-        read(self.0, INODE_INO.load())
+        A::read(self.address, INODE_INO.load())
     }
 
     #[inline(always)]
     pub(crate) fn mode(self) -> Read<u32> {
-        read::<u16>(self.0, INODE_MODE.load()).map(u32::from)
+        A::read::<u16>(self.address, INODE_MODE.load()).map(u32::from)
     }
 
     #[inline(always)]
     pub(crate) fn size(self) -> Read<u64> {
-        read(self.0, INODE_SIZE.load())
+        A::read(self.address, INODE_SIZE.load())
     }
 
     #[inline(always)]
     pub(crate) fn nlink(self) -> Read<u32> {
-        read(self.0, INODE_NLINK.load())
+        A::read(self.address, INODE_NLINK.load())
     }
 
     #[inline(always)]
     pub(crate) fn generation(self) -> Read<u32> {
-        read(self.0, INODE_GENERATION.load())
+        A::read(self.address, INODE_GENERATION.load())
     }
 
     /// Open file descriptions that can write.
     #[inline(always)]
     pub(crate) fn writers(self) -> Read<i32> {
-        read(self.0, INODE_WRITECOUNT.load())
+        A::read(self.address, INODE_WRITECOUNT.load())
     }
+}
 
+impl Inode {
     /// True while the memory still holds this very inode: it may have been freed meanwhile.
     #[inline(always)]
     pub(crate) fn is(self, key: &InodeKey, generation: u32) -> bool {
-        let same = self.number().is_ok_and(|ino| ino == key.ino)
-            && self.generation().is_ok_and(|g| g == generation);
-        same && self.device().is_ok_and(|dev| dev == key.dev)
+        self.number_and_generation()
+            .is_ok_and(|found| found == (key.ino, generation))
+            && self.device().is_ok_and(|dev| dev == key.dev)
     }
 
     /// The first name that leads to it in the dentry cache: unhashed dentries (deleted names,
     /// `O_TMPFILE`) do not count.
     #[inline(always)]
     pub(crate) fn name(self) -> Read<Option<Dentry>> {
-        let mut link: u64 = read(self.0, INODE_ALIASES.load())?;
+        let mut link: u64 = Plain::read(self.address, INODE_ALIASES.load())?;
         for _ in 0..8 {
             if link == 0 {
                 return Ok(None);
             }
             let dentry = link.wrapping_sub(DENTRY_ALIAS.load());
-            if read::<u64>(dentry, DENTRY_HASHED.load())? != 0 {
-                return Ok(Some(Dentry(dentry)));
+            if Plain::read::<u64>(dentry, DENTRY_HASHED.load())? != 0 {
+                return Ok(Some(Dentry::at(dentry)));
             }
-            link = read(link, 0)?;
+            link = Plain::read(link, 0)?;
         }
         Ok(None)
     }
@@ -257,23 +400,24 @@ impl Inode {
     /// Any dentry, hashed or not: the directory's own one for a directory.
     #[inline(always)]
     pub(crate) fn any_dentry(self) -> Read<Option<Dentry>> {
-        let link: u64 = read(self.0, INODE_ALIASES.load())?;
+        let link: u64 = Plain::read(self.address, INODE_ALIASES.load())?;
         Ok(if link == 0 {
             None
         } else {
-            Some(Dentry(link.wrapping_sub(DENTRY_ALIAS.load())))
+            Some(Dentry::at(link.wrapping_sub(DENTRY_ALIAS.load())))
         })
     }
 }
 
-/// A `struct dentry`.
-#[derive(Clone, Copy)]
-pub(crate) struct Dentry(pub u64);
+structure!(
+    /// A `struct dentry`.
+    Dentry
+);
 
-impl Dentry {
+impl<A: Access> Dentry<A> {
     #[inline(always)]
     pub(crate) fn parent(self) -> Read<Self> {
-        read(self.0, DENTRY_PARENT.load()).map(Self)
+        A::read(self.address, DENTRY_PARENT.load()).map(Self::at)
     }
 
     /// Inode number of its directory.
@@ -287,14 +431,50 @@ impl Dentry {
 
     /// Its inode, `None` for a negative dentry.
     #[inline(always)]
-    pub(crate) fn inode(self) -> Read<Option<Inode>> {
-        let inode: u64 = read(self.0, DENTRY_INODE.load())?;
-        Ok(if inode == 0 { None } else { Some(Inode(inode)) })
+    pub(crate) fn inode(self) -> Read<Option<Inode<A>>> {
+        let inode: u64 = A::read(self.address, DENTRY_INODE.load())?;
+        Ok(if inode == 0 {
+            None
+        } else {
+            Some(Inode::at(inode))
+        })
     }
 
     /// Address of its name, which ends with NUL.
     #[inline(always)]
     pub(crate) fn name(self) -> Read<u64> {
-        read(self.0, DENTRY_NAME.load())
+        A::read(self.address, DENTRY_NAME.load())
+    }
+}
+
+structure!(
+    /// A `struct iattr`: what is to be changed of an inode.
+    Attributes
+);
+
+impl<A: Access> Attributes<A> {
+    /// The size is to be set.
+    #[inline(always)]
+    pub(crate) fn set_size(self) -> Read<bool> {
+        Ok(A::read::<u32>(self.address, IATTR_VALID.load())? & ATTR_SIZE != 0)
+    }
+}
+
+structure!(
+    /// A `struct renamedata`: a rename under way.
+    Renaming
+);
+
+impl<A: Access> Renaming<A> {
+    /// The name it has.
+    #[inline(always)]
+    pub(crate) fn from(self) -> Read<Dentry<A>> {
+        A::read(self.address, RENAME_OLD.load()).map(Dentry::at)
+    }
+
+    /// The name it is to have.
+    #[inline(always)]
+    pub(crate) fn to(self) -> Read<Dentry<A>> {
+        A::read(self.address, RENAME_NEW.load()).map(Dentry::at)
     }
 }

@@ -4,6 +4,7 @@
 
 mod entry;
 mod moves;
+mod openers;
 mod sizes;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
@@ -12,15 +13,16 @@ use cache_ebpf::{
     ProcessKey, counter,
 };
 
-use self::sizes::{keep_size, settled_size};
+use self::sizes::{drop_size, hold_size, keep_size, kept, settled_size};
 pub(crate) use self::{
     entry::Entry,
     moves::{enter, leave, rename, resize, tell_link, vanish},
+    sizes::sees_all,
 };
 use crate::{
     account::{self, Change, NOBODY},
     detail::{self, Fact, Path},
-    kernel::{self, File, Inode, Read},
+    kernel::{self, Access, Dentry, File, Inode, Plain, Read},
     maps::OPEN,
     roots,
 };
@@ -30,25 +32,26 @@ const SETTLE_ROUNDS: u32 = 4;
 
 /// A file of a root, as a hook found it.
 #[derive(Clone, Copy)]
-struct Member {
-    inode: Inode,
+struct Member<A: Access = Plain> {
+    inode: Inode<A>,
     key: InodeKey,
     generation: u32,
     root: u32,
-    path: Path,
+    path: Path<A>,
     /// Inode number of the directory; 0 = as the path says.
     parent: u64,
 }
 
-/// A regular file on a watched device that has a name below a root.
+/// True for a regular file on a device with roots: the cheapest tests.
 #[inline(always)]
-fn member(file: File) -> Read<Option<Member>> {
-    let inode = file.inode()?;
-    if !kernel::is_regular(inode.mode()?) || !roots::is_watched(inode.device()?) {
-        return Ok(None);
-    }
-    let dentry = file.dentry()?;
-    let root = roots::holder_of_name(dentry)?;
+fn may_count<A: Access>(inode: Inode<A>) -> Read<bool> {
+    Ok(roots::is_watched(inode.superblock()?) && kernel::is_regular(inode.mode()?))
+}
+
+/// A regular file that has a name below a root.
+#[inline(always)]
+fn member<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<Option<Member<A>>> {
+    let root = roots::holder_of_name(name)?;
     // Unlinked, or not linked yet (O_TMPFILE): not in the ledger, whatever is written to it.
     if root == NO_ROOT || inode.nlink()? == 0 {
         return Ok(None);
@@ -58,35 +61,86 @@ fn member(file: File) -> Read<Option<Member>> {
         key: inode.key()?,
         generation: inode.generation()?,
         root,
-        path: Path::Of(dentry),
+        path: Path::Of(name),
         parent: 0,
     }))
 }
 
+/// True where the dentry of an open file is a name of its inode. overlayfs opens a file below it by the merged
+/// name.
+#[inline(always)]
+fn is_own_name<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<bool> {
+    Ok(name
+        .inode()?
+        .is_some_and(|named| named.address() == inode.address()))
+}
+
 /// A file has been opened by the running process.
 #[inline(always)]
-pub(crate) fn opened(file: File) -> Read<()> {
-    let mode = file.mode()?;
+pub(crate) fn opened<A: Access>(file: File<A>) -> Read<()> {
+    let (mode, inode) = file.mode_and_inode()?;
     if !mode.writes() {
         return Ok(());
     }
-    let Some(member) = member(file)? else {
+    if !may_count(inode)? {
+        return Ok(());
+    }
+    let name = file.dentry()?;
+    if is_own_name(inode, name)? {
+        return opened_as(inode, name, mode.created(), file.address());
+    }
+    let inode = inode.plain()?;
+    match inode.name()? {
+        Some(name) => opened_as(inode, name, mode.created(), file.address()),
+        None => Ok(()),
+    }
+}
+
+#[inline(always)]
+fn opened_as<A: Access>(inode: Inode<A>, name: Dentry<A>, created: bool, file: u64) -> Read<()> {
+    let Some(member) = member(inode, name)? else {
         return Ok(());
     };
     let process = account::current()?;
-    if mode.created() {
+    if created {
         account::credit(&process, member.root, &Change::enter(0));
         tell(&member, &process, 0, 0, OPERATION_CREATE);
     }
-    follow(&member, process, mode.created())
+    follow(&member, process, created, file)
 }
 
-/// Enters the file into `OPEN`, or adds an opener to it.
+/// A file without bytes has been made, but not opened.
 #[inline(always)]
-fn follow(member: &Member, process: ProcessKey, created: bool) -> Read<()> {
+pub(crate) fn made<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<()> {
+    let root = roots::holder_of_name(name)?;
+    if root == NO_ROOT {
+        return Ok(());
+    }
+    let process = account::current()?;
+    let member = Member {
+        inode,
+        key: inode.key()?,
+        generation: inode.generation()?,
+        root,
+        path: Path::Of(name),
+        parent: 0,
+    };
+    account::credit(&process, root, &Change::enter(0));
+    tell(&member, &process, 0, 0, OPERATION_CREATE);
+    Ok(())
+}
+
+/// Enters the file into `OPEN`, or adds an opener to it. `file` is the open file description, 0 = not known.
+#[inline(always)]
+fn follow<A: Access>(
+    member: &Member<A>,
+    process: ProcessKey,
+    created: bool,
+    file: u64,
+) -> Read<()> {
     if let Some(entry) = followed(member) {
         settle(member, entry, None)?;
-        share(member, entry, process)?;
+        share(member, entry, process, file)?;
         return Ok(());
     }
     let known = if created {
@@ -96,23 +150,23 @@ fn follow(member: &Member, process: ProcessKey, created: bool) -> Read<()> {
     };
     let entry = OpenFile {
         known,
-        inode: member.inode.0,
+        ino: member.key.ino,
         opener: process,
         generation: member.generation,
         root: member.root,
         flags: 0,
         pad: 0,
-        reserved: [0; 2],
+        file,
+        dev: member.key.dev,
+        reserved: 0,
     };
-    if OPEN
-        .insert(member.key, entry, u64::from(BPF_NOEXIST))
-        .is_err()
-        && OPEN.get_ptr(member.key).is_none()
-    {
+    let inode = member.inode.address();
+    if OPEN.insert(inode, entry, u64::from(BPF_NOEXIST)).is_err() && OPEN.get_ptr(inode).is_none() {
         detail::count(counter::FAULT_OPEN_FULL);
+        hold_size(&member.key, member.generation, member.root, known);
         return settle_closed(member, process, known);
     }
-    match Entry::find(&member.key) {
+    match Entry::find(inode) {
         Some(entry) => settle(member, entry, None),
         None => Ok(()),
     }
@@ -121,7 +175,7 @@ fn follow(member: &Member, process: ProcessKey, created: bool) -> Read<()> {
 /// Size the ledger has of a file that is opened. One that no walk has met yet is taken as it is; the event
 /// tells a walk under way that its own figure may be older.
 #[inline(always)]
-fn remembered_size(member: &Member, process: &ProcessKey) -> Read<u64> {
+fn remembered_size<A: Access>(member: &Member<A>, process: &ProcessKey) -> Read<u64> {
     if let Some(size) = settled_size(&member.key, member.generation) {
         return Ok(size);
     }
@@ -132,39 +186,113 @@ fn remembered_size(member: &Member, process: &ProcessKey) -> Read<u64> {
 
 /// The entry of this very file; one of an earlier file with its inode number is put right.
 #[inline(always)]
-fn followed(member: &Member) -> Option<Entry> {
-    let entry = Entry::find(&member.key)?;
-    if entry.generation() == member.generation {
+fn followed<A: Access>(member: &Member<A>) -> Option<Entry> {
+    let inode = member.inode.address();
+    let entry = Entry::find(inode)?;
+    if entry.is(member.key.ino, member.generation) {
         return Some(entry);
     }
     let stale = entry.exchange_known(0);
     account::credit(&NOBODY, entry.root(), &Change::leave(stale));
     detail::count(counter::FAULT_STALE);
-    unfollow(&member.key);
+    unfollow(inode);
     None
 }
 
 /// The new opener takes over; while others still write, whoever settles is credited.
 #[inline(always)]
-fn share(member: &Member, entry: Entry, process: ProcessKey) -> Read<()> {
+fn share<A: Access>(member: &Member<A>, entry: Entry, process: ProcessKey, file: u64) -> Read<()> {
     let alone = member.inode.writers()? <= 1;
     if alone {
         entry.set_flags(0);
-    } else if entry.opener().tgid != process.tgid {
+        entry.set_file(file);
+    } else if entry.is_shared() || entry.opener().tgid != process.tgid {
+        if sees_all() {
+            openers::remember(entry.file(), entry.opener());
+            openers::remember(file, process);
+        }
         entry.set_flags(entry.flags() | OPEN_SHARED);
     }
     entry.set_opener(process);
     Ok(())
 }
 
+/// The last reference to an open file description is gone, whoever dropped it.
+#[inline(always)]
+pub(crate) fn released<A: Access>(file: File<A>) -> Read<()> {
+    if !file.mode()?.writes() {
+        return Ok(());
+    }
+    let inode = file.inode()?;
+    if !roots::is_watched(inode.superblock()?) {
+        return Ok(());
+    }
+    let Some(entry) = Entry::find(inode.address()) else {
+        return released_unfollowed(inode, file.dentry()?, file.address());
+    };
+    let (key, generation) = (inode.key()?, inode.generation()?);
+    // Unlinked: whoever unlinks it settles it. Another inode: whoever opens it next does.
+    if inode.nlink()? == 0 || !entry.is(key.ino, generation) {
+        openers::take(file.address());
+        return Ok(());
+    }
+    let member = Member {
+        inode,
+        key,
+        generation,
+        root: entry.root(),
+        path: Path::Of(file.dentry()?),
+        parent: 0,
+    };
+    let settler = if entry.is_shared() {
+        openers::take(file.address())
+    } else {
+        None
+    };
+    settle(&member, entry, settler)?;
+    if inode.writers()? <= 1 {
+        unfollow(inode.address());
+    }
+    Ok(())
+}
+
+/// Settles a file for which there was no room in `OPEN`.
+#[inline(always)]
+fn released_unfollowed<A: Access>(inode: Inode<A>, name: Dentry<A>, file: u64) -> Read<()> {
+    if inode.nlink()? == 0 {
+        openers::take(file);
+        return Ok(());
+    }
+    let (key, generation) = (inode.key()?, inode.generation()?);
+    let Some((root, size)) = kept(&key, generation) else {
+        return Ok(());
+    };
+    let member = Member {
+        inode,
+        key,
+        generation,
+        root,
+        path: Path::Of(name),
+        parent: 0,
+    };
+    settle_closed(&member, account::current()?, size)?;
+    if inode.writers()? <= 1 {
+        drop_size(&key);
+    }
+    Ok(())
+}
+
 /// The running process closes a descriptor: settles, and forgets the file when nobody writes any more.
 #[inline(always)]
-pub(crate) fn closing(file: File) -> Read<()> {
-    let mode = file.mode()?;
+pub(crate) fn closing<A: Access>(file: File<A>) -> Read<()> {
+    let (mode, inode) = file.mode_and_inode()?;
     if !mode.writes() {
         return Ok(());
     }
-    let Some(member) = member(file)? else {
+    if !may_count(inode)? {
+        return Ok(());
+    }
+    let Some(member) = member(inode, file.dentry()?)? else {
         return Ok(());
     };
     let Some(entry) = followed(&member) else {
@@ -179,14 +307,14 @@ pub(crate) fn closing(file: File) -> Read<()> {
     settle(&member, entry, Some(account::current()?))?;
     if member.inode.writers()? <= 1 && file.is_last_reference()? {
         keep_size(&member.key, member.generation, member.root, entry.known());
-        unfollow(&member.key);
+        unfollow(member.inode.address());
     }
     Ok(())
 }
 
 /// Credits what the file grew since it was last settled. `settler` is credited where several share it.
 #[inline(always)]
-fn settle(member: &Member, entry: Entry, settler: Option<ProcessKey>) -> Read<()> {
+fn settle<A: Access>(member: &Member<A>, entry: Entry, settler: Option<ProcessKey>) -> Read<()> {
     let (mut shrunk, mut last) = (0u64, 0);
     for _ in 0..SETTLE_ROUNDS {
         last = member.inode.size()?;
@@ -210,7 +338,7 @@ fn settle(member: &Member, entry: Entry, settler: Option<ProcessKey>) -> Read<()
 
 /// Settles a file that is not followed: opened before the agent came, or by a way it does not see.
 #[inline(always)]
-fn settle_closed(member: &Member, process: ProcessKey, known: u64) -> Read<()> {
+fn settle_closed<A: Access>(member: &Member<A>, process: ProcessKey, known: u64) -> Read<()> {
     let size = member.inode.size()?;
     keep_size(&member.key, member.generation, member.root, size);
     if size != known {
@@ -226,7 +354,13 @@ fn settle_closed(member: &Member, process: ProcessKey, known: u64) -> Read<()> {
 }
 
 #[inline(always)]
-fn credit_size(member: &Member, payee: &ProcessKey, growth: i64, after: u64, operation: u32) {
+fn credit_size<A: Access>(
+    member: &Member<A>,
+    payee: &ProcessKey,
+    growth: i64,
+    after: u64,
+    operation: u32,
+) {
     account::credit(payee, member.root, &Change::size(growth));
     tell(
         member,
@@ -239,7 +373,7 @@ fn credit_size(member: &Member, payee: &ProcessKey, growth: i64, after: u64, ope
 
 /// Inode number of the directory a file is in.
 #[inline(always)]
-fn directory_number(path: &Path, known: u64) -> u64 {
+fn directory_number<A: Access>(path: &Path<A>, known: u64) -> u64 {
     match *path {
         Path::Of(dentry) if known == 0 => dentry.directory_number().unwrap_or(0),
         _ => known,
@@ -247,7 +381,13 @@ fn directory_number(path: &Path, known: u64) -> u64 {
 }
 
 #[inline(always)]
-fn tell(member: &Member, process: &ProcessKey, before: u64, after: u64, operation: u32) {
+fn tell<A: Access>(
+    member: &Member<A>,
+    process: &ProcessKey,
+    before: u64,
+    after: u64,
+    operation: u32,
+) {
     let Member {
         key,
         generation,
@@ -273,12 +413,17 @@ fn tell(member: &Member, process: &ProcessKey, before: u64, after: u64, operatio
 
 /// Settles one entry of `OPEN` on behalf of user space or of its exiting opener; true once it is done with.
 #[inline(always)]
-pub(crate) fn sweep(key: &InodeKey, entry: Entry) -> Read<bool> {
+pub(crate) fn sweep(inode: u64, entry: Entry) -> Read<bool> {
     let copy = entry.copy();
-    let inode = Inode(copy.inode);
-    if !inode.is(key, copy.generation) {
+    let inode = Inode::at(inode);
+    let key = InodeKey {
+        ino: copy.ino,
+        dev: copy.dev,
+        pad: 0,
+    };
+    if !inode.is(&key, copy.generation) {
         detail::count(counter::FAULT_EVICTED);
-        keep_size(key, copy.generation, copy.root, copy.known);
+        keep_size(&key, copy.generation, copy.root, copy.known);
         return Ok(true);
     }
     let path = match inode.name() {
@@ -287,7 +432,7 @@ pub(crate) fn sweep(key: &InodeKey, entry: Entry) -> Read<bool> {
     };
     let member = Member {
         inode,
-        key: *key,
+        key,
         generation: copy.generation,
         root: copy.root,
         path,
@@ -297,23 +442,27 @@ pub(crate) fn sweep(key: &InodeKey, entry: Entry) -> Read<bool> {
     if inode.writers()? > 0 {
         return Ok(false);
     }
-    keep_size(key, copy.generation, copy.root, entry.known());
+    keep_size(&key, copy.generation, copy.root, entry.known());
     Ok(true)
 }
 
 /// The file open at the caller's descriptor is open for write by `opener`; used when the agent starts.
 #[inline(always)]
-pub(crate) fn seed(file: File, opener: ProcessKey) -> Read<bool> {
-    let Some(member) = member(file)? else {
+pub(crate) fn seed<A: Access>(file: File<A>, opener: ProcessKey) -> Read<bool> {
+    let inode = file.inode()?;
+    if !may_count(inode)? {
+        return Ok(false);
+    }
+    let Some(member) = member(inode, file.dentry()?)? else {
         return Ok(false);
     };
-    follow(&member, opener, false)?;
+    follow(&member, opener, false, 0)?;
     Ok(true)
 }
 
 /// Nobody follows the file any more; an entry that is not there is as good.
 #[inline(always)]
-fn unfollow(key: &InodeKey) {
+fn unfollow(inode: u64) {
     // ENOENT is the only failure, and what was wanted.
-    OPEN.remove(key).unwrap_or_default();
+    OPEN.remove(inode).unwrap_or_default();
 }

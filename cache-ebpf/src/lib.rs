@@ -110,12 +110,13 @@ shared! {
 pub const PROCESS_IN_COMMAND: u32 = 1;
 
 shared! {
-    /// A file that somebody has open for write.
+    /// A file that somebody has open for write. Its key is the address of its `struct inode`, which lives as
+    /// long as it is open: btrfs repeats numbers of inodes on one device.
     pub struct OpenFile (64) {
         /// Size already credited, in bytes.
         pub known: u64,
-        /// Address of the `struct inode`; only ever read with its identity checked.
-        pub inode: u64,
+        /// Inode number: tells memory that holds another inode by now.
+        pub ino: u64,
         /// Who opened it for write last.
         pub opener: ProcessKey,
         /// `i_generation`: tells a reused inode number.
@@ -126,16 +127,22 @@ shared! {
         pub flags: u32,
         /// Zero.
         pub pad: u32,
-        /// Zero; room that keeps the layout stable.
-        pub reserved: [u64; 2],
+        /// Address of the first `struct file`, where hooks see the release of each.
+        pub file: u64,
+        /// Device.
+        pub dev: u32,
+        /// Zero.
+        pub reserved: u32,
     }
 }
 
-/// Several processes had it open for write at once: a settlement goes to who settles.
+/// Several open file descriptions wrote it at once: a settlement goes to the opener of the one that settles,
+/// where the hooks cannot tell to who settles.
 pub const OPEN_SHARED: u32 = 1;
 
 shared! {
-    /// What the kernel calls a root.
+    /// What the kernel calls a root. Its key is the address of the directory's `struct inode`, which user space
+    /// holds open.
     pub struct Root (16) {
         /// Index in `TOTALS`.
         pub index: u32,
@@ -146,15 +153,31 @@ shared! {
     }
 }
 
+/// Superblocks told apart without a look into [`map::DEVICES`].
+pub const WATCHED_MAX: usize = 8;
+
 shared! {
-    /// Memoised answer to "which root holds the files of this directory".
-    pub struct Verdict (16) {
+    /// Superblocks that hold a root: the cheapest test. User space keeps a directory open on each.
+    pub struct Watched (72) {
+        /// Addresses of the `struct super_block`, 0 = none.
+        pub superblocks: [u64; WATCHED_MAX],
+        /// 1: there are more, see [`map::DEVICES`].
+        pub more: u64,
+    }
+}
+
+shared! {
+    /// Memoised answer to "which root holds the files of this directory". Its key is the address of the
+    /// directory's `struct inode`.
+    pub struct Verdict (24) {
         /// Index of the root or [`NO_ROOT`].
         pub root: u32,
         /// `i_generation` of the directory.
         pub generation: u32,
         /// Valid while equal to the present epoch.
         pub epoch: u64,
+        /// Inode number of the directory.
+        pub ino: u64,
     }
 }
 
@@ -162,7 +185,8 @@ shared! {
 pub const NO_ROOT: u32 = u32::MAX;
 
 shared! {
-    /// Size of a file nobody has open for write (only where the open hook comes after `O_TRUNC`).
+    /// Size of a file that is not followed: nobody has it open for write (kept only where the open hook comes
+    /// after `O_TRUNC`), or there was no room to follow it.
     pub struct Settled (16) {
         /// Size already credited, in bytes.
         pub size: u64,
@@ -326,11 +350,15 @@ shared! {
 
 shared! {
     /// Answer of the `control` program.
-    pub struct Reply (48) {
+    pub struct Reply (64) {
         /// One of `control::OK` and `control::REFUSED`; 0 = did not run.
         pub status: u64,
         /// Inode found at the descriptor.
         pub key: InodeKey,
+        /// Address of its `struct inode`.
+        pub inode: u64,
+        /// Address of its `struct super_block`.
+        pub superblock: u64,
         /// The caller.
         pub process: ProcessKey,
         /// `i_generation`.
@@ -342,15 +370,17 @@ shared! {
 
 /// Names of the maps, as user space asks for them.
 pub mod map {
-    /// [`Root`](crate::Root) by [`InodeKey`](crate::InodeKey).
+    /// [`Root`](crate::Root) by address of the inode.
     pub const ROOTS: &str = "ROOTS";
-    /// Number of roots by device.
+    /// Number of roots by superblock.
     pub const DEVICES: &str = "DEVICES";
+    /// [`Watched`](crate::Watched).
+    pub const WATCHED: &str = "WATCHED";
     /// [`Verdict`](crate::Verdict) by directory.
     pub const VERDICTS: &str = "VERDICTS";
     /// Epoch of the verdicts.
     pub const EPOCH: &str = "EPOCH";
-    /// [`OpenFile`](crate::OpenFile) by [`InodeKey`](crate::InodeKey).
+    /// [`OpenFile`](crate::OpenFile) by address of the inode.
     pub const OPEN: &str = "OPEN";
     /// [`Settled`](crate::Settled) by [`InodeKey`](crate::InodeKey).
     pub const SIZES: &str = "SIZES";

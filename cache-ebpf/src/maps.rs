@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use cache_ebpf::{
     Credit, CreditKey, Crossing, Event, InodeKey, Links, OpenFile, PATH_BYTES, Pending, Process,
-    ProcessKey, ROOTS_MAX, Reply, Root, Settled, Verdict, capacity, counter,
+    ProcessKey, ROOTS_MAX, Reply, Root, Settled, Verdict, Watched, capacity, counter,
 };
 
 /// Entries are allocated as they are needed: until then a bound costs 16 bytes an entry, the bucket table.
@@ -15,16 +15,19 @@ const ON_DEMAND: usize = BPF_F_NO_PREALLOC as usize;
 
 /// The roots, by the identity of their directory.
 #[btf_map]
-pub(crate) static ROOTS: HashMap<InodeKey, Root, { ROOTS_MAX as usize }, ON_DEMAND> =
-    HashMap::new();
+pub(crate) static ROOTS: HashMap<u64, Root, { ROOTS_MAX as usize }, ON_DEMAND> = HashMap::new();
 
-/// Devices that hold a root, with the number of roots: the cheapest test.
+/// Slot 0: superblocks that hold a root.
 #[btf_map]
-pub(crate) static DEVICES: HashMap<u32, u32, 1024, ON_DEMAND> = HashMap::new();
+pub(crate) static WATCHED: Array<Watched, 1> = Array::new();
+
+/// All of them, with the number of roots.
+#[btf_map]
+pub(crate) static DEVICES: HashMap<u64, u32, { ROOTS_MAX as usize }, ON_DEMAND> = HashMap::new();
 
 /// Memoised verdicts per directory. LRU: losing one costs a walk, never a figure.
 #[btf_map]
-pub(crate) static VERDICTS: LruHashMap<InodeKey, Verdict, 16_384> = LruHashMap::new();
+pub(crate) static VERDICTS: LruHashMap<u64, Verdict, 16_384> = LruHashMap::new();
 
 /// Slot 0: counts directories that crossed a border; older verdicts are void.
 #[btf_map]
@@ -32,9 +35,13 @@ pub(crate) static EPOCH: Array<u64, 1> = Array::new();
 
 /// Files open for write.
 #[btf_map]
-pub(crate) static OPEN: HashMap<InodeKey, OpenFile, { capacity::OPEN }, ON_DEMAND> = HashMap::new();
+pub(crate) static OPEN: HashMap<u64, OpenFile, { capacity::OPEN }, ON_DEMAND> = HashMap::new();
 
-/// Sizes of files nobody has open for write.
+/// Who opened a file description that is not the only one to write its file, by its address.
+#[btf_map]
+pub(crate) static OPENERS: HashMap<u64, ProcessKey, { capacity::OPEN }, ON_DEMAND> = HashMap::new();
+
+/// Sizes of files that are not followed.
 #[btf_map]
 pub(crate) static SIZES: HashMap<InodeKey, Settled, { capacity::SIZES }, ON_DEMAND> =
     HashMap::new();

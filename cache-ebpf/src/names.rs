@@ -41,7 +41,7 @@ const CUT: u32 = 2;
 #[inline(always)]
 pub(crate) fn compose(start: Dentry) -> Composed {
     let mut naming = Naming {
-        dentry: start.0,
+        dentry: start.address(),
         length: 0,
         end: GOING_ON,
     };
@@ -77,7 +77,7 @@ fn write_name(naming: &mut Naming) -> u32 {
     if naming.length as usize >= PATH_BYTES {
         return CUT;
     }
-    let dentry = Dentry(naming.dentry);
+    let dentry = Dentry::at(naming.dentry);
     let Ok(name) = dentry.name() else { return CUT };
     let at = naming.length as usize & (PATH_BYTES - 1);
     // SAFETY: this CPU's slot; `at` < PATH_BYTES and the path is twice as long.
@@ -97,9 +97,12 @@ fn write_name(naming: &mut Naming) -> u32 {
     if roots::root_at(inode).is_ok_and(|root| root.is_some()) {
         return WHOLE;
     }
-    if parent.parent().is_ok_and(|above| above.0 == parent.0) {
+    if parent
+        .parent()
+        .is_ok_and(|above| above.address() == parent.address())
+    {
         return WHOLE;
     }
-    naming.dentry = parent.0;
+    naming.dentry = parent.address();
     GOING_ON
 }

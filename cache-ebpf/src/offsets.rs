@@ -38,6 +38,9 @@ macro_rules! kernel_fields {
             DENTRY_NAME: "dentry" "d_name.name";
             DENTRY_ALIAS: "dentry" "d_u.d_alias" | "d_alias";
             DENTRY_HASHED: "dentry" "d_hash.pprev";
+            IATTR_VALID: "iattr" "ia_valid";
+            RENAME_OLD: "renamedata" "old_dentry";
+            RENAME_NEW: "renamedata" "new_dentry";
         }
     };
 }
@@ -65,12 +68,13 @@ macro_rules! table {
 }
 kernel_fields!(table);
 
-/// Globals that carry the positions of system call arguments in a tracepoint's record, and of the result.
-pub const SYSCALL_FIRST_ARGUMENT: &str = "SYSCALL_ARG0";
-/// See [`SYSCALL_FIRST_ARGUMENT`].
-pub const SYSCALL_SECOND_ARGUMENT: &str = "SYSCALL_ARG1";
-/// See [`SYSCALL_FIRST_ARGUMENT`].
-pub const SYSCALL_RESULT: &str = "SYSCALL_RET";
+/// Position of a system call's first argument in its tracepoint's record, behind the common fields and the
+/// number of the call. User space refuses a kernel that has it elsewhere.
+pub const FIRST_ARGUMENT: usize = 16;
+/// See [`FIRST_ARGUMENT`].
+pub const SECOND_ARGUMENT: usize = 24;
+/// The same for the result.
+pub const RESULT: usize = 16;
 /// What `FILE_COUNT` reads while exactly one reference is held (`f_ref` counts from 0, `f_count` from 1).
 pub const FILE_COUNT_ONE: &str = "FILE_COUNT_ONE";
 /// 1: events carry paths.

@@ -1,6 +1,6 @@
-//! Name- and size-changing system calls, followed from entry to exit. A path says nothing in the kernel
-//! side; instead the inodes whose status the call changes are noted on the way (`touch`), and at the exit
-//! of a call that succeeded their state before and after is compared.
+//! Name- and size-changing calls, followed from entry to exit. A path says nothing in the kernel side;
+//! instead the inodes that the call changes are noted on the way (`touch`), and at the exit of a call that
+//! succeeded their state before and after is compared.
 #![expect(
     clippy::cast_possible_truncation,
     reason = "slots are below TOUCHED_MAX"
@@ -22,19 +22,33 @@ use self::{
 };
 use crate::{
     detail,
-    kernel::{self, Dentry, Fault, File, Inode, Read},
+    kernel::{self, Access, Dentry, Fault, Inode, Read},
     ledger,
     maps::{BLANK_PENDING, DRAFT, PENDING, PENDING_PATHS},
     names, roots,
 };
 
+/// Names a call under way: the running thread's.
+#[inline(always)]
+pub(crate) fn of_thread() -> u64 {
+    bpf_get_current_pid_tgid() & u64::from(u32::MAX)
+}
+
+/// Names the call under way on one file system. overlayfs calls the VFS again for the file below: the inner
+/// call has another superblock, and an account of its own if it has any.
+#[inline(always)]
+pub(crate) fn of_thread_on(superblock: u64) -> u64 {
+    /// `PID_MAX_LIMIT`, `include/linux/threads.h`.
+    const PID_BITS: u64 = 22;
+    of_thread() | superblock << PID_BITS
+}
+
 /// The running thread enters `call`.
 #[inline(always)]
-pub(crate) fn begin(call: u32) -> Read<()> {
+pub(crate) fn begin(thread: u64, call: u32) -> Read<()> {
     let Some(blank) = BLANK_PENDING.get(0) else {
         return Ok(());
     };
-    let thread = bpf_get_current_pid_tgid();
     if PENDING.insert(thread, blank, u64::from(BPF_ANY)).is_err() {
         return Err(Fault(counter::FAULT_PENDING_FULL));
     }
@@ -45,27 +59,19 @@ pub(crate) fn begin(call: u32) -> Read<()> {
     Ok(())
 }
 
-/// The running thread enters a call that sets the size of the file at a descriptor.
+/// The running thread enters a call that sets the size of a file with this name.
 #[inline(always)]
-pub(crate) fn begin_resize(file: File) -> Read<()> {
-    let inode = file.inode()?;
-    if !file.mode()?.writes()
-        || !kernel::is_regular(inode.mode()?)
-        || !roots::is_watched(inode.device()?)
-    {
+pub(crate) fn begin_resize<A: Access>(thread: u64, inode: Inode, name: Dentry<A>) -> Read<()> {
+    if roots::holder_of_name(name)? == NO_ROOT {
         return Ok(());
     }
-    if roots::holder_of_name(file.dentry()?)? == NO_ROOT {
-        return Ok(());
-    }
-    begin(PENDING_RESIZE)?;
-    touch(inode)
+    begin(thread, PENDING_RESIZE)?;
+    touch(thread, inode)
 }
 
-/// The kernel changes the status of an inode on a watched device.
+/// The call under way changes an inode.
 #[inline(always)]
-pub(crate) fn touch(inode: Inode) -> Read<()> {
-    let thread = bpf_get_current_pid_tgid();
+pub(crate) fn touch(thread: u64, inode: Inode) -> Read<()> {
     let Some(pending) = PENDING.get_ptr_mut(thread) else {
         return Ok(());
     };
@@ -73,13 +79,13 @@ pub(crate) fn touch(inode: Inode) -> Read<()> {
     let pending = unsafe { &mut *pending };
     for slot in 0..TOUCHED_MAX {
         if slot >= pending.count as usize {
-            note(inode.0, thread, slot as u32);
+            note(inode.address(), thread, slot as u32);
             return Ok(());
         }
         let Some(item) = pending.touched.get(slot) else {
             break;
         };
-        if item.inode == inode.0 {
+        if item.inode == inode.address() {
             return Ok(());
         }
     }
@@ -114,7 +120,7 @@ extern "C" fn note(inode: u64, thread: u64, slot: u32) -> u64 {
     let Some((pending, item)) = touched(thread, slot) else {
         return 0;
     };
-    match note_state(Inode(inode), item) {
+    match note_state(Inode::at(inode), item) {
         Ok(()) => pending.count = slot + 1,
         Err(fault) => detail::fault(fault),
     }
@@ -126,7 +132,7 @@ extern "C" fn note(inode: u64, thread: u64, slot: u32) -> u64 {
 
 #[inline(always)]
 fn note_state(inode: Inode, item: &mut Touched) -> Read<()> {
-    item.inode = inode.0;
+    item.inode = inode.address();
     item.key = inode.key()?;
     item.size = inode.size()?;
     item.generation = inode.generation()?;
@@ -141,7 +147,7 @@ fn note_state(inode: Inode, item: &mut Touched) -> Read<()> {
         inode.name()?
     };
     if let Some(dentry) = dentry {
-        item.dentry = dentry.0;
+        item.dentry = dentry.address();
         item.parent = dentry.directory_number()?;
         item.root = roots::holder_of_name(dentry)?;
         if directory {
@@ -163,7 +169,7 @@ extern "C" fn store_path(dentry: u64, thread: u64) -> u32 {
     };
     // SAFETY: this CPU's slot; tracing programs do not preempt each other on a CPU.
     let path = unsafe { &(*draft).path };
-    let composed = names::compose(Dentry(dentry));
+    let composed = names::compose(Dentry::at(dentry));
     // SAFETY: the first PATH_BYTES bytes of a longer array.
     let stored = unsafe { &*path.as_ptr().cast::<[u8; PATH_BYTES]>() };
     if PENDING_PATHS
@@ -175,10 +181,9 @@ extern "C" fn store_path(dentry: u64, thread: u64) -> u32 {
     composed.length
 }
 
-/// The running thread's call is over.
+/// The call under way is over.
 #[inline(always)]
-pub(crate) fn end(result: i64) {
-    let thread = bpf_get_current_pid_tgid();
+pub(crate) fn end(thread: u64, result: i64) {
     let Some(pending) = PENDING.get_ptr_mut(thread) else {
         return;
     };

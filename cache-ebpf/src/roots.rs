@@ -6,26 +6,43 @@ use cache_ebpf::{DEPTH_MAX, NO_ROOT, Verdict, counter};
 
 use crate::{
     atomic, detail,
-    kernel::{Dentry, Fault, Inode, Read},
-    maps::{DEVICES, EPOCH, ROOTS, VERDICTS},
+    kernel::{Access, Dentry, Fault, Inode, Read},
+    maps::{DEVICES, EPOCH, ROOTS, VERDICTS, WATCHED},
 };
 
-/// True where at least one root lives on the device.
+/// True where at least one root lives on the superblock: a few comparisons, on most hosts one.
 #[inline(always)]
-pub(crate) fn is_watched(device: u32) -> bool {
-    DEVICES.get_ptr(device).is_some()
+pub(crate) fn is_watched(superblock: u64) -> bool {
+    let Some(watched) = WATCHED.get_ptr(0) else {
+        return false;
+    };
+    // SAFETY: an array slot, always live; user space changes one word at a time.
+    let watched = unsafe { &*watched };
+    for one in &watched.superblocks {
+        if *one == superblock {
+            return true;
+        }
+        if *one == 0 {
+            return false;
+        }
+    }
+    watched.more != 0 && DEVICES.get_ptr(superblock).is_some()
 }
 
 /// The root that holds a file with this name, [`NO_ROOT`] if none.
 #[inline(always)]
-pub(crate) fn holder_of_name(dentry: Dentry) -> Read<u32> {
-    Ok(holder(dentry.parent()?.0))
+pub(crate) fn holder_of_name<A: Access>(dentry: Dentry<A>) -> Read<u32> {
+    let directory = dentry.parent()?;
+    match remembered(directory)? {
+        UNKNOWN => Ok(holder(directory.plain()?.address())),
+        root => Ok(root),
+    }
 }
 
 /// The root that holds the files in this directory.
 #[inline(always)]
 pub(crate) fn holder_of_directory(dentry: Dentry) -> u32 {
-    holder(dentry.0)
+    holder(dentry.address())
 }
 
 /// Voids all memoised verdicts: a directory crossed a border.
@@ -40,7 +57,7 @@ pub(crate) fn forget_verdicts() {
 /// Index of the root whose directory this inode is.
 #[inline(always)]
 pub(crate) fn root_at(inode: Inode) -> Read<Option<u32>> {
-    let Some(root) = ROOTS.get_ptr(inode.key()?) else {
+    let Some(root) = ROOTS.get_ptr(inode.address()) else {
         return Ok(None);
     };
     // SAFETY: a value just looked up; read once.
@@ -52,7 +69,7 @@ pub(crate) fn root_at(inode: Inode) -> Read<Option<u32>> {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn holder(directory: u64) -> u32 {
-    match memoised(Dentry(directory)) {
+    match memoised(Dentry::at(directory)) {
         Ok(root) => root,
         Err(fault) => {
             detail::fault(fault);
@@ -61,31 +78,55 @@ extern "C" fn holder(directory: u64) -> u32 {
     }
 }
 
+/// No verdict. (An `Option` would leave its payload uninitialised, which the verifier refuses.)
+const UNKNOWN: u32 = NO_ROOT - 1;
+
+/// The verdict on a directory, [`UNKNOWN`] if there is none.
 #[inline(always)]
-fn memoised(directory: Dentry) -> Read<u32> {
+fn remembered<A: Access>(directory: Dentry<A>) -> Read<u32> {
     let Some(inode) = directory.inode()? else {
         return Ok(NO_ROOT);
     };
-    let key = inode.key()?;
-    let generation = inode.generation()?;
+    let Some(verdict) = VERDICTS.get_ptr(inode.address()) else {
+        return Ok(UNKNOWN);
+    };
+    // SAFETY: a value just looked up; read once.
+    let verdict = unsafe { verdict.read() };
+    let (ino, generation) = inode.number_and_generation()?;
+    let valid = verdict.epoch == epoch() && verdict.ino == ino && verdict.generation == generation;
+    Ok(if valid { verdict.root } else { UNKNOWN })
+}
+
+/// What verdicts are valid for.
+#[inline(always)]
+fn epoch() -> u64 {
     // SAFETY: an array slot, always live.
-    let epoch = EPOCH
+    EPOCH
         .get_ptr(0)
-        .map_or(0, |epoch| unsafe { epoch.read_volatile() });
-    if let Some(verdict) = VERDICTS.get_ptr(key) {
-        // SAFETY: a value just looked up; read once.
-        let verdict = unsafe { verdict.read() };
-        if verdict.epoch == epoch && verdict.generation == generation {
-            return Ok(verdict.root);
-        }
+        .map_or(0, |epoch| unsafe { epoch.read_volatile() })
+}
+
+#[inline(always)]
+fn memoised(directory: Dentry) -> Read<u32> {
+    let root = remembered(directory)?;
+    if root != UNKNOWN {
+        return Ok(root);
     }
+    let Some(inode) = directory.inode()? else {
+        return Ok(NO_ROOT);
+    };
+    let ((ino, generation), epoch) = (inode.number_and_generation()?, epoch());
     let root = walk(directory)?;
     let verdict = Verdict {
         root,
         generation,
         epoch,
+        ino,
     };
-    if VERDICTS.insert(key, verdict, u64::from(BPF_ANY)).is_err() {
+    if VERDICTS
+        .insert(inode.address(), verdict, u64::from(BPF_ANY))
+        .is_err()
+    {
         // An LRU map refuses only for want of memory; the next look-up walks again.
         return Ok(root);
     }
@@ -110,7 +151,7 @@ const ARRIVED: u32 = u32::MAX;
 #[inline(always)]
 fn walk(directory: Dentry) -> Read<u32> {
     let mut ascent = Ascent {
-        dentry: directory.0,
+        dentry: directory.address(),
         root: NO_ROOT,
         end: CLIMBING,
     };
@@ -128,9 +169,9 @@ fn walk(directory: Dentry) -> Read<u32> {
 extern "C" fn climb(_step: u32, ascent: *mut Ascent) -> i64 {
     // SAFETY: the context handed to the helper.
     let ascent = unsafe { &mut *ascent };
-    match step(Dentry(ascent.dentry), &mut ascent.root) {
+    match step(Dentry::at(ascent.dentry), &mut ascent.root) {
         Ok(Some(parent)) => {
-            ascent.dentry = parent.0;
+            ascent.dentry = parent.address();
             return 0;
         }
         Ok(None) => ascent.end = ARRIVED,
@@ -149,7 +190,7 @@ fn step(dentry: Dentry, root: &mut u32) -> Read<Option<Dentry>> {
         return Ok(None);
     }
     let parent = dentry.parent()?;
-    Ok(if parent.0 == dentry.0 {
+    Ok(if parent.address() == dentry.address() {
         None
     } else {
         Some(parent)

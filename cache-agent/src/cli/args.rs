@@ -9,6 +9,8 @@ use std::str::FromStr;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::probe::backend::Choice;
+
 /// Attributes every byte of Go's caches to the process that wrote it.
 #[derive(Debug, Parser)]
 #[command(
@@ -64,7 +66,7 @@ pub struct TraceArgs {
     pub user: Option<UserName>,
     /// Kernel hooks to use
     #[arg(long, value_enum, default_value_t)]
-    pub backend: Backend,
+    pub backend: Choice,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
@@ -100,7 +102,7 @@ pub struct RunArgs {
     pub log_level: LogLevel,
     /// Kernel hooks to use
     #[arg(long, value_enum, default_value_t)]
-    pub backend: Backend,
+    pub backend: Choice,
 }
 
 const RUN_HELP: &str = "\
@@ -184,16 +186,6 @@ pub enum Format {
     Text,
     /// One JSON object per line
     Json,
-}
-
-/// Which kernel hooks to use.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Backend {
-    /// The best one that this kernel allows
-    #[default]
-    Auto,
-    /// Syscall tracepoints
-    Tracepoint,
 }
 
 /// Least important log lines to write.
@@ -319,7 +311,7 @@ mod tests {
         assert_eq!(args.listen, Some("[::1]:5".parse().unwrap()));
         assert_eq!(
             (args.log_format, args.log_level, args.backend),
-            (Format::Text, LogLevel::Info, Backend::Auto)
+            (Format::Text, LogLevel::Info, Choice::Auto)
         );
         assert!(args.roots.is_empty() && args.config.is_none());
     }

@@ -22,5 +22,5 @@ pub fn run(args: &RunArgs) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(agent::run(source))
+    runtime.block_on(agent::run(source, args.backend))
 }

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     intake::ring::Fact,
-    probe::session::{Purpose, Session},
+    probe::session::{Purpose, Registered, Session},
     process::open_files,
     snapshot::Changes,
 };
@@ -84,12 +84,14 @@ impl Book {
         let index = index.with_context(|| format!("more than {ROOTS_MAX} roots"))?;
         self.session.tables.open_root(index)?;
         let registered = self.session.register(directory.as_fd(), index)?;
-        let (key, _) = registered.with_context(|| {
+        let registered = registered.with_context(|| {
             format!("the kernel side does not take {} as a root", path.display())
         })?;
-        self.refuse_twin(path, key)?;
-        self.session.tables.watch_device(key.dev)?;
-        let root = WatchedRoot::new(index, path.to_path_buf(), key, directory);
+        self.refuse_twin(path, &registered)?;
+        self.session
+            .tables
+            .watch_superblock(registered.superblock)?;
+        let root = WatchedRoot::new(index, path.to_path_buf(), registered, directory);
         if slot == self.roots.len() {
             self.roots.push(Some(root));
         } else {
@@ -106,8 +108,11 @@ impl Book {
     }
 
     /// Two paths to one directory are one root; the registration just made has taken the first one's place.
-    fn refuse_twin(&mut self, path: &Path, key: InodeKey) -> Result<()> {
-        let Some(twin) = self.roots().find(|root| root.key == key) else {
+    fn refuse_twin(&mut self, path: &Path, registered: &Registered) -> Result<()> {
+        let Some(twin) = self
+            .roots()
+            .find(|root| root.registered.inode == registered.inode)
+        else {
             return Ok(());
         };
         let (index, twin_path) = (twin.index, twin.path.display().to_string());
@@ -128,7 +133,7 @@ impl Book {
         else {
             return Ok(());
         };
-        self.session.tables.unregister(root.key)?;
+        self.session.tables.unregister(&root.registered)?;
         self.session.tables.retain_sizes(index, |_| false)
     }
 

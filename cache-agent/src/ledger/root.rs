@@ -19,7 +19,7 @@ use super::{
     book::{Crossed, First},
     walk::Walk,
 };
-use crate::snapshot::Changes;
+use crate::{probe::session::Registered, snapshot::Changes};
 
 /// A figure of the disk and the kernel's total at the same moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,6 +70,8 @@ pub struct WatchedRoot {
     pub path: PathBuf,
     /// Its identity in the kernel.
     pub key: InodeKey,
+    /// What the kernel side calls it.
+    pub registered: Registered,
     directory: OwnedFd,
     /// The present base; `None` until the first walk is done.
     pub base: Option<Base>,
@@ -113,11 +115,12 @@ pub fn open_directory(path: &Path) -> Result<OwnedFd> {
 
 impl WatchedRoot {
     /// A root that has just been registered.
-    pub fn new(index: u32, path: PathBuf, key: InodeKey, directory: OwnedFd) -> Self {
+    pub fn new(index: u32, path: PathBuf, registered: Registered, directory: OwnedFd) -> Self {
         Self {
             index,
             path,
-            key,
+            key: registered.key,
+            registered,
             directory,
             base: None,
             walk: None,

@@ -36,6 +36,7 @@ pub enum BtfError {
 
 const MAGIC: u16 = 0xeb9f;
 const KIND_INT: u32 = 1;
+const KIND_PTR: u32 = 2;
 const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
@@ -44,6 +45,7 @@ const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
 const KIND_RESTRICT: u32 = 11;
+const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_VAR: u32 = 14;
 const KIND_DATASEC: u32 = 15;
@@ -62,6 +64,17 @@ pub struct Btf<'a> {
     types: Vec<u32>,
     /// Structures by name.
     structures: HashMap<&'a str, Vec<u32>>,
+}
+
+/// A function of the kernel.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// Its type id, which is how programs attach to it.
+    pub id: u32,
+    /// Structures that its parameters point to; empty for a parameter that points to none.
+    pub parameters: Vec<String>,
 }
 
 /// Header of a type: `btf_type`.
@@ -215,6 +228,65 @@ impl<'a> Btf<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Functions of these names, with what their parameters point to. Several of one name are none: which of
+    /// them a program would attach to is not told.
+    pub fn functions(&self, names: &[&str]) -> Result<Vec<Function>, BtfError> {
+        let mut found: Vec<Function> = Vec::new();
+        let mut several = Vec::new();
+        for id in 1..u32::try_from(self.types.len()).map_err(|_| BtfError::Malformed("types"))? {
+            let header = self.by_id(id)?;
+            if header.kind != KIND_FUNC {
+                continue;
+            }
+            let name = self.string(header.name)?;
+            if !names.contains(&name) {
+                continue;
+            }
+            if found.iter().any(|function| function.name == name) {
+                several.push(name);
+            }
+            found.push(Function {
+                name: name.to_owned(),
+                id,
+                parameters: self.parameters(header.target)?,
+            });
+        }
+        found.retain(|function| !several.contains(&function.name.as_str()));
+        Ok(found)
+    }
+
+    /// Structures that the parameters of a prototype point to; empty for those that point to none.
+    fn parameters(&self, prototype: u32) -> Result<Vec<String>, BtfError> {
+        let prototype = self.by_id(prototype)?;
+        if prototype.kind != KIND_FUNC_PROTO {
+            return Err(BtfError::Malformed("prototype"));
+        }
+        (0..prototype.vlen as usize)
+            .map(|index| {
+                let id = word(self.blob, prototype.body + index * 8 + 4)
+                    .ok_or(BtfError::Malformed("parameter"))?;
+                Ok(self.pointee(id)?.unwrap_or_default().to_owned())
+            })
+            .collect()
+    }
+
+    fn pointee(&self, id: u32) -> Result<Option<&'a str>, BtfError> {
+        // 0 is void, and closes the parameters of a variadic function.
+        if id == 0 {
+            return Ok(None);
+        }
+        let pointer = self.resolved(id)?;
+        if pointer.kind != KIND_PTR || pointer.target == 0 {
+            return Ok(None);
+        }
+        let target = self.resolved(pointer.target)?;
+        Ok(if target.kind == KIND_STRUCT {
+            Some(self.string(target.name)?)
+        } else {
+            None
+        })
     }
 
     /// The type behind typedefs and qualifiers.

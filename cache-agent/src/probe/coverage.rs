@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
+use super::backend::Backend;
 use crate::snapshot::Observation;
 
 /// One hook.
@@ -9,12 +10,35 @@ use crate::snapshot::Observation;
 pub struct Hook {
     /// Program of the kernel object.
     pub program: &'static str,
-    /// What it attaches to.
-    pub tracepoint: &'static str,
+    /// Tracepoint or function that it attaches to.
+    pub target: &'static str,
 }
 
 /// Operations and the programs each needs. An operation is observed when all of its programs are attached.
-const OPERATIONS: [(&str, &[&str]); 12] = [
+type Needs = &'static [(&'static str, &'static [&'static str])];
+
+const FENTRY: Needs = &[
+    ("open", &["file_open", "file_release"]),
+    ("write", &["file_open", "file_release"]),
+    ("mmap", &["file_open", "file_release"]),
+    ("close", &["file_release"]),
+    ("exit_without_close", &["file_release"]),
+    ("truncate", &["resize_entry", "resize_exit"]),
+    ("ftruncate", &["resize_entry", "resize_exit"]),
+    ("fallocate", &["fallocate_entry", "fallocate_exit"]),
+    ("unlink", &["unlink_entry", "unlink_exit"]),
+    ("rename", &["rename_entry", "rename_exit"]),
+    ("link", &["link_entry", "link_exit"]),
+    ("fork", &["process_fork"]),
+    ("io_uring", &["file_open", "file_release"]),
+    ("compat_32bit", &["file_open", "file_release"]),
+    (
+        "kernel_threads",
+        &["file_open", "file_release", "create_exit"],
+    ),
+];
+
+const TRACEPOINT: Needs = &[
     ("open", &["exit_open", "enter_close"]),
     ("write", &["exit_open", "enter_close"]),
     ("mmap", &["exit_open", "enter_close"]),
@@ -33,32 +57,43 @@ const OPERATIONS: [(&str, &[&str]); 12] = [
 ];
 
 /// What system call tracepoints cannot see on any kernel: the next walk puts the totals right.
-const UNSEEN: [&str; 3] = ["io_uring", "compat_32bit", "kernel_threads"];
+const UNSEEN_BY_TRACEPOINTS: [&str; 3] = ["io_uring", "compat_32bit", "kernel_threads"];
 
-/// Programs the agent cannot do without: nothing would be counted.
-const ESSENTIAL: [&str; 2] = ["exit_open", "enter_close"];
+/// Programs a backend cannot do without: nothing would be counted.
+const ESSENTIAL: [&str; 4] = ["file_open", "file_release", "exit_open", "enter_close"];
 
 /// Which programs are attached.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Coverage {
+    backend: Backend,
     refused: Vec<(Hook, String)>,
 }
 
 impl Coverage {
+    /// Of a backend with all its hooks.
+    pub fn new(backend: Backend) -> Self {
+        Self {
+            backend,
+            refused: Vec::new(),
+        }
+    }
+
     /// Notes whether `hook` could be attached; an error if nothing could be counted without it.
     pub fn note(&mut self, hook: Hook, outcome: Result<()>) -> Result<()> {
         let Err(error) = outcome else { return Ok(()) };
         if ESSENTIAL.contains(&hook.program) {
             return Err(error).with_context(|| {
                 format!(
-                    "the tracepoint backend, the only one there is, cannot attach {} to {}; kernel 6.1 or newer with system call tracepoints is needed",
-                    hook.program, hook.tracepoint
+                    "the {} backend cannot attach {} to {}",
+                    self.backend.as_str(),
+                    hook.program,
+                    hook.target
                 )
             });
         }
         tracing::debug!(
             hook.program,
-            hook.tracepoint,
+            hook.target,
             error = format!("{error:#}"),
             "hook refused"
         );
@@ -72,7 +107,7 @@ impl Coverage {
         let sentence = |(hook, reason): &(Hook, String)| {
             format!(
                 "hook {} on {} is missing: {reason}",
-                hook.program, hook.tracepoint
+                hook.program, hook.target
             )
         };
         self.refused.iter().map(sentence).collect()
@@ -92,12 +127,17 @@ impl Coverage {
                 Observation::Observed
             }
         };
-        let known = OPERATIONS
+        let (needs, unseen) = match self.backend {
+            Backend::Fentry => (FENTRY, &[][..]),
+            Backend::Tracepoint => (TRACEPOINT, &UNSEEN_BY_TRACEPOINTS[..]),
+        };
+        let known = needs
             .iter()
             .map(|(operation, programs)| (*operation, state(programs)));
-        known
-            .chain(UNSEEN.map(|operation| (operation, Observation::Unattributed)))
-            .collect()
+        let unseen = unseen
+            .iter()
+            .map(|operation| (*operation, Observation::Unattributed));
+        known.chain(unseen).collect()
     }
 }
 
@@ -118,12 +158,12 @@ mod tests {
 
     #[test]
     fn a_missing_hook_shows_in_the_operations_that_need_it() {
-        let mut coverage = Coverage::default();
+        let mut coverage = Coverage::new(Backend::Tracepoint);
         coverage
             .note(
                 Hook {
                     program: "status_change",
-                    tracepoint: "ctime_xchg_skip",
+                    target: "ctime_xchg_skip",
                 },
                 Err(anyhow!("no such event")),
             )
@@ -145,10 +185,10 @@ mod tests {
     fn without_the_open_hook_there_is_no_agent() {
         let hook = Hook {
             program: "exit_open",
-            tracepoint: "sys_exit_openat",
+            target: "sys_exit_openat",
         };
         assert!(
-            Coverage::default()
+            Coverage::new(Backend::Tracepoint)
                 .note(hook, Err(anyhow!("refused")))
                 .is_err()
         );

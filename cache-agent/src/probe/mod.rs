@@ -3,6 +3,8 @@
 //! Takes: the embedded object, the running kernel's types. Gives: a [`Session`](session::Session) with
 //! attached hooks and typed maps. Never: lets anybody else see aya.
 
+mod attach;
+pub mod backend;
 pub mod btf;
 pub mod coverage;
 pub mod missed;

@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
-use cache_ebpf::offsets::{
-    FIELDS, FILE_COUNT_ONE, SYSCALL_FIRST_ARGUMENT, SYSCALL_RESULT, SYSCALL_SECOND_ARGUMENT,
-};
+use anyhow::{Context as _, Result, bail, ensure};
+use cache_ebpf::offsets::{FIELDS, FILE_COUNT_ONE, FIRST_ARGUMENT, RESULT, SECOND_ARGUMENT};
 
 use super::btf::{Btf, BtfError};
 
@@ -16,11 +14,10 @@ pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 pub type Global = (&'static str, u64);
 
 /// Resolves every kernel field in use.
-pub fn resolve(blob: &[u8]) -> Result<Vec<Global>> {
-    let btf = Btf::parse(blob)?;
+pub fn resolve(btf: &Btf<'_>) -> Result<Vec<Global>> {
     let mut globals = Vec::with_capacity(FIELDS.len() + 1);
     for field in FIELDS {
-        let (member, offset) = first_of(&btf, field.structure, field.members)?;
+        let (member, offset) = first_of(btf, field.structure, field.members)?;
         globals.push((field.global, offset));
         if field.global == "FILE_COUNT" {
             // file_ref_t counts from 0, the atomic_long_t before it from 1 (kernel 6.13, include/linux/file_ref.h).
@@ -54,22 +51,23 @@ pub fn tracefs() -> Option<PathBuf> {
         .find(|path| path.join("events").is_dir())
 }
 
-/// Positions of system call arguments and results in the records of tracepoints.
-pub fn syscall_fields(tracefs: &Path) -> Result<Vec<Global>> {
-    let read = |event: &str| {
+/// Makes sure that the records of system call tracepoints are laid out as the programs read them.
+pub fn check_syscall_records(tracefs: &Path) -> Result<()> {
+    for (event, field, expected) in [
+        ("sys_enter_close", "fd", FIRST_ARGUMENT),
+        ("sys_enter_dup3", "newfd", SECOND_ARGUMENT),
+        ("sys_exit_close", "ret", RESULT),
+    ] {
         let path = tracefs.join("events/syscalls").join(event).join("format");
-        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    let (close, dup, result) = (
-        read("sys_enter_close")?,
-        read("sys_enter_dup3")?,
-        read("sys_exit_close")?,
-    );
-    Ok(vec![
-        (SYSCALL_FIRST_ARGUMENT, position(&close, "fd")?),
-        (SYSCALL_SECOND_ARGUMENT, position(&dup, "newfd")?),
-        (SYSCALL_RESULT, position(&result, "ret")?),
-    ])
+        let format = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let found = position(&format, field)?;
+        ensure!(
+            found == expected as u64,
+            "tracepoint {event} has {field} at {found} instead of {expected}: this kernel lays out its records in another way"
+        );
+    }
+    Ok(())
 }
 
 /// Offset of `field` in a tracepoint's format: `field:unsigned int fd; offset:16; size:8; signed:0;`.
@@ -118,7 +116,7 @@ mod tests {
     #[test]
     fn the_running_kernel_has_every_field() {
         let blob = std::fs::read(KERNEL_BTF).unwrap();
-        let globals = resolve(&blob).unwrap();
+        let globals = resolve(&Btf::parse(&blob).unwrap()).unwrap();
         assert_eq!(globals.len(), FIELDS.len() + 1);
     }
 }

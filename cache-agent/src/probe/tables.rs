@@ -9,18 +9,23 @@ use aya::{
 };
 use cache_ebpf::{
     Credit, CreditKey, Crossing, InodeKey, Links, OpenFile, Process, ProcessKey, Reply, Root,
-    Settled, counter, map,
+    Settled, WATCHED_MAX, Watched, counter, map,
 };
+
+use super::session::Registered;
 
 /// Update flags of `bpf_map_update_elem`.
 const NOEXIST: u64 = 1;
 
 /// All maps.
 pub struct Tables {
-    roots: HashMap<MapData, InodeKey, Root>,
-    devices: HashMap<MapData, u32, u32>,
+    /// The hooks need to be told the sizes of closed files.
+    keeps_sizes: bool,
+    roots: HashMap<MapData, u64, Root>,
+    watched: Array<MapData, Watched>,
+    devices: HashMap<MapData, u64, u32>,
     epoch: Array<MapData, u64>,
-    open: HashMap<MapData, InodeKey, OpenFile>,
+    open: HashMap<MapData, u64, OpenFile>,
     sizes: HashMap<MapData, InodeKey, Settled>,
     links: HashMap<MapData, InodeKey, Links>,
     credits: HashMap<MapData, CreditKey, Credit>,
@@ -88,9 +93,11 @@ fn entries<K: Pod + Eq + std::hash::Hash, V: Pod>(
 
 impl Tables {
     /// Takes all maps out of the loaded object.
-    pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
+    pub fn take(ebpf: &mut Ebpf, keeps_sizes: bool) -> Result<Self> {
         Ok(Self {
+            keeps_sizes,
             roots: taken(ebpf, map::ROOTS)?,
+            watched: taken(ebpf, map::WATCHED)?,
             devices: taken(ebpf, map::DEVICES)?,
             epoch: taken(ebpf, map::EPOCH)?,
             open: taken(ebpf, map::OPEN)?,
@@ -124,21 +131,35 @@ impl Tables {
         std::os::fd::AsFd::as_fd(&self.events)
     }
 
-    /// Counts one more root on its device, and voids memoised verdicts.
-    pub fn watch_device(&mut self, device: u32) -> Result<()> {
-        let roots = optional(self.devices.get(&device, 0))?.unwrap_or(0);
-        self.devices.insert(device, roots + 1, 0)?;
+    /// Makes the hooks look at a file system on which a root has been registered.
+    pub fn watch_superblock(&mut self, superblock: u64) -> Result<()> {
+        let roots = optional(self.devices.get(&superblock, 0))?.unwrap_or(0);
+        self.devices.insert(superblock, roots + 1, 0)?;
+        self.tell_watched()?;
         self.forget_verdicts()
     }
 
-    /// Forgets a root; its device too if it was the last on it.
-    pub fn unregister(&mut self, key: InodeKey) -> Result<()> {
-        gone(self.roots.remove(&key))?;
-        match optional(self.devices.get(&key.dev, 0))? {
-            Some(roots) if roots > 1 => self.devices.insert(key.dev, roots - 1, 0)?,
-            _ => gone(self.devices.remove(&key.dev))?,
+    /// Forgets a root, while its directory is still open; its file system too if it was the last on it.
+    pub fn unregister(&mut self, root: &Registered) -> Result<()> {
+        gone(self.roots.remove(&root.inode))?;
+        match optional(self.devices.get(&root.superblock, 0))? {
+            Some(roots) if roots > 1 => self.devices.insert(root.superblock, roots - 1, 0)?,
+            _ => gone(self.devices.remove(&root.superblock))?,
         }
+        self.tell_watched()?;
         self.forget_verdicts()
+    }
+
+    fn tell_watched(&mut self) -> Result<()> {
+        let all = entries(&self.devices, usize::MAX)?;
+        let mut watched = Watched {
+            superblocks: [0; WATCHED_MAX],
+            more: u64::from(all.len() > WATCHED_MAX),
+        };
+        for (slot, (superblock, _)) in watched.superblocks.iter_mut().zip(all) {
+            *slot = superblock;
+        }
+        Ok(self.watched.set(0, watched, 0)?)
     }
 
     fn forget_verdicts(&mut self) -> Result<()> {
@@ -164,6 +185,9 @@ impl Tables {
 
     /// Enters the size of a file found by a walk, unless the hooks know it already.
     pub fn enter_size(&mut self, key: InodeKey, root: u32, size: u64) -> Result<()> {
+        if !self.keeps_sizes {
+            return Ok(());
+        }
         match self.sizes.insert(
             key,
             Settled {
@@ -181,6 +205,9 @@ impl Tables {
 
     /// Puts right the size of a file nobody has open for write.
     pub fn correct_size(&mut self, key: InodeKey, root: u32, size: u64) -> Result<()> {
+        if !self.keeps_sizes {
+            return Ok(());
+        }
         Ok(self.sizes.insert(
             key,
             Settled {
@@ -223,8 +250,7 @@ impl Tables {
 
     /// Size that the ledger has of a file of `root`, open or closed.
     pub fn known_size(&self, key: &InodeKey, root: u32) -> Result<Option<u64>> {
-        let open = optional(self.open.get(key, 0))?.filter(|open| open.root == root);
-        if let Some(open) = open {
+        if let Some((_, open)) = self.find_open(key)?.filter(|(_, open)| open.root == root) {
             return Ok(Some(open.known));
         }
         Ok(optional(self.sizes.get(key, 0))?
@@ -234,8 +260,15 @@ impl Tables {
 
     /// Forgets a file that left every root.
     pub fn forget_file(&mut self, key: &InodeKey) -> Result<()> {
-        gone(self.open.remove(key))?;
+        if let Some((inode, _)) = self.find_open(key)? {
+            gone(self.open.remove(&inode))?;
+        }
         gone(self.sizes.remove(key))
+    }
+
+    fn find_open(&self, key: &InodeKey) -> Result<Option<(u64, OpenFile)>> {
+        let mut open = entries(&self.open, usize::MAX)?.into_iter();
+        Ok(open.find(|(_, open)| (open.ino, open.dev) == (key.ino, key.dev)))
     }
 
     /// All accounts.
@@ -334,6 +367,8 @@ impl Tables {
                 dev: 0,
                 pad: 0,
             },
+            inode: 0,
+            superblock: 0,
             process: nobody,
             generation: 0,
             pad: 0,

@@ -28,7 +28,7 @@ use crate::{
         account::{Accounts, Identity},
         book::Book,
     },
-    probe::session::{BACKEND, Purpose},
+    probe::session::Purpose,
     snapshot::Changes,
     sys::usage,
 };
@@ -43,6 +43,7 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
     let report_to = args.json.as_ref().map(open_report).transpose()?;
     let mut book = Book::open(Purpose {
         with_paths: args.events.is_some(),
+        backend: args.backend,
     })?;
     let places = Places::prepare(&args.roots, &credentials)?;
     let watched = watch(&mut book, &places);
@@ -58,7 +59,7 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
     let report = settle(&mut book, &mut roots, &baseline, &mut lines)?;
     places.clean(&credentials);
     let document = Document {
-        backend: BACKEND,
+        backend: book.session().backend.as_str(),
         coverage: book.session().coverage.operations(),
         argv: &args.command,
         ended: &ended,

@@ -88,6 +88,8 @@ fn reply(process: ProcessKey, done: bool) -> Reply {
             dev: 0,
             pad: 0,
         },
+        inode: 0,
+        superblock: 0,
         process,
         generation: 0,
         pad: 0,
@@ -106,7 +108,7 @@ fn register(process: ProcessKey, fd: u64, index: u32) -> Read<Reply> {
     let (key, generation) = (inode.key()?, inode.generation()?);
     let done = ROOTS
         .insert(
-            key,
+            inode.address(),
             Root {
                 index,
                 generation,
@@ -117,6 +119,8 @@ fn register(process: ProcessKey, fd: u64, index: u32) -> Read<Reply> {
         .is_ok();
     Ok(Reply {
         key,
+        inode: inode.address(),
+        superblock: inode.superblock()?,
         generation,
         ..reply(process, done)
     })

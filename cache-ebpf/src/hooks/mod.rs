@@ -5,3 +5,4 @@ mod control;
 mod process;
 mod status;
 mod syscalls;
+mod vfs;

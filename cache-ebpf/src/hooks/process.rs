@@ -10,7 +10,7 @@ use aya_ebpf::{
     macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
-use cache_ebpf::{InodeKey, OpenFile, ProcessKey, counter};
+use cache_ebpf::{OpenFile, ProcessKey, counter};
 
 use crate::{
     detail,
@@ -45,7 +45,9 @@ fn forked(parent: Task, child: Task) -> Read<()> {
 /// Descriptors with close-on-exec are gone by now.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 fn process_exec(_ctx: RawTracePointContext) -> i32 {
-    detail::settle_result(settle_own());
+    if !ledger::sees_all() {
+        detail::settle_result(settle_own());
+    }
     0
 }
 
@@ -69,7 +71,9 @@ fn exited(task: Task) -> Read<()> {
         let now = unsafe { bpf_ktime_get_boot_ns() };
         // SAFETY: a value just looked up; only the exit writes this field.
         unsafe { (*process).ended_ns = now };
-        settle(&key);
+        if !ledger::sees_all() {
+            settle(&key);
+        }
     }
     Ok(())
 }
@@ -97,12 +101,12 @@ pub(crate) fn settle(owner: &ProcessKey) {
 /// `bpf_for_each_map_elem`'s callback; 0 = go on.
 extern "C" fn settle_one(
     _map: u64,
-    key: *const InodeKey,
+    inode: *const u64,
     entry: *mut OpenFile,
     owner: *const ProcessKey,
 ) -> u64 {
     // SAFETY: the helper hands the key of an element.
-    let key = unsafe { *key };
+    let inode = unsafe { *inode };
     // SAFETY: the helper hands the element's value, of `OPEN`.
     let entry = unsafe { Entry::at(entry) };
     // SAFETY: the helper hands back our context.
@@ -110,8 +114,8 @@ extern "C" fn settle_one(
     if owner.tgid != 0 && owner != entry.opener() {
         return 0;
     }
-    match ledger::sweep(&key, entry) {
-        Ok(true) => OPEN.remove(key).unwrap_or_default(),
+    match ledger::sweep(inode, entry) {
+        Ok(true) => OPEN.remove(inode).unwrap_or_default(),
         Ok(false) => {}
         Err(fault) => detail::fault(fault),
     }

@@ -17,13 +17,13 @@ use crate::{
 #[inline(always)]
 fn touched(ctx: &RawTracePointContext) {
     let inode: *const u8 = ctx.arg(0);
-    detail::settle_result(touched_inode(Inode(inode as u64)));
+    detail::settle_result(touched_inode(Inode::at(inode as u64)));
 }
 
 #[inline(always)]
 fn touched_inode(inode: Inode) -> Read<()> {
-    if roots::is_watched(inode.device()?) {
-        pending::touch(inode)
+    if roots::is_watched(inode.superblock()?) {
+        pending::touch(pending::of_thread(), inode)
     } else {
         Ok(())
     }

@@ -8,52 +8,50 @@
     reason = "aya's macros hand a context by value"
 )]
 
-use aya_ebpf::{Global, macros::tracepoint, programs::TracePointContext};
-use cache_ebpf::{PENDING_LINK, PENDING_RENAME, PENDING_RESIZE, PENDING_UNLINK, counter};
+use aya_ebpf::{EbpfContext as _, macros::tracepoint, programs::TracePointContext};
+use cache_ebpf::{
+    PENDING_LINK, PENDING_RENAME, PENDING_RESIZE, PENDING_UNLINK,
+    offsets::{FIRST_ARGUMENT, RESULT, SECOND_ARGUMENT},
+};
 
 use crate::{
     detail,
     hooks::process,
-    kernel::{Fault, File, Read, Task},
-    ledger, pending,
+    kernel::{self, File, Read, Task},
+    ledger, pending, roots,
 };
 
-#[unsafe(no_mangle)]
-static SYSCALL_ARG0: Global<u64> = Global::new(0);
-#[unsafe(no_mangle)]
-static SYSCALL_ARG1: Global<u64> = Global::new(0);
-#[unsafe(no_mangle)]
-static SYSCALL_RET: Global<u64> = Global::new(0);
-
+/// A field of the tracepoint's record. A literal position: the verifier refuses any other.
 #[inline(always)]
-fn field(ctx: &TracePointContext, offset: u64) -> Read<u64> {
-    // SAFETY: the record of the tracepoint has this field (its format file says so).
-    unsafe { ctx.read_at(offset as usize) }.map_err(|_| Fault(counter::FAULT_READ))
+fn field<const POSITION: usize>(ctx: &TracePointContext) -> u64 {
+    let field = ctx.as_ptr().wrapping_byte_add(POSITION).cast::<u64>();
+    // SAFETY: user space has made sure that the record has this field (its format file says so).
+    unsafe { field.read_volatile() }
 }
 
 #[inline(always)]
-fn file_at(ctx: &TracePointContext, offset: u64) -> Read<Option<File>> {
-    let fd = field(ctx, offset)? as u32;
+fn file_at<const POSITION: usize>(ctx: &TracePointContext) -> Read<Option<File>> {
+    let fd = field::<POSITION>(ctx) as u32;
     Task::current().file(u64::from(fd))
 }
 
 /// `close`: settles while the descriptor still leads to the file.
 #[tracepoint]
 fn enter_close(ctx: TracePointContext) -> u32 {
-    detail::settle_result(close_at(&ctx, SYSCALL_ARG0.load()));
+    detail::settle_result(close_at::<FIRST_ARGUMENT>(&ctx));
     0
 }
 
 /// `dup2`, `dup3`: the new descriptor is closed in passing.
 #[tracepoint]
 fn enter_dup(ctx: TracePointContext) -> u32 {
-    detail::settle_result(close_at(&ctx, SYSCALL_ARG1.load()));
+    detail::settle_result(close_at::<SECOND_ARGUMENT>(&ctx));
     0
 }
 
 #[inline(always)]
-fn close_at(ctx: &TracePointContext, offset: u64) -> Read<()> {
-    match file_at(ctx, offset)? {
+fn close_at<const POSITION: usize>(ctx: &TracePointContext) -> Read<()> {
+    match file_at::<POSITION>(ctx)? {
         Some(file) => ledger::closing(file),
         None => Ok(()),
     }
@@ -68,7 +66,7 @@ fn exit_open(ctx: TracePointContext) -> u32 {
 
 #[inline(always)]
 fn opened(ctx: &TracePointContext) -> Read<()> {
-    let result = field(ctx, SYSCALL_RET.load())?.cast_signed();
+    let result = field::<RESULT>(ctx).cast_signed();
     if result < 0 {
         return Ok(());
     }
@@ -88,28 +86,28 @@ fn exit_close_range(_ctx: TracePointContext) -> u32 {
 /// `unlink`, `unlinkat`, `rmdir`.
 #[tracepoint]
 fn enter_unlink(_ctx: TracePointContext) -> u32 {
-    detail::settle_result(pending::begin(PENDING_UNLINK));
+    detail::settle_result(pending::begin(pending::of_thread(), PENDING_UNLINK));
     0
 }
 
 /// `rename`, `renameat`, `renameat2`.
 #[tracepoint]
 fn enter_rename(_ctx: TracePointContext) -> u32 {
-    detail::settle_result(pending::begin(PENDING_RENAME));
+    detail::settle_result(pending::begin(pending::of_thread(), PENDING_RENAME));
     0
 }
 
 /// `link`, `linkat`.
 #[tracepoint]
 fn enter_link(_ctx: TracePointContext) -> u32 {
-    detail::settle_result(pending::begin(PENDING_LINK));
+    detail::settle_result(pending::begin(pending::of_thread(), PENDING_LINK));
     0
 }
 
 /// `truncate`.
 #[tracepoint]
 fn enter_truncate(_ctx: TracePointContext) -> u32 {
-    detail::settle_result(pending::begin(PENDING_RESIZE));
+    detail::settle_result(pending::begin(pending::of_thread(), PENDING_RESIZE));
     0
 }
 
@@ -122,18 +120,22 @@ fn enter_resize(ctx: TracePointContext) -> u32 {
 
 #[inline(always)]
 fn resize(ctx: &TracePointContext) -> Read<()> {
-    match file_at(ctx, SYSCALL_ARG0.load())? {
-        Some(file) => pending::begin_resize(file),
-        None => Ok(()),
+    let Some(file) = file_at::<FIRST_ARGUMENT>(ctx)? else {
+        return Ok(());
+    };
+    let inode = file.inode()?;
+    if !file.mode()?.writes()
+        || !kernel::is_regular(inode.mode()?)
+        || !roots::is_watched(inode.superblock()?)
+    {
+        return Ok(());
     }
+    pending::begin_resize(pending::of_thread(), inode, file.dentry()?)
 }
 
 /// The end of every call above that was begun.
 #[tracepoint]
 fn exit_pending(ctx: TracePointContext) -> u32 {
-    match field(&ctx, SYSCALL_RET.load()) {
-        Ok(result) => pending::end(result.cast_signed()),
-        Err(fault) => detail::fault(fault),
-    }
+    pending::end(pending::of_thread(), field::<RESULT>(&ctx).cast_signed());
     0
 }

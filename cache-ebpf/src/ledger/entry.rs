@@ -3,7 +3,7 @@
 
 use core::mem::offset_of;
 
-use cache_ebpf::{InodeKey, OPEN_SHARED, OpenFile, ProcessKey};
+use cache_ebpf::{OPEN_SHARED, OpenFile, ProcessKey};
 
 use crate::{atomic, maps::OPEN};
 
@@ -12,10 +12,10 @@ use crate::{atomic, maps::OPEN};
 pub(crate) struct Entry(*mut OpenFile);
 
 impl Entry {
-    /// Looks the file up.
+    /// Looks the file up by the address of its inode.
     #[inline(always)]
-    pub(super) fn find(key: &InodeKey) -> Option<Self> {
-        OPEN.get_ptr_mut(key).map(Self)
+    pub(super) fn find(inode: u64) -> Option<Self> {
+        OPEN.get_ptr_mut(inode).map(Self)
     }
 
     /// The value handed to a map's callback.
@@ -33,10 +33,12 @@ impl Entry {
         unsafe { self.0.read() }
     }
 
+    /// It is of the inode that the memory holds now.
     #[inline(always)]
-    pub(super) fn generation(self) -> u32 {
+    pub(super) fn is(self, ino: u64, generation: u32) -> bool {
         // SAFETY: by the type's invariant.
-        unsafe { (*self.0).generation }
+        let (known_ino, known_generation) = unsafe { ((*self.0).ino, (*self.0).generation) };
+        known_ino == ino && known_generation == generation
     }
 
     #[inline(always)]
@@ -51,7 +53,20 @@ impl Entry {
         unsafe { (*self.0).opener }
     }
 
-    /// Several processes have it open for write.
+    /// Address of the first open file description.
+    #[inline(always)]
+    pub(super) fn file(self) -> u64 {
+        // SAFETY: by the type's invariant.
+        unsafe { (*self.0).file }
+    }
+
+    #[inline(always)]
+    pub(super) fn set_file(self, file: u64) {
+        // SAFETY: by the type's invariant; a lost update costs the split, never the sum.
+        unsafe { (*self.0).file = file };
+    }
+
+    /// Several open file descriptions write it.
     #[inline(always)]
     pub(super) fn is_shared(self) -> bool {
         self.flags() & OPEN_SHARED != 0

@@ -10,7 +10,7 @@ use cache_ebpf::{
 
 use super::{
     Member, credit_size, follow, followed, settle, settle_closed,
-    sizes::{drop_size, keep_size, kept, settled_size},
+    sizes::{drop_size, keep_size, kept, sees_all, settled_size},
     tell, unfollow,
 };
 use crate::{
@@ -52,17 +52,29 @@ pub(crate) extern "C" fn leave(thread: u64, slot: u32, root: u32, operation: u32
     let Some((member, item)) = of_touched(thread, slot, Some(root)) else {
         return 0;
     };
-    settle_before_leaving(&member, item.size);
-    unfollow(&member.key);
+    let size = last_size(&member, item.size);
+    settle_before_leaving(&member, size);
+    unfollow(member.inode.address());
     drop_size(&member.key);
     match account::current() {
         Ok(process) => {
-            account::credit(&process, root, &Change::leave(item.size));
-            tell(&member, &process, item.size, 0, operation);
+            account::credit(&process, root, &Change::leave(size));
+            tell(&member, &process, size, 0, operation);
         }
         Err(fault) => detail::fault(fault),
     }
     1
+}
+
+/// Size of a file that has just left. A hook on the call itself still holds the inode; after a system call it
+/// may be freed, its size cleared.
+#[inline(always)]
+fn last_size(member: &Member, before: u64) -> u64 {
+    if sees_all() {
+        member.inode.size().unwrap_or(before)
+    } else {
+        before
+    }
 }
 
 /// What was written until the file went still belongs to its writer.
@@ -111,7 +123,7 @@ fn entered(member: &Member) -> Read<()> {
     tell(member, &process, 0, size, OPERATION_ENTER);
     keep_size(&member.key, member.generation, member.root, size);
     if member.inode.writers()? > 0 {
-        follow(member, process, false)
+        follow(member, process, false, 0)
     } else {
         Ok(())
     }
@@ -174,14 +186,17 @@ fn told(thread: u64, slot: u32, root: u32, operation: u32, change: &Change) -> u
 fn of_touched(thread: u64, slot: u32, root: Option<u32>) -> Option<(Member, &'static Touched)> {
     let (pending, item) = pending::touched(thread, slot)?;
     let path = if pending.path_len > 0 {
-        Path::Stored(pending.path_len)
+        Path::Stored {
+            thread,
+            length: pending.path_len,
+        }
     } else {
         Path::None
     };
     let root = root.unwrap_or(item.root);
     Some((
         Member {
-            inode: Inode(item.inode),
+            inode: Inode::at(item.inode),
             key: item.key,
             generation: item.generation,
             root,

@@ -1,4 +1,5 @@
-//! Sizes of files nobody has open for write, kept where the open hook comes after `O_TRUNC`.
+//! Sizes of files that are not followed: kept of every closed file where the open hook comes after `O_TRUNC`,
+//! and of an open one where there was no room to follow it.
 
 use aya_ebpf::{Global, bindings::BPF_ANY};
 use cache_ebpf::{InodeKey, Settled, counter};
@@ -38,12 +39,23 @@ pub(super) fn kept(key: &InodeKey, generation: u32) -> Option<(u32, u64)> {
     same.then_some((settled.root, settled.size))
 }
 
-/// Keeps the size of a file that is settled.
+/// The hooks see a file before it is truncated on open, and the end of each open file description.
+#[inline(always)]
+pub(crate) fn sees_all() -> bool {
+    KEEP_SIZES.load() == 0
+}
+
+/// Keeps the size of a file that is settled, where the next open will not tell it.
 #[inline(always)]
 pub(super) fn keep_size(key: &InodeKey, generation: u32, root: u32, size: u64) {
-    if KEEP_SIZES.load() != 1 {
-        return;
+    if !sees_all() || SIZES.get_ptr(key).is_some() {
+        hold_size(key, generation, root, size);
     }
+}
+
+/// Keeps the size of a file that is settled.
+#[inline(always)]
+pub(super) fn hold_size(key: &InodeKey, generation: u32, root: u32, size: u64) {
     let settled = Settled {
         size,
         generation,

@@ -17,7 +17,7 @@ use crate::{
 /// A directory may have crossed a border with all it holds: user space measures it.
 #[inline(always)]
 pub(super) fn directory_renamed(item: &Touched) -> Read<()> {
-    let inode = Inode(item.inode);
+    let inode = Inode::at(item.inode);
     if !inode.is(&item.key, item.generation) {
         return Ok(());
     }

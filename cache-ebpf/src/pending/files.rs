@@ -61,7 +61,7 @@ pub(super) fn file_changed(call: u32, item: &Touched, holds: u32) -> Read<Step> 
         return Ok(Step::Resize);
     }
     let holds = if holds == MIXED { None } else { Some(holds) };
-    let inode = Inode(item.inode);
+    let inode = Inode::at(item.inode);
     // Freed memory may already hold another file: then the last name is gone for sure.
     let nlink = if inode.is(&item.key, item.generation) {
         inode.nlink()?
@@ -189,7 +189,7 @@ fn renamed(item: &Touched, holds: Option<u32>, nlink: u32) -> Read<Step> {
             Err(Fault(counter::FAULT_LINKS))
         };
     }
-    let (from, to) = match Inode(item.inode).name()? {
+    let (from, to) = match Inode::at(item.inode).name()? {
         Some(dentry) => (item.root, roots::holder_of_name(dentry)?),
         None => (item.root, NO_ROOT),
     };
