@@ -9,10 +9,7 @@ use core::mem::offset_of;
 
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
-    helpers::{
-        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_uid_gid,
-        bpf_probe_read_user_buf,
-    },
+    helpers::{bpf_get_current_cgroup_id, bpf_get_current_uid_gid, bpf_probe_read_user_buf},
 };
 use cache_ebpf::{ARGV_BYTES, Credit, CreditKey, PROCESS_IN_COMMAND, ProcessKey, counter};
 
@@ -202,7 +199,7 @@ extern "C" fn capture(tgid: u64, start_ns: u64) -> u64 {
     // SAFETY: this CPU's slot; tracing programs do not preempt each other on a CPU.
     let draft = unsafe { &mut *draft };
     let task = Task::current();
-    draft.comm = bpf_get_current_comm().unwrap_or_default();
+    detail::own_comm(&mut draft.comm);
     draft.uid = bpf_get_current_uid_gid() as u32;
     draft.ppid = task.parent_tgid().unwrap_or(0);
     draft.flags = if FAMILY.get_ptr(key.tgid).is_some() {

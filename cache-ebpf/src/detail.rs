@@ -9,8 +9,8 @@ use aya_ebpf::{
     Global,
     bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{
-        bpf_get_current_comm, bpf_ktime_get_ns,
-        generated::{bpf_ringbuf_output, bpf_ringbuf_query},
+        bpf_ktime_get_ns,
+        generated::{bpf_get_current_comm, bpf_ringbuf_output, bpf_ringbuf_query},
     },
 };
 use cache_ebpf::{
@@ -155,12 +155,19 @@ extern "C" fn send_draft(kind: u64, value: u64, length: u64) -> u64 {
     // SAFETY: the helper has no precondition.
     draft.event.time_ns = unsafe { bpf_ktime_get_ns() };
     draft.event.path_len = composed.length;
-    draft.event.comm = bpf_get_current_comm().unwrap_or_default();
+    own_comm(&mut draft.event.comm);
     draft.event.flags = if composed.cut { EVENT_PATH_CUT } else { 0 }
         | if in_command { EVENT_IN_COMMAND } else { 0 };
     draft.event.actor = Task::current().tgid().unwrap_or(0);
     send(draft);
     1
+}
+
+/// Command name of the running task, written where it is wanted: the helper of aya goes by the stack.
+#[inline(always)]
+pub(crate) fn own_comm(into: &mut [u8; 16]) {
+    // SAFETY: 16 bytes, as many as are given; the helper fills them up with NUL.
+    unsafe { bpf_get_current_comm(into.as_mut_ptr().cast(), 16) };
 }
 
 #[inline(always)]

@@ -58,7 +58,7 @@ pub(crate) trait Access: Copy {
 }
 
 /// Fields this near to each other are read at once.
-const NEAR_BYTES: usize = 64;
+const NEAR_BYTES: usize = 40;
 
 /// A plain address.
 #[derive(Clone, Copy)]

@@ -16,7 +16,7 @@ use cache_ebpf::{
 use self::sizes::{drop_size, hold_size, keep_size, kept, settled_size};
 pub(crate) use self::{
     entry::Entry,
-    moves::{enter, leave, rename, resize, tell_link, vanish},
+    moves::{enter, leave, rename, resize, settle_leaving, tell_link, vanish},
     sizes::sees_all,
 };
 use crate::{
@@ -148,10 +148,27 @@ fn follow<A: Access>(
     } else {
         remembered_size(member, &process)?
     };
+    if !insert(member, process, known, file) {
+        hold_size(&member.key, member.generation, member.root, known);
+        return settle_closed(member, process, known);
+    }
+    if sees_all() {
+        return Ok(());
+    }
+    // The open itself may have truncated it.
+    match Entry::find(member.inode.address()) {
+        Some(entry) => settle(member, entry, None),
+        None => Ok(()),
+    }
+}
+
+/// Enters the file into `OPEN`; false if there is no room.
+#[inline(always)]
+fn insert<A: Access>(member: &Member<A>, opener: ProcessKey, known: u64, file: u64) -> bool {
     let entry = OpenFile {
         known,
         ino: member.key.ino,
-        opener: process,
+        opener,
         generation: member.generation,
         root: member.root,
         flags: 0,
@@ -161,15 +178,12 @@ fn follow<A: Access>(
         reserved: 0,
     };
     let inode = member.inode.address();
-    if OPEN.insert(inode, entry, u64::from(BPF_NOEXIST)).is_err() && OPEN.get_ptr(inode).is_none() {
+    let inserted = OPEN.insert(inode, entry, u64::from(BPF_NOEXIST)).is_ok();
+    if !inserted && OPEN.get_ptr(inode).is_none() {
         detail::count(counter::FAULT_OPEN_FULL);
-        hold_size(&member.key, member.generation, member.root, known);
-        return settle_closed(member, process, known);
+        return false;
     }
-    match Entry::find(inode) {
-        Some(entry) => settle(member, entry, None),
-        None => Ok(()),
-    }
+    true
 }
 
 /// Size the ledger has of a file that is opened. One that no walk has met yet is taken as it is; the event
@@ -184,7 +198,7 @@ fn remembered_size<A: Access>(member: &Member<A>, process: &ProcessKey) -> Read<
     Ok(size)
 }
 
-/// The entry of this very file; one of an earlier file with its inode number is put right.
+/// The entry of this very file; one of an inode that was in its memory before goes, its last size unseen.
 #[inline(always)]
 fn followed<A: Access>(member: &Member<A>) -> Option<Entry> {
     let inode = member.inode.address();
@@ -192,9 +206,9 @@ fn followed<A: Access>(member: &Member<A>) -> Option<Entry> {
     if entry.is(member.key.ino, member.generation) {
         return Some(entry);
     }
-    let stale = entry.exchange_known(0);
-    account::credit(&NOBODY, entry.root(), &Change::leave(stale));
-    detail::count(counter::FAULT_STALE);
+    let gone = entry.copy();
+    keep_size(&gone.key(), gone.generation, gone.root, gone.known);
+    detail::count(counter::FAULT_EVICTED);
     unfollow(inode);
     None
 }
@@ -416,11 +430,7 @@ fn tell<A: Access>(
 pub(crate) fn sweep(inode: u64, entry: Entry) -> Read<bool> {
     let copy = entry.copy();
     let inode = Inode::at(inode);
-    let key = InodeKey {
-        ino: copy.ino,
-        dev: copy.dev,
-        pad: 0,
-    };
+    let key = copy.key();
     if !inode.is(&key, copy.generation) {
         detail::count(counter::FAULT_EVICTED);
         keep_size(&key, copy.generation, copy.root, copy.known);
@@ -456,8 +466,11 @@ pub(crate) fn seed<A: Access>(file: File<A>, opener: ProcessKey) -> Read<bool> {
     let Some(member) = member(inode, file.dentry()?)? else {
         return Ok(false);
     };
-    follow(&member, opener, false, 0)?;
-    Ok(true)
+    let known = match settled_size(&member.key, member.generation) {
+        Some(size) => size,
+        None => inode.size()?,
+    };
+    Ok(insert(&member, opener, known, 0))
 }
 
 /// Nobody follows the file any more; an entry that is not there is as good.

@@ -136,6 +136,17 @@ shared! {
     }
 }
 
+impl OpenFile {
+    /// The file it is about.
+    pub fn key(&self) -> InodeKey {
+        InodeKey {
+            ino: self.ino,
+            dev: self.dev,
+            pad: 0,
+        }
+    }
+}
+
 /// Several open file descriptions wrote it at once: a settlement goes to the opener of the one that settles,
 /// where the hooks cannot tell to who settles.
 pub const OPEN_SHARED: u32 = 1;

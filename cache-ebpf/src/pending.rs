@@ -35,12 +35,10 @@ pub(crate) fn of_thread() -> u64 {
 }
 
 /// Names the call under way on one file system. overlayfs calls the VFS again for the file below: the inner
-/// call has another superblock, and an account of its own if it has any.
+/// call has another device, and an account of its own if it has any.
 #[inline(always)]
-pub(crate) fn of_thread_on(superblock: u64) -> u64 {
-    /// `PID_MAX_LIMIT`, `include/linux/threads.h`.
-    const PID_BITS: u64 = 22;
-    of_thread() | superblock << PID_BITS
+pub(crate) fn of_thread_on(device: u32) -> u64 {
+    of_thread() | u64::from(device) << 32
 }
 
 /// The running thread enters `call`.
@@ -195,7 +193,7 @@ pub(crate) fn end(thread: u64, result: i64) {
             if slot >= pending.count {
                 break;
             }
-            commit(thread, slot, holds);
+            take(thread, slot, Step::from_word(compare(thread, slot, holds)));
         }
     }
     // ENOENT is the only failure, and what was wanted.
@@ -232,52 +230,43 @@ fn common_holder(pending: &Pending) -> u32 {
     if common == UNSET { MIXED } else { common }
 }
 
-/// Compares one inode before and after the call.
+/// Compares one inode before and after the call; the step that follows, as a word.
 ///
 /// A global function, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn commit(thread: u64, slot: u32, holds: u32) -> u64 {
+extern "C" fn compare(thread: u64, slot: u32, holds: u32) -> u64 {
     let Some((pending, item)) = touched(thread, slot) else {
-        return 0;
+        return Step::nothing().to_word();
     };
-    match compare(pending.call, item, holds) {
-        Ok(step) => take(thread, slot, step),
-        Err(fault) => detail::fault(fault),
-    }
-    1
-}
-
-#[inline(always)]
-fn compare(call: u32, item: &Touched, holds: u32) -> Read<Step> {
-    if kernel::is_regular(item.mode) {
-        return file_changed(call, item, holds);
-    }
-    if kernel::is_directory(item.mode) && call == PENDING_RENAME {
-        directory_renamed(item)?;
-    }
-    Ok(Step::Nothing)
+    let step = if kernel::is_regular(item.mode) {
+        file_changed(pending.call, item, holds)
+    } else if kernel::is_directory(item.mode) && pending.call == PENDING_RENAME {
+        Step::plain(files::DIRECTORY, NO_ROOT)
+    } else {
+        Step::nothing()
+    };
+    step.to_word()
 }
 
 #[inline(always)]
 fn take(thread: u64, slot: u32, step: Step) {
-    match step {
-        Step::Nothing => {}
-        Step::Vanish => drop(ledger::vanish(thread, slot)),
-        Step::Resize => drop(ledger::resize(thread, slot)),
-        Step::Rename(root) => drop(ledger::rename(thread, slot, root)),
-        Step::Link(root) => drop(ledger::tell_link(thread, slot, root)),
-        Step::Move {
-            from,
-            to,
-            operation,
-        } => {
-            if from != NO_ROOT {
-                ledger::leave(thread, slot, from, operation);
+    match step.kind {
+        files::VANISH => drop(ledger::vanish(thread, slot)),
+        files::RESIZE => drop(ledger::resize(thread, slot)),
+        files::RENAME => drop(ledger::rename(thread, slot, step.to)),
+        files::LINK => drop(ledger::tell_link(thread, slot, step.to)),
+        files::MOVE => {
+            if step.from != NO_ROOT {
+                ledger::settle_leaving(thread, slot, step.from);
+                ledger::leave(thread, slot, step.from, step.detail);
             }
-            if to != NO_ROOT {
-                ledger::enter(thread, slot, to);
+            if step.to != NO_ROOT {
+                ledger::enter(thread, slot, step.to);
             }
         }
+        files::DIRECTORY => drop(directory_renamed(thread, slot)),
+        files::FAULT => detail::fault(Fault(step.detail)),
+        _ => {}
     }
 }

@@ -268,7 +268,7 @@ impl Tables {
 
     fn find_open(&self, key: &InodeKey) -> Result<Option<(u64, OpenFile)>> {
         let mut open = entries(&self.open, usize::MAX)?.into_iter();
-        Ok(open.find(|(_, open)| (open.ino, open.dev) == (key.ino, key.dev)))
+        Ok(open.find(|(_, open)| open.key() == *key))
     }
 
     /// All accounts.

@@ -27,60 +27,72 @@ use crate::{
 fn control(ctx: RawTracePointContext) -> i32 {
     let (operation, first, second, third, fourth): (u64, u64, u64, u64, u64) =
         (ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3), ctx.arg(4));
-    match answer(operation, first, second, third, fourth) {
-        Ok(reply) => {
-            if operation == control::REGISTER {
-                debug!(
-                    &ctx,
-                    "root {}: inode {} on device {}", second, reply.key.ino, reply.key.dev
-                );
+    match operation {
+        control::REGISTER => {
+            if register(first, second) == control::OK {
+                debug!(&ctx, "root {} registered", second);
+            } else {
+                error!(&ctx, "root {} refused", second);
             }
-            REPLY.set(0, reply, u64::from(BPF_ANY)).unwrap_or_default();
         }
-        Err(fault) => {
-            error!(
-                &ctx,
-                "control operation {} failed: fault {}", operation, fault.0
-            );
-            detail::fault(fault);
+        control::SEED_OPEN => answer(seed(first, second, third)),
+        control::SWEEP => {
+            process::settle(&NOBODY);
+            answer(control::OK);
         }
+        control::CREDIT => {
+            let credited = account::credit_account(first, second, third, fourth) == 1;
+            answer(if credited {
+                control::OK
+            } else {
+                control::REFUSED
+            });
+        }
+        control::IDENTIFY => answer(control::OK),
+        _ => answer(control::REFUSED),
     }
     0
 }
 
+/// Answers with the caller's identity.
 #[inline(always)]
-fn answer(operation: u64, first: u64, second: u64, third: u64, fourth: u64) -> Read<Reply> {
-    let process = Task::current().process()?;
-    match operation {
-        control::REGISTER => register(process, first, second as u32),
-        control::SEED_OPEN => {
-            let opener = ProcessKey {
-                start_ns: third,
-                tgid: second as u32,
-                pad: 0,
-            };
-            let seeded = match Task::current().file(first)? {
-                Some(file) => ledger::seed(file, opener)?,
-                None => false,
-            };
-            Ok(reply(process, seeded))
+fn answer(status: u64) {
+    match Task::current().process() {
+        Ok(process) => {
+            REPLY
+                .set(0, reply(process, status), u64::from(BPF_ANY))
+                .unwrap_or_default();
         }
-        control::SWEEP => {
-            process::settle(&NOBODY);
-            Ok(reply(process, true))
+        Err(fault) => detail::fault(fault),
+    }
+}
+
+/// A global function (exported, scalars only): each operation has a stack of its own.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn seed(fd: u64, tgid: u64, start_ns: u64) -> u64 {
+    let opener = ProcessKey {
+        start_ns,
+        tgid: tgid as u32,
+        pad: 0,
+    };
+    let seeded = match Task::current().file(fd) {
+        Ok(Some(file)) => ledger::seed(file, opener),
+        Ok(None) => Ok(false),
+        Err(fault) => Err(fault),
+    };
+    match seeded {
+        Ok(true) => control::OK,
+        Ok(false) => control::REFUSED,
+        Err(fault) => {
+            detail::fault(fault);
+            control::REFUSED
         }
-        control::CREDIT => Ok(reply(
-            process,
-            account::credit_account(first, second, third, fourth) == 1,
-        )),
-        control::IDENTIFY => Ok(reply(process, true)),
-        _ => Ok(reply(process, false)),
     }
 }
 
 #[inline(always)]
-fn reply(process: ProcessKey, done: bool) -> Reply {
-    let status = if done { control::OK } else { control::REFUSED };
+fn reply(process: ProcessKey, status: u64) -> Reply {
     Reply {
         status,
         key: cache_ebpf::InodeKey {
@@ -96,32 +108,47 @@ fn reply(process: ProcessKey, done: bool) -> Reply {
     }
 }
 
+/// A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn register(fd: u64, index: u64) -> u64 {
+    let registered = registered(fd, index as u32);
+    match registered {
+        Ok(status) => status,
+        Err(fault) => {
+            detail::fault(fault);
+            control::REFUSED
+        }
+    }
+}
+
 #[inline(always)]
-fn register(process: ProcessKey, fd: u64, index: u32) -> Read<Reply> {
+fn registered(fd: u64, index: u32) -> Read<u64> {
+    let process = Task::current().process()?;
     let Some(file) = Task::current().file(fd)? else {
-        return Ok(reply(process, false));
+        return Ok(control::REFUSED);
     };
     let inode = file.inode()?;
     if !kernel::is_directory(inode.mode()?) {
-        return Ok(reply(process, false));
+        return Ok(control::REFUSED);
     }
-    let (key, generation) = (inode.key()?, inode.generation()?);
-    let done = ROOTS
-        .insert(
-            inode.address(),
-            Root {
-                index,
-                generation,
-                reserved: 0,
-            },
-            u64::from(BPF_ANY),
-        )
-        .is_ok();
-    Ok(Reply {
-        key,
+    let generation = inode.generation()?;
+    let root = Root {
+        index,
+        generation,
+        reserved: 0,
+    };
+    let status = match ROOTS.insert(inode.address(), root, u64::from(BPF_ANY)) {
+        Ok(()) => control::OK,
+        Err(_) => control::REFUSED,
+    };
+    let answer = Reply {
+        key: inode.key()?,
         inode: inode.address(),
         superblock: inode.superblock()?,
         generation,
-        ..reply(process, done)
-    })
+        ..reply(process, status)
+    };
+    REPLY.set(0, answer, u64::from(BPF_ANY)).unwrap_or_default();
+    Ok(status)
 }

@@ -55,7 +55,7 @@ fn unlinks(name: Dentry<Typed>) -> Read<()> {
     if roots::holder_of_name(name)? == NO_ROOT && inode.nlink()? == 1 {
         return Ok(());
     }
-    let call = pending::of_thread_on(inode.superblock()?);
+    let call = pending::of_thread_on(inode.device()?);
     pending::begin(call, PENDING_UNLINK)?;
     pending::touch(call, inode.plain()?)?;
     touch_directory(call, name)
@@ -83,7 +83,7 @@ fn links(name: Dentry<Typed>, directory: Inode<Typed>) -> Read<()> {
     let Some(inode) = watched(name)? else {
         return Ok(());
     };
-    let call = pending::of_thread_on(inode.superblock()?);
+    let call = pending::of_thread_on(inode.device()?);
     pending::begin(call, PENDING_LINK)?;
     pending::touch(call, inode.plain()?)?;
     pending::touch(call, directory.plain()?)
@@ -109,11 +109,10 @@ fn renames(renaming: Renaming<Typed>) -> Read<()> {
     let Some(inode) = from.inode()? else {
         return Ok(());
     };
-    let superblock = inode.superblock()?;
-    if !roots::is_watched(superblock) {
+    if !roots::is_watched(inode.superblock()?) {
         return Ok(());
     }
-    let call = pending::of_thread_on(superblock);
+    let call = pending::of_thread_on(inode.device()?);
     pending::begin(call, PENDING_RENAME)?;
     pending::touch(call, inode.plain()?)?;
     if let Some(target) = to.inode()? {
@@ -155,11 +154,7 @@ fn resizes(name: Dentry<Typed>) -> Read<()> {
     let Some(inode) = watched(name)? else {
         return Ok(());
     };
-    pending::begin_resize(
-        pending::of_thread_on(inode.superblock()?),
-        inode.plain()?,
-        name,
-    )
+    pending::begin_resize(pending::of_thread_on(inode.device()?), inode.plain()?, name)
 }
 
 /// `notify_change(idmap, dentry, attr, ..)` is over.
@@ -247,18 +242,23 @@ fn ends_at(name: Dentry<Typed>, result: Result<i32, i32>) {
     }
 }
 
-/// The call on the file system of `inode` is over. A result that cannot be had counts as a fault, not as success.
+/// The call on the file system of `inode` is over.
 #[inline(always)]
 fn ends(inode: Inode<Typed>, result: Result<i32, i32>) {
-    match (inode.superblock(), result) {
-        (Ok(superblock), _) if !roots::is_watched(superblock) => {}
-        (Ok(superblock), Ok(result)) => {
-            pending::end(pending::of_thread_on(superblock), i64::from(result))
-        }
-        (Ok(superblock), Err(_)) => {
-            detail::fault(Fault(counter::FAULT_READ));
-            pending::end(pending::of_thread_on(superblock), -1);
-        }
-        (Err(fault), _) => detail::fault(fault),
+    detail::settle_result(ended(inode, result));
+}
+
+#[inline(always)]
+fn ended(inode: Inode<Typed>, result: Result<i32, i32>) -> Read<()> {
+    if !roots::is_watched(inode.superblock()?) {
+        return Ok(());
     }
+    let call = pending::of_thread_on(inode.device()?);
+    let Ok(result) = result else {
+        // Not taken for success.
+        pending::end(call, -1);
+        return Err(Fault(counter::FAULT_READ));
+    };
+    pending::end(call, i64::from(result));
+    Ok(())
 }

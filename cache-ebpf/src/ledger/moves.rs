@@ -9,8 +9,8 @@ use cache_ebpf::{
 };
 
 use super::{
-    Member, credit_size, follow, followed, settle, settle_closed,
-    sizes::{drop_size, keep_size, kept, sees_all, settled_size},
+    Member, credit_size, followed, insert, settle, settle_closed,
+    sizes::{drop_size, hold_size, keep_size, kept, sees_all, settled_size},
     tell, unfollow,
 };
 use crate::{
@@ -45,21 +45,32 @@ fn resized(member: &Member, before: u64) -> Read<()> {
     }
 }
 
-/// A file's last name in `root` went; `operation` says how.
+/// A file is about to leave `root`: what was written until then still belongs to its writer. (Apart from
+/// [`leave`], so that each has a stack of its own.)
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn settle_leaving(thread: u64, slot: u32, root: u32) -> u64 {
+    let Some((member, item)) = of_touched(thread, slot, Some(root)) else {
+        return 0;
+    };
+    item.size = last_size(&member, item.size);
+    settle_before_leaving(&member, item.size);
+    unfollow(member.inode.address());
+    drop_size(&member.key);
+    1
+}
+
+/// A file's last name in `root` went, and it is settled; `operation` says how.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn leave(thread: u64, slot: u32, root: u32, operation: u32) -> u64 {
     let Some((member, item)) = of_touched(thread, slot, Some(root)) else {
         return 0;
     };
-    let size = last_size(&member, item.size);
-    settle_before_leaving(&member, size);
-    unfollow(member.inode.address());
-    drop_size(&member.key);
     match account::current() {
         Ok(process) => {
-            account::credit(&process, root, &Change::leave(size));
-            tell(&member, &process, size, 0, operation);
+            account::credit(&process, root, &Change::leave(item.size));
+            tell(&member, &process, item.size, 0, operation);
         }
         Err(fault) => detail::fault(fault),
     }
@@ -122,11 +133,11 @@ fn entered(member: &Member) -> Read<()> {
     account::credit(&process, member.root, &Change::enter(size));
     tell(member, &process, 0, size, OPERATION_ENTER);
     keep_size(&member.key, member.generation, member.root, size);
-    if member.inode.writers()? > 0 {
-        follow(member, process, false, 0)
-    } else {
-        Ok(())
+    // Who else writes it outside is followed from now on; what it writes is the mover's.
+    if member.inode.writers()? > 0 && !insert(member, process, size, 0) {
+        hold_size(&member.key, member.generation, member.root, size);
     }
+    Ok(())
 }
 
 /// A file was renamed inside `root`, or outside all roots.
@@ -183,7 +194,7 @@ fn told(thread: u64, slot: u32, root: u32, operation: u32, change: &Change) -> u
 
 /// A file as the call under way of `thread` touched it in `slot`.
 #[inline(always)]
-fn of_touched(thread: u64, slot: u32, root: Option<u32>) -> Option<(Member, &'static Touched)> {
+fn of_touched(thread: u64, slot: u32, root: Option<u32>) -> Option<(Member, &'static mut Touched)> {
     let (pending, item) = pending::touched(thread, slot)?;
     let path = if pending.path_len > 0 {
         Path::Stored {

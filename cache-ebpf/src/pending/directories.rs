@@ -6,6 +6,7 @@ use cache_ebpf::{
     counter,
 };
 
+use super::touched;
 use crate::{
     account,
     detail::{self, Fact, Path},
@@ -15,8 +16,19 @@ use crate::{
 };
 
 /// A directory may have crossed a border with all it holds: user space measures it.
+///
+/// A global function (exported, scalars only): the verifier checks it once, with a stack of its own.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn directory_renamed(thread: u64, slot: u32) -> u64 {
+    if let Some((_, item)) = touched(thread, slot) {
+        detail::settle_result(compare(item));
+    }
+    1
+}
+
 #[inline(always)]
-pub(super) fn directory_renamed(item: &Touched) -> Read<()> {
+fn compare(item: &Touched) -> Read<()> {
     let inode = Inode::at(item.inode);
     if !inode.is(&item.key, item.generation) {
         return Ok(());
