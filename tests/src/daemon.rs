@@ -109,6 +109,11 @@ impl Daemon {
         self.address
     }
 
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it wrote to stderr so far.
     pub fn log(&self) -> Result<String> {
         Ok(fs::read_to_string(&self.log)?)

@@ -50,7 +50,17 @@ pub(crate) fn agent(tools: &BuildTools) -> Result<Built> {
     })
 }
 
-pub(crate) fn kernel_object(BuildTools { toolchain, linker }: &BuildTools) -> Result<PathBuf> {
+/// The kernel side.
+pub(crate) fn kernel_object(tools: &BuildTools) -> Result<PathBuf> {
+    bpf_program(tools, "cache-ebpf")
+}
+
+/// The object with programs that do nothing, for benchmarks.
+pub(crate) fn empty_programs(tools: &BuildTools) -> Result<PathBuf> {
+    bpf_program(tools, "cache-ebpf-empty")
+}
+
+fn bpf_program(BuildTools { toolchain, linker }: &BuildTools, binary: &str) -> Result<PathBuf> {
     let target_dir = paths::target().join("bpf");
     let mut command = program(&toolchain.cargo);
     command
@@ -65,11 +75,11 @@ pub(crate) fn kernel_object(BuildTools { toolchain, linker }: &BuildTools) -> Re
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("RUSTUP_TOOLCHAIN")
         .args(["build", "--release", "--package", "cache-ebpf"])
-        .args(["--bin", "cache-ebpf", "--target", BPF_TARGET])
+        .args(["--bin", binary, "--target", BPF_TARGET])
         .args(["-Z", "build-std=core", "--target-dir"])
         .arg(&target_dir);
     run_command(&mut command)?;
-    existing(target_dir.join(BPF_TARGET).join("release/cache-ebpf"))
+    existing(target_dir.join(BPF_TARGET).join("release").join(binary))
 }
 
 fn linker_variable() -> String {

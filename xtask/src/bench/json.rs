@@ -12,14 +12,18 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::{
-    Pair, Results, limits::Verdict, programs::ProgramCosts, report, statistics::Ratio, walk::Walk,
+    cost::{Pair, Results},
+    limits::Verdict,
+    programs::ProgramCosts,
+    report,
+    statistics::Ratio,
+    walk::Walk,
 };
 
 #[derive(Serialize)]
 struct Document<'a> {
-    version: u32,
-    kernel: String,
-    cpus: usize,
+    #[serde(flatten)]
+    machine: Machine,
     ratios: BTreeMap<&'static str, Ratio>,
     pairs: &'a [Pair],
     bpf: &'a [ProgramCosts],
@@ -33,11 +37,8 @@ pub(super) fn write(target: &Path, results: &Results, verdicts: &[Verdict]) -> R
         programs,
         walk,
     } = results;
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let document = Document {
-        version: 1,
-        kernel: kernel.trim().to_owned(),
-        cpus: thread::available_parallelism().map_or(1, usize::from),
+        machine: Machine::this(),
         ratios: report::ratios(pairs)
             .into_iter()
             .map(|(name, _, _, ratio)| (name, ratio))
@@ -47,7 +48,31 @@ pub(super) fn write(target: &Path, results: &Results, verdicts: &[Verdict]) -> R
         walk: walk.as_ref(),
         must_reach: verdicts,
     };
-    let mut text = serde_json::to_string_pretty(&document)?;
+    write_document(target, &document)
+}
+
+/// Where a figure was measured.
+#[derive(Serialize)]
+pub(super) struct Machine {
+    version: u32,
+    kernel: String,
+    cpus: usize,
+}
+
+impl Machine {
+    pub(super) fn this() -> Self {
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Self {
+            version: 1,
+            kernel: kernel.trim().to_owned(),
+            cpus: thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// To the file `target`; - is stdout.
+pub(super) fn write_document(target: &Path, document: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(document)?;
     text.push('\n');
     if target == Path::new("-") {
         io::stdout()

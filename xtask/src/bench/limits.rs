@@ -1,10 +1,11 @@
 //! What the agent must reach, and whether it did.
 
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::{
-    Pair, Results,
     agent::Figures,
+    cost::{Pair, Results},
     programs::ProgramCosts,
     statistics::{median, ratio_of_medians},
     walk::Walk,
@@ -23,19 +24,26 @@ const MAX_WALK_RATIO: f64 = 1.5;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Verdict {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) value: f64,
     pub(super) limit: f64,
     pub(super) met: bool,
 }
 
-fn verdict(name: &'static str, value: f64, limit: f64) -> Verdict {
+pub(super) fn verdict(name: impl Into<String>, value: f64, limit: f64) -> Verdict {
     Verdict {
-        name,
+        name: name.into(),
         value,
         limit,
         met: value <= limit,
     }
+}
+
+/// For a run that asserts: an error that tells how many figures miss their limit.
+pub(super) fn assert_met(verdicts: &[Verdict]) -> Result<()> {
+    let missed = verdicts.iter().filter(|verdict| !verdict.met).count();
+    ensure!(missed == 0, "{missed} figures miss their limit");
+    Ok(())
 }
 
 pub(super) fn judge(results: &Results) -> Vec<Verdict> {

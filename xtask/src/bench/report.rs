@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Pair, Results,
+    cost::{Pair, Results},
     limits::{Verdict, mebibytes},
     programs::{Cost, ProgramCosts},
     statistics::{Ratio, median, ratio_of_medians},
@@ -27,8 +27,13 @@ pub(super) fn print(results: &Results, verdicts: &[Verdict]) {
     {
         eprintln!("\nwalk of {files} files: {agent_s:.3} s, find {find_s:.3} s");
     }
+    print_verdicts(verdicts);
+}
+
+/// What must be reached, and whether it was.
+pub(super) fn print_verdicts(verdicts: &[Verdict]) {
     eprintln!(
-        "\n{:<38} {:>10} {:>10}",
+        "\n{:<48} {:>10} {:>10}",
         "must reach", "measured", "at most"
     );
     for Verdict {
@@ -39,7 +44,7 @@ pub(super) fn print(results: &Results, verdicts: &[Verdict]) {
     } in verdicts
     {
         let met = if *met { "met" } else { "NOT MET" };
-        eprintln!("{name:<38} {value:>10.4} {limit:>10.4}  {met}");
+        eprintln!("{name:<48} {value:>10.4} {limit:>10.4}  {met}");
     }
 }
 

@@ -26,6 +26,14 @@ pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     f64::midpoint(upper, lower.copied().unwrap_or_default())
 }
 
+/// The mean, 0 for no values at all.
+pub(super) fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
+    let (sum, count) = values
+        .into_iter()
+        .fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    if count > 0.0 { sum / count } else { 0.0 }
+}
+
 /// Median of the second values over median of the first. The interval comes from drawing whole
 /// pairs again and again, so what a pair's two runs have in common stays in common.
 pub(super) fn ratio_of_medians(pairs: &[(f64, f64)]) -> Ratio {
