@@ -1,6 +1,7 @@
 //! What the agent costs, measured in ways that each have a file here.
 
 mod agent;
+mod compare;
 mod cost;
 mod hooks;
 mod json;
@@ -9,6 +10,7 @@ mod process;
 mod programs;
 mod report;
 mod statistics;
+mod tree;
 mod walk;
 mod workload;
 
@@ -28,6 +30,8 @@ pub(crate) struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    /// Cold builds watched by nobody, by the agent, and by what one would use instead
+    Compare(compare::Options),
     /// What an open costs at the agent's hooks, on top of an empty program
     Hooks(hooks::Options),
 }
@@ -39,6 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     );
     match &options.what {
         None => cost::run(&options.cost),
+        Some(What::Compare(options)) => compare::run(options),
         Some(What::Hooks(options)) => hooks::run(options),
     }
 }

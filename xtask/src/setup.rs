@@ -8,6 +8,7 @@ mod go;
 mod kernels;
 mod linker;
 mod machine;
+mod observers;
 mod programs;
 mod toolchain;
 
@@ -19,6 +20,7 @@ pub(crate) use self::{
     go::Go,
     kernels::{Kernel, VERSIONS as KERNEL_VERSIONS},
     machine::{Disk, VmTools, ensure as for_vm},
+    observers::{Auditd, ensure as observer, ensure_auditd as auditd},
     programs::ensure_cargo_deny,
     toolchain::Toolchain,
 };

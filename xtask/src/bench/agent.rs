@@ -14,10 +14,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 
 use super::{
-    process::{cpu_of, peak_memory_of},
+    process::{cpu_of, peak_memory_of, signal},
     workload::Workload,
 };
-use crate::command::{ask, program};
+use crate::command::program;
 
 /// Attaching and the first walk of an empty root take well under a second.
 const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -83,6 +83,11 @@ impl Agent {
         self.child.id()
     }
 
+    /// What it says all roots hold, in bytes.
+    pub(super) fn claimed_bytes(&self) -> Result<f64> {
+        sum_of(&self.get("/metrics")?, "go_cache_size_bytes")
+    }
+
     /// Taken while it runs: start and attaching count, its end does not.
     pub(super) fn figures(&self) -> Result<Figures> {
         let metrics = self.get("/metrics")?;
@@ -95,7 +100,7 @@ impl Agent {
     }
 
     pub(super) fn stop(mut self) -> Result<()> {
-        ask(program("sh").args(["-c", &format!("kill -TERM {}", self.pid())]))?;
+        signal(self.pid(), "TERM")?;
         let deadline = Instant::now() + STOP_LIMIT;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {

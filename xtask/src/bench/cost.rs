@@ -90,7 +90,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
 fn measure(options: &Options, tools: &TestTools, binary: &Path, folder: &Path) -> Result<Results> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let newest = tools.go.last().context("set-up gave no Go toolchain")?;
-    let workload = Workload::new(&newest.goroot, folder)?;
+    let workload = Workload::new(&newest.goroot, folder, &["std".to_owned()])?;
     let (pairs, walk_files) = if options.quick {
         (QUICK_PAIRS, QUICK_WALK_FILES)
     } else {

@@ -1,8 +1,10 @@
 //! What /proc tells about processes.
 
-use std::fs;
+use std::{fmt::Display, fs};
 
 use anyhow::{Context as _, Result};
+
+use crate::command::{ask, program};
 
 /// `USER_HZ`: the unit of times in /proc, the same on every architecture this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -17,6 +19,33 @@ pub(super) fn children_cpu() -> Result<f64> {
 pub(super) fn cpu_of(pid: u32) -> Result<f64> {
     let stat = read(&format!("/proc/{pid}/stat"))?;
     cpu_fields(&stat, 14).with_context(|| format!("/proc/{pid}/stat has no times"))
+}
+
+/// The same with its children that ended and were waited for.
+pub(super) fn cpu_of_family(pid: u32) -> Result<f64> {
+    let stat = read(&format!("/proc/{pid}/stat"))?;
+    let times = cpu_fields(&stat, 14).zip(cpu_fields(&stat, 16));
+    let (own, children) = times.with_context(|| format!("/proc/{pid}/stat has no times"))?;
+    Ok(own + children)
+}
+
+/// Number of the kernel's thread of that name, if there is one.
+pub(super) fn kernel_thread(name: &str) -> Option<u32> {
+    let is_it = |pid: u32| {
+        let comm = fs::read_to_string(format!("/proc/{pid}/comm"));
+        let arguments = fs::read(format!("/proc/{pid}/cmdline"));
+        comm.is_ok_and(|comm| comm.trim_end() == name) && arguments.is_ok_and(|it| it.is_empty())
+    };
+    fs::read_dir("/proc")
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .find(|pid| is_it(*pid))
+}
+
+/// Sends a signal to a process; one with a minus in front names its group.
+pub(super) fn signal(pid: impl Display, name: &str) -> Result<()> {
+    let kill = format!("kill -s {name} -- {pid}");
+    ask(program("sh").args(["-c", &kill])).map(drop)
 }
 
 /// The most memory a process ever had resident, in bytes.

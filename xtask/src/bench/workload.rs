@@ -20,6 +20,7 @@ use crate::{
 pub(super) struct Workload {
     goroot: PathBuf,
     folder: PathBuf,
+    packages: Vec<String>,
     /// perf, where this machine counts instructions.
     perf: Option<PathBuf>,
 }
@@ -34,11 +35,15 @@ pub(super) struct Build {
 }
 
 impl Workload {
-    pub(super) fn new(goroot: &Path, folder: &Path) -> Result<Self> {
+    /// A build of `packages` by the toolchain in `goroot`, with everything it needs in `folder`.
+    pub(super) fn new(goroot: &Path, folder: &Path, packages: &[String]) -> Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let folder = folder.canonicalize()?;
         let workload = Self {
             goroot: goroot.canonicalize()?,
-            folder: folder.to_owned(),
+            packages: packages.to_owned(),
             perf: perf_with_counters(&folder.join("perf.txt")),
+            folder,
         };
         if workload.perf.is_none() {
             eprintln!("bench: perf counts no instructions here, times only");
@@ -52,7 +57,12 @@ impl Workload {
     }
 
     pub(super) fn log(&self) -> PathBuf {
-        self.folder.join("agent.log")
+        self.aside("agent.log")
+    }
+
+    /// A place beside the cache.
+    pub(super) fn aside(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
     }
 
     /// Empties the cache, and waits for the disk, so that one run does not pay for another's
@@ -113,7 +123,8 @@ impl Workload {
             None => program(go),
         };
         command
-            .args(["build", "std"])
+            .arg("build")
+            .args(&self.packages)
             .current_dir(&self.folder)
             .env("GOROOT", &self.goroot)
             .env("GOCACHE", self.cache())

@@ -1,6 +1,9 @@
 //! Programs that tests and checks call.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -56,7 +59,8 @@ pub(super) fn ensure_promtool() -> Result<PathBuf> {
     Ok(promtool)
 }
 
-fn unpack_package(package: &str, into: &PathBuf) -> Result<()> {
+/// Debian's package without what installing it would do.
+pub(super) fn unpack_package(package: &str, into: &Path) -> Result<()> {
     apt::update()?;
     fs::create_dir_all(into)?;
     run(program("apt-get")
