@@ -9,10 +9,13 @@ mod limits;
 mod process;
 mod programs;
 mod report;
+mod scale;
 mod statistics;
+mod tests_program;
 mod tree;
 mod walk;
 mod workload;
+mod writers;
 
 use anyhow::{Result, ensure};
 
@@ -34,6 +37,10 @@ enum What {
     Compare(compare::Options),
     /// What an open costs at the agent's hooks, on top of an empty program
     Hooks(hooks::Options),
+    /// What many processes and many files cost in memory
+    Scale(scale::Options),
+    /// How fast many processes create files, without and with the agent
+    Writers(writers::Options),
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -45,5 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         None => cost::run(&options.cost),
         Some(What::Compare(options)) => compare::run(options),
         Some(What::Hooks(options)) => hooks::run(options),
+        Some(What::Scale(options)) => scale::run(options),
+        Some(What::Writers(options)) => writers::run(options),
     }
 }

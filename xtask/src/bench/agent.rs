@@ -1,6 +1,7 @@
 //! The agent, watching the workload's cache.
 
 use std::{
+    ffi::{OsStr, OsString},
     fs::{self, File},
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 use super::{
     process::{cpu_of, peak_memory_of, signal},
+    tree::Tree,
     workload::Workload,
 };
 use crate::command::program;
@@ -23,6 +25,8 @@ use crate::command::program;
 const READY_LIMIT: Duration = Duration::from_secs(30);
 /// The agent promises 5 s.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// What it promises until a change is in the metrics.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
@@ -42,14 +46,19 @@ pub(super) struct Figures {
 }
 
 impl Agent {
-    /// Starts it and waits until it is attached.
+    /// Starts it on the workload's cache and waits until it is attached.
     pub(super) fn start(binary: &Path, workload: &Workload) -> Result<Self> {
+        let mut root = OsString::from("--root=");
+        root.push(workload.cache());
+        Self::start_with(binary, &root, workload.log())
+    }
+
+    /// The same with another argument than a root, `--config=FILE` perhaps.
+    pub(super) fn start_with(binary: &Path, argument: &OsStr, log: PathBuf) -> Result<Self> {
         let address = free_address()?;
-        let log = workload.log();
         let child = program(binary)
             .arg("run")
-            .arg("--root")
-            .arg(workload.cache())
+            .arg(argument)
             .args(["--listen", &address.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -83,9 +92,30 @@ impl Agent {
         self.child.id()
     }
 
-    /// What it says all roots hold, in bytes.
-    pub(super) fn claimed_bytes(&self) -> Result<f64> {
-        sum_of(&self.get("/metrics")?, "go_cache_size_bytes")
+    /// A metric, summed over all of its series.
+    pub(super) fn metric(&self, name: &str) -> Result<f64> {
+        sum_of(&self.get("/metrics")?, name)
+    }
+
+    /// What it says all roots hold.
+    pub(super) fn claim(&self) -> Result<Tree> {
+        let metrics = self.get("/metrics")?;
+        Ok(Tree {
+            bytes: whole(sum_of(&metrics, "go_cache_size_bytes")?),
+            files: whole(sum_of(&metrics, "go_cache_files")?),
+        })
+    }
+
+    /// What it says all roots hold, once that is `disk` or when it has had all the time it may take.
+    pub(super) fn settled_claim(&self, disk: Tree) -> Result<Tree> {
+        let deadline = Instant::now() + SETTLE_LIMIT;
+        loop {
+            let claim = self.claim()?;
+            if claim == disk || Instant::now() > deadline {
+                return Ok(claim);
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
     }
 
     /// Taken while it runs: start and attaching count, its end does not.
@@ -151,6 +181,16 @@ impl Drop for Agent {
 fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").context("cannot find a free port")?;
     Ok(listener.local_addr()?)
+}
+
+/// Counts and sizes are whole numbers from 0, far below 2^53.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "as said above"
+)]
+pub(super) fn whole(value: f64) -> u64 {
+    value as u64
 }
 
 /// All series of a metric, added up.

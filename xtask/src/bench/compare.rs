@@ -224,7 +224,7 @@ fn measure_one(observer: Observer, workload: &Workload, agent: &Path) -> Result<
         Ok(usage) => watch.stop(&workload.cache()).map(|claim| (usage, claim)),
         Err(reason) => Err(reason),
     };
-    let disk_bytes = tree::bytes_of_files(&workload.cache())?;
+    let disk_bytes = tree::walk(&workload.cache())?.bytes;
     Ok(said.map(|(usage, claim)| Run {
         observer,
         build,

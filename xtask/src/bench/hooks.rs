@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     json::{self, Machine},
     limits::{self, Verdict, verdict},
-    report, statistics,
+    report, statistics, tests_program,
 };
 use crate::{
     build,
-    command::{cargo, describe, program, run as run_command},
+    command::{describe, program},
     paths, setup,
 };
 
@@ -108,16 +108,11 @@ pub(super) fn run(options: &Options) -> Result<()> {
 }
 
 fn measure(calls: u64, agent: &Path, empty: &Path) -> Result<Measured> {
-    run_command(
-        cargo()
-            .args(["build", "--release", "--package", "cache-tests"])
-            .args(["--bin", "hooks", "--target-dir"])
-            .arg(paths::target()),
-    )?;
+    let hooks = tests_program::build("hooks")?;
     let scratch = paths::scratch();
     std::fs::create_dir_all(&scratch)
         .with_context(|| format!("cannot make {}", scratch.display()))?;
-    let mut command = program(paths::target().join("release/hooks"));
+    let mut command = program(hooks);
     command
         .env("CACHE_AGENT", agent)
         .env("CACHE_TEST_SCRATCH", scratch.canonicalize()?)

@@ -1,6 +1,6 @@
 //! What /proc tells about processes.
 
-use std::{fmt::Display, fs};
+use std::{collections::BTreeMap, fmt::Display, fs};
 
 use anyhow::{Context as _, Result};
 
@@ -67,6 +67,21 @@ pub(super) fn bpf_programs_of(pid: u32) -> Result<Vec<u64>> {
     programs.sort_unstable();
     programs.dedup();
     Ok(programs)
+}
+
+/// Kernel memory of the BPF maps that a process holds, in bytes.
+pub(super) fn bpf_map_bytes_of(pid: u32) -> Result<u64> {
+    let folder = format!("/proc/{pid}/fdinfo");
+    let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {folder}"))?;
+    let maps: BTreeMap<u64, u64> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+        .filter_map(|text| {
+            let id = value(&text, "map_id:")?.parse().ok()?;
+            Some((id, value(&text, "memlock:")?.parse().ok()?))
+        })
+        .collect();
+    Ok(maps.values().sum())
 }
 
 fn read(path: &str) -> Result<String> {

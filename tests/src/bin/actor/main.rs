@@ -9,6 +9,7 @@ mod ending;
 mod paths;
 mod ring;
 mod sys;
+mod writers;
 
 use std::{
     env,
@@ -50,6 +51,9 @@ fn act(words: &[&str]) -> Result<()> {
         ["append-to", descriptor] => ending::append_to_inherited(descriptor),
         ["receive", descriptor] => ending::append_to_received(descriptor),
         ["crowd", number, directory] => crowd::crowd(number.parse()?, directory.as_ref()),
+        ["writers", number, seconds, directory] => {
+            writers::writers(number.parse()?, seconds.parse()?, directory.as_ref())
+        }
         ["reuse", cycles, directory] => crowd::reuse(cycles.parse()?, directory.as_ref()),
         ["two-writers", file] => crowd::two_writers(file.as_ref()),
         ["write-range", file, offset, bytes] => {

@@ -6,7 +6,10 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{audit, bpftrace, du, notify};
-use crate::bench::{agent::Agent, workload::Workload};
+use crate::bench::{
+    agent::{Agent, whole},
+    workload::Workload,
+};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -114,20 +117,11 @@ impl Watch for Agent {
     }
 
     fn stop(self: Box<Self>, _cache: &Path) -> Result<Claim> {
-        let (bytes, lost) = (self.claimed_bytes()?, self.figures()?.dropped);
+        let (claim, lost) = (self.claim()?, self.figures()?.dropped);
         Agent::stop(*self)?;
         Ok(Claim {
-            bytes: Some(whole(bytes)),
+            bytes: Some(claim.bytes),
             lost: Some(whole(lost)),
         })
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counts and sizes: whole numbers from 0, far below 2^53"
-)]
-fn whole(value: f64) -> u64 {
-    value as u64
 }
