@@ -177,8 +177,11 @@ fn draw_row(
     Ok(())
 }
 
+/// The library takes a font's line for its size.
+const PER_EM: f64 = 1.24;
+
 fn text(area: &Area<'_>, words: &str, at: (i32, i32), size: u32, side: HPos) -> Drawn {
-    let style = TextStyle::from(("sans-serif", size))
+    let style = TextStyle::from(("sans-serif", f64::from(size) * PER_EM))
         .color(&INK)
         .pos(Pos::new(side, VPos::Center));
     area.draw(&Text::new(words.to_owned(), at, style))?;
