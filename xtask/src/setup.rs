@@ -21,7 +21,7 @@ pub(crate) use self::{
     kernels::{Kernel, VERSIONS as KERNEL_VERSIONS},
     machine::{Disk, VmTools, ensure as for_vm},
     observers::{Auditd, ensure as observer, ensure_auditd as auditd},
-    programs::ensure_cargo_deny,
+    programs::{ensure_bpftool, ensure_cargo_deny},
     toolchain::Toolchain,
 };
 
@@ -69,7 +69,7 @@ pub(crate) fn for_test() -> Result<TestTools> {
         build,
         go: go::ensure()?,
         promtool: programs::ensure_promtool()?,
-        bpftool: programs::ensure_bpftool()?,
+        bpftool: ensure_bpftool()?,
     })
 }
 

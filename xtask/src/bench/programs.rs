@@ -59,24 +59,34 @@ pub(super) fn measure(
     binary: &Path,
     bpftool: &Path,
 ) -> Result<Vec<ProgramCosts>> {
-    let _statistics = Statistics::enable()?;
     (1..=runs)
         .map(|number| {
             eprintln!("bench: BPF statistics, run {number} of {runs}");
             workload.clear()?;
             let agent = Agent::start(binary, workload)?;
-            let before = costs(&agent, bpftool)?;
-            let build = workload.build_into_present_cache()?;
-            let after = costs(&agent, bpftool)?;
+            let (build, programs) =
+                during(&agent, bpftool, || workload.build_into_present_cache())?;
             let agent_cpu_s = agent.figures()?.cpu_s;
             agent.stop()?;
             Ok(ProgramCosts {
                 build_cpu_s: build.cpu_s,
                 agent_cpu_s,
-                programs: difference(&before, after),
+                programs,
             })
         })
         .collect()
+}
+
+/// What the agent's programs cost while `work` is done, and what it gives.
+pub(super) fn during<T>(
+    agent: &Agent,
+    bpftool: &Path,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<(T, BTreeMap<String, Cost>)> {
+    let _statistics = Statistics::enable()?;
+    let before = costs(agent, bpftool)?;
+    let result = work()?;
+    Ok((result, difference(&before, costs(agent, bpftool)?)))
 }
 
 /// By what the agent's descriptors refer to: bpftool's own look-up of processes needs a program

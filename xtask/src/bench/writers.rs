@@ -2,6 +2,7 @@
 //! the agent in turn.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
@@ -15,6 +16,8 @@ use super::{
     agent::{Agent, Figures, whole},
     json::{self, Machine},
     limits::{self, Verdict, verdict},
+    process::children_cpu,
+    programs::{self, Cost},
     report,
     statistics::{PairedRatio, median, paired_ratio},
     tests_program,
@@ -65,6 +68,15 @@ struct Observed {
     agent: Figures,
 }
 
+/// A run of its own, with BPF statistics: steadier than the ratio of two throughputs.
+#[derive(Debug, Serialize)]
+struct Direct {
+    files: f64,
+    writers_cpu_s: f64,
+    agent_cpu_s: f64,
+    bpf: BTreeMap<String, Cost>,
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(flatten)]
@@ -73,6 +85,7 @@ struct Document<'a> {
     seconds: u64,
     throughput: PairedRatio,
     rounds: &'a [Round],
+    direct: &'a Direct,
     must_reach: &'a [Verdict],
 }
 
@@ -88,11 +101,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
         writers: options.writers,
         seconds: options.seconds,
     };
-    let rounds = (1..=options.rounds)
-        .map(|number| measure_round(number, options.rounds, &load, &agent))
-        .collect::<Result<Vec<Round>>>();
+    let measured = measure(options, &load, &agent);
     fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-    let rounds = rounds?;
+    let (rounds, direct) = measured?;
     let pairs: Vec<_> = rounds
         .iter()
         .map(|round| (round.without, round.with.files_per_s))
@@ -100,6 +111,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let throughput = paired_ratio(&pairs);
     let verdicts = judge(&rounds, throughput);
     print(options, &rounds, throughput);
+    print_direct(&direct);
     report::print_verdicts(&verdicts);
     if let Some(target) = &options.json {
         let document = Document {
@@ -108,6 +120,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
             seconds: options.seconds,
             throughput,
             rounds: &rounds,
+            direct: &direct,
             must_reach: &verdicts,
         };
         json::write_document(target, &document)?;
@@ -116,6 +129,25 @@ pub(super) fn run(options: &Options) -> Result<()> {
         limits::assert_met(&verdicts)?;
     }
     Ok(())
+}
+
+struct Written {
+    files: f64,
+    seconds: f64,
+    cpu_s: f64,
+}
+
+impl Written {
+    fn files_per_s(&self) -> f64 {
+        self.files / self.seconds
+    }
+}
+
+fn measure(options: &Options, load: &Load, agent: &Path) -> Result<(Vec<Round>, Direct)> {
+    let rounds = (1..=options.rounds)
+        .map(|number| measure_round(number, options.rounds, load, agent))
+        .collect::<Result<_>>()?;
+    Ok((rounds, measure_direct(load, agent)?))
 }
 
 /// What runs without and with the agent.
@@ -142,8 +174,7 @@ impl Load {
         ask(&mut program("sync")).map(drop)
     }
 
-    /// Files per second.
-    fn run(&self) -> Result<f64> {
+    fn run(&self) -> Result<Written> {
         #[derive(Deserialize)]
         struct Said {
             files: u32,
@@ -153,6 +184,7 @@ impl Load {
             .arg("writers")
             .args([self.writers.to_string(), self.seconds.to_string()])
             .arg(self.root());
+        let cpu_before = children_cpu()?;
         let started = Instant::now();
         let said = ask(&mut command)?;
         let seconds = started.elapsed().as_secs_f64();
@@ -163,7 +195,11 @@ impl Load {
             files += f64::from(said.files);
         }
         ensure!(files > 0.0, "the writers wrote nothing");
-        Ok(files / seconds)
+        Ok(Written {
+            files,
+            seconds,
+            cpu_s: children_cpu()? - cpu_before,
+        })
     }
 }
 
@@ -187,10 +223,10 @@ fn measure_round(number: u32, rounds: u32, load: &Load, agent: &Path) -> Result<
 fn alone(load: &Load) -> Result<f64> {
     load.clear()?;
     eprintln!("bench:   {} writers for {} s", load.writers, load.seconds);
-    load.run()
+    Ok(load.run()?.files_per_s())
 }
 
-fn observed(load: &Load, agent: &Path) -> Result<Observed> {
+fn start(load: &Load, agent: &Path) -> Result<Agent> {
     load.clear()?;
     eprintln!(
         "bench:   {} writers for {} s, with the agent",
@@ -198,8 +234,27 @@ fn observed(load: &Load, agent: &Path) -> Result<Observed> {
     );
     let mut root = OsString::from("--root=");
     root.push(load.root());
-    let agent = Agent::start_with(agent, &root, load.folder.join("agent.log"))?;
-    let files_per_s = load.run()?;
+    Agent::start_with(agent, &root, load.folder.join("agent.log"))
+}
+
+fn measure_direct(load: &Load, agent: &Path) -> Result<Direct> {
+    let bpftool = setup::ensure_bpftool()?;
+    eprintln!("bench: BPF statistics");
+    let agent = start(load, agent)?;
+    let (written, bpf) = programs::during(&agent, &bpftool, || load.run())?;
+    let agent_cpu_s = agent.figures()?.cpu_s;
+    agent.stop()?;
+    Ok(Direct {
+        files: written.files,
+        writers_cpu_s: written.cpu_s,
+        agent_cpu_s,
+        bpf,
+    })
+}
+
+fn observed(load: &Load, agent: &Path) -> Result<Observed> {
+    let agent = start(load, agent)?;
+    let files_per_s = load.run()?.files_per_s();
     let disk = tree::walk(&load.root())?;
     let ledger = agent.settled_claim(disk)?;
     let faults = whole(agent.metric("go_cache_agent_faults_total")?);
@@ -267,5 +322,36 @@ fn print(options: &Options, rounds: &[Round], throughput: PairedRatio) {
             with.agent.cpu_s,
             limits::mebibytes(with.agent.max_rss_bytes),
         );
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "nanoseconds of minutes fit f64 exactly"
+)]
+fn print_direct(direct: &Direct) {
+    let Direct {
+        files,
+        writers_cpu_s,
+        agent_cpu_s,
+        bpf,
+    } = direct;
+    let bpf_ns: u64 = bpf.values().map(|cost| cost.total_ns).sum();
+    let bpf_ns = bpf_ns as f64;
+    eprintln!(
+        "direct cost per file: BPF {:.0} ns, agent's CPU {:.0} ns; together {:.2} % of the writers' CPU",
+        bpf_ns / files,
+        agent_cpu_s * 1e9 / files,
+        (bpf_ns / 1e9 + agent_cpu_s) / writers_cpu_s * 100.0
+    );
+    for (name, cost) in bpf {
+        let (runs, total) = (cost.runs as f64, cost.total_ns as f64);
+        if runs / files > 0.01 {
+            eprintln!(
+                "{name:<20} {:>6.2} runs a file of {:>6.0} ns",
+                runs / files,
+                total / runs
+            );
+        }
     }
 }

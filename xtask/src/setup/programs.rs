@@ -77,7 +77,7 @@ pub(super) fn unpack_package(package: &str, into: &Path) -> Result<()> {
     fs::remove_file(&archive).with_context(|| format!("cannot remove {}", archive.display()))
 }
 
-pub(super) fn ensure_bpftool() -> Result<PathBuf> {
+pub(crate) fn ensure_bpftool() -> Result<PathBuf> {
     let look = || paths::find_program("bpftool");
     if look().is_none() {
         installing("bpftool", "installing it");

@@ -152,6 +152,8 @@ fn draw_row(
         [(from.min(to), middle - 9), (from.max(to), middle + 9)],
         colour.filled(),
     ))?;
+    // What adds nothing is seen too.
+    area.draw(&Circle::new((to, middle), 5, colour.filled()))?;
     if let Some([low, high]) = ratio.interval {
         let (low, high) = (scale.x(percent(low)), scale.x(percent(high)));
         for points in [
