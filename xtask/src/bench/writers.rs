@@ -43,6 +43,9 @@ pub(super) struct Options {
     /// How long they write each time
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
+    /// Write in a new folder below this one, of another file system perhaps: /dev/shm leaves the disk out
+    #[arg(long, value_name = "DIR")]
+    below: Option<PathBuf>,
     /// Write every figure as JSON; - is stdout
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -93,7 +96,8 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let tools = setup::for_build()?;
     let agent = build::agent(&tools)?.agent;
     let actor = tests_program::build("actor")?;
-    let folder = paths::scratch().join("writers");
+    let below = options.below.clone().unwrap_or_else(paths::scratch);
+    let folder = below.join("cache-bench-writers");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let load = Load {
         actor,
