@@ -5,18 +5,22 @@
 mod entry;
 mod moves;
 mod openers;
+mod outside;
+mod release;
 mod sizes;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use cache_ebpf::{
-    InodeKey, NO_ROOT, OPEN_SHARED, OPERATION_CREATE, OPERATION_RESIZE, OPERATION_WRITE, OpenFile,
-    ProcessKey, counter,
+    InodeKey, NO_ROOT, OPEN_SHARED, OPERATION_CREATE, OPERATION_RESIZE, OPERATION_VANISH,
+    OPERATION_WRITE, OpenFile, ProcessKey, counter,
 };
 
 use self::sizes::{drop_size, hold_size, keep_size, kept, settled_size};
 pub(crate) use self::{
     entry::Entry,
     moves::{enter, leave, rename, resize, settle_leaving, tell_link, vanish},
+    outside::changes as changes_outside,
+    release::released,
     sizes::sees_all,
 };
 use crate::{
@@ -99,7 +103,12 @@ pub(crate) fn opened<A: Access>(file: File<A>) -> Read<()> {
 #[inline(always)]
 fn opened_as<A: Access>(inode: Inode<A>, name: Dentry<A>, created: bool, file: u64) -> Read<()> {
     let Some(member) = member(inode, name)? else {
-        return Ok(());
+        let operation = if created {
+            OPERATION_CREATE
+        } else {
+            OPERATION_VANISH
+        };
+        return outside::changes(inode, name, operation);
     };
     let process = account::current()?;
     if created {
@@ -228,71 +237,6 @@ fn share<A: Access>(member: &Member<A>, entry: Entry, process: ProcessKey, file:
         entry.set_flags(entry.flags() | OPEN_SHARED);
     }
     entry.set_opener(process);
-    Ok(())
-}
-
-/// The last reference to an open file description is gone, whoever dropped it.
-#[inline(always)]
-pub(crate) fn released<A: Access>(file: File<A>) -> Read<()> {
-    if !file.mode()?.writes() {
-        return Ok(());
-    }
-    let inode = file.inode()?;
-    if !roots::is_watched(inode.superblock()?) {
-        return Ok(());
-    }
-    let Some(entry) = Entry::find(inode.address()) else {
-        return released_unfollowed(inode, file.dentry()?, file.address());
-    };
-    let (key, generation) = (inode.key()?, inode.generation()?);
-    // Unlinked: whoever unlinks it settles it. Another inode: whoever opens it next does.
-    if inode.nlink()? == 0 || !entry.is(key.ino, generation) {
-        openers::take(file.address());
-        return Ok(());
-    }
-    let member = Member {
-        inode,
-        key,
-        generation,
-        root: entry.root(),
-        path: Path::Of(file.dentry()?),
-        parent: 0,
-    };
-    let settler = if entry.is_shared() {
-        openers::take(file.address())
-    } else {
-        None
-    };
-    settle(&member, entry, settler)?;
-    if inode.writers()? <= 1 {
-        unfollow(inode.address());
-    }
-    Ok(())
-}
-
-/// Settles a file for which there was no room in `OPEN`.
-#[inline(always)]
-fn released_unfollowed<A: Access>(inode: Inode<A>, name: Dentry<A>, file: u64) -> Read<()> {
-    if inode.nlink()? == 0 {
-        openers::take(file);
-        return Ok(());
-    }
-    let (key, generation) = (inode.key()?, inode.generation()?);
-    let Some((root, size)) = kept(&key, generation) else {
-        return Ok(());
-    };
-    let member = Member {
-        inode,
-        key,
-        generation,
-        root,
-        path: Path::Of(name),
-        parent: 0,
-    };
-    settle_closed(&member, account::current()?, size)?;
-    if inode.writers()? <= 1 {
-        drop_size(&key);
-    }
     Ok(())
 }
 

@@ -342,7 +342,8 @@ pub const OPERATION_LINK: u32 = 9;
 pub const OPERATION_DIRECTORY_ENTER: u32 = 10;
 /// A directory left the root with all it holds, likewise.
 pub const OPERATION_DIRECTORY_LEAVE: u32 = 11;
-/// A file that had left the root with its directory was unlinked there; no account changes.
+/// A file that had left the root with its directory was unlinked there; no account changes. Where the hooks do
+/// not know the root any more it is [`NO_ROOT`], and the file was unlinked, moved, or is about to change.
 pub const OPERATION_VANISH: u32 = 12;
 
 shared! {
@@ -389,8 +390,12 @@ pub mod map {
     pub const WATCHED: &str = "WATCHED";
     /// [`Verdict`](crate::Verdict) by directory.
     pub const VERDICTS: &str = "VERDICTS";
-    /// Epoch of the verdicts.
+    /// Epoch of the verdicts, and the two below.
     pub const EPOCH: &str = "EPOCH";
+    /// Slot of [`EPOCH`]: directories that crossed a border.
+    pub const EPOCH_CROSSED: u32 = 1;
+    /// Slot of [`EPOCH`]: those of them that user space has measured.
+    pub const EPOCH_MEASURED: u32 = 2;
     /// [`OpenFile`](crate::OpenFile) by address of the inode.
     pub const OPEN: &str = "OPEN";
     /// [`Settled`](crate::Settled) by [`InodeKey`](crate::InodeKey).

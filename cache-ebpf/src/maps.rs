@@ -29,9 +29,10 @@ pub(crate) static DEVICES: HashMap<u64, u32, { ROOTS_MAX as usize }, ON_DEMAND> 
 #[btf_map]
 pub(crate) static VERDICTS: LruHashMap<u64, Verdict, 16_384> = LruHashMap::new();
 
-/// Slot 0: counts directories that crossed a border; older verdicts are void.
+/// Slot 0: older verdicts are void; slots 1 and 2: directories that crossed a border, and how many of them user
+/// space has measured.
 #[btf_map]
-pub(crate) static EPOCH: Array<u64, 1> = Array::new();
+pub(crate) static EPOCH: Array<u64, 3> = Array::new();
 
 /// Files open for write.
 #[btf_map]

@@ -22,7 +22,7 @@ use self::{
 };
 use crate::{
     detail,
-    kernel::{self, Access, Dentry, Fault, Inode, Read},
+    kernel::{self, Dentry, Fault, Inode, Read},
     ledger,
     maps::{BLANK_PENDING, DRAFT, PENDING, PENDING_PATHS},
     names, roots,
@@ -57,12 +57,9 @@ pub(crate) fn begin(thread: u64, call: u32) -> Read<()> {
     Ok(())
 }
 
-/// The running thread enters a call that sets the size of a file with this name.
+/// The running thread enters a call that sets the size of a file in a root.
 #[inline(always)]
-pub(crate) fn begin_resize<A: Access>(thread: u64, inode: Inode, name: Dentry<A>) -> Read<()> {
-    if roots::holder_of_name(name)? == NO_ROOT {
-        return Ok(());
-    }
+pub(crate) fn begin_resize(thread: u64, inode: Inode) -> Read<()> {
     begin(thread, PENDING_RESIZE)?;
     touch(thread, inode)
 }

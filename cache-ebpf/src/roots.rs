@@ -2,7 +2,7 @@
 //! bounded walk up the dentries.
 
 use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_loop};
-use cache_ebpf::{DEPTH_MAX, NO_ROOT, Verdict, counter};
+use cache_ebpf::{DEPTH_MAX, NO_ROOT, Verdict, counter, map};
 
 use crate::{
     atomic, detail,
@@ -45,13 +45,30 @@ pub(crate) fn holder_of_directory(dentry: Dentry) -> u32 {
     holder(dentry.address())
 }
 
-/// Voids all memoised verdicts: a directory crossed a border.
+/// Voids all memoised verdicts: a directory crosses a border.
 #[inline(always)]
 pub(crate) fn forget_verdicts() {
-    if let Some(epoch) = EPOCH.get_ptr_mut(0) {
+    raise(0);
+}
+
+/// A directory has crossed a border.
+#[inline(always)]
+pub(crate) fn count_crossing() {
+    raise(map::EPOCH_CROSSED);
+}
+
+#[inline(always)]
+fn raise(slot: u32) {
+    if let Some(count) = EPOCH.get_ptr_mut(slot) {
         // SAFETY: an array slot, always live.
-        unsafe { atomic::add(epoch, 1) };
+        unsafe { atomic::add(count, 1) };
     }
+}
+
+/// User space has not measured yet all directories that crossed.
+#[inline(always)]
+pub(crate) fn is_measuring() -> bool {
+    epoch_slot(map::EPOCH_CROSSED) != epoch_slot(map::EPOCH_MEASURED)
 }
 
 /// Index of the root whose directory this inode is.
@@ -100,10 +117,15 @@ fn remembered<A: Access>(directory: Dentry<A>) -> Read<u32> {
 /// What verdicts are valid for.
 #[inline(always)]
 fn epoch() -> u64 {
+    epoch_slot(0)
+}
+
+#[inline(always)]
+fn epoch_slot(slot: u32) -> u64 {
     // SAFETY: an array slot, always live.
     EPOCH
-        .get_ptr(0)
-        .map_or(0, |epoch| unsafe { epoch.read_volatile() })
+        .get_ptr(slot)
+        .map_or(0, |value| unsafe { value.read_volatile() })
 }
 
 #[inline(always)]

@@ -11,8 +11,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use cache_ebpf::{
-    InodeKey, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE, OPERATION_VANISH, ROOTS_MAX,
-    counter,
+    InodeKey, NO_ROOT, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE, OPERATION_VANISH,
+    ROOTS_MAX, counter,
 };
 
 pub use self::{
@@ -175,7 +175,9 @@ impl Book {
                 return;
             };
             note(roots, &fact);
-            each(&fact);
+            if fact.event.root != NO_ROOT {
+                each(&fact);
+            }
         })
     }
 
@@ -201,6 +203,17 @@ impl Book {
 /// Takes note of an event: the total so far, files that change under a walk, directories that crossed.
 fn note(roots: &mut [Option<WatchedRoot>], fact: &Fact) {
     let event = &fact.event;
+    if event.root == NO_ROOT {
+        // A file that may have left a root with its directory.
+        for root in roots.iter_mut().flatten() {
+            if !root.crossed.is_empty() {
+                root.firsts
+                    .entry(event.key)
+                    .or_insert_with(|| First::of(fact));
+            }
+        }
+        return;
+    }
     let at = usize::try_from(event.root).ok();
     let Some(root) = at.and_then(|at| roots.get_mut(at)?.as_mut()) else {
         return;
@@ -213,7 +226,7 @@ fn note(roots: &mut [Option<WatchedRoot>], fact: &Fact) {
         return;
     }
     root.told.add(&fact.changes());
-    if !root.crossed.is_empty() || !root.firsts.is_empty() {
+    if !root.crossed.is_empty() {
         root.firsts
             .entry(event.key)
             .or_insert_with(|| First::of(fact));

@@ -162,6 +162,21 @@ impl Tables {
         Ok(self.watched.set(0, watched, 0)?)
     }
 
+    /// The hooks need to be told the sizes of closed files.
+    pub fn keeps_sizes(&self) -> bool {
+        self.keeps_sizes
+    }
+
+    /// Directories that crossed a border so far.
+    pub fn crossings(&self) -> Result<u64> {
+        Ok(self.epoch.get(&map::EPOCH_CROSSED, 0)?)
+    }
+
+    /// So many of them have been measured.
+    pub fn measured_crossings(&mut self, crossings: u64) -> Result<()> {
+        Ok(self.epoch.set(map::EPOCH_MEASURED, crossings, 0)?)
+    }
+
     fn forget_verdicts(&mut self) -> Result<()> {
         let epoch = self.epoch.get(&0, 0)?;
         Ok(self.epoch.set(0, epoch + 1, 0)?)

@@ -10,7 +10,7 @@
 
 use aya_ebpf::{EbpfContext as _, macros::tracepoint, programs::TracePointContext};
 use cache_ebpf::{
-    PENDING_LINK, PENDING_RENAME, PENDING_RESIZE, PENDING_UNLINK,
+    NO_ROOT, PENDING_LINK, PENDING_RENAME, PENDING_RESIZE, PENDING_UNLINK,
     offsets::{FIRST_ARGUMENT, RESULT, SECOND_ARGUMENT},
 };
 
@@ -130,7 +130,10 @@ fn resize(ctx: &TracePointContext) -> Read<()> {
     {
         return Ok(());
     }
-    pending::begin_resize(pending::of_thread(), inode, file.dentry()?)
+    if roots::holder_of_name(file.dentry()?)? == NO_ROOT {
+        return Ok(());
+    }
+    pending::begin_resize(pending::of_thread(), inode)
 }
 
 /// The end of every call above that was begun.

@@ -12,7 +12,9 @@ use aya_ebpf::{
     macros::{fentry, fexit},
     programs::{FEntryContext, FExitContext},
 };
-use cache_ebpf::{NO_ROOT, PENDING_LINK, PENDING_RENAME, PENDING_UNLINK, counter};
+use cache_ebpf::{
+    NO_ROOT, OPERATION_VANISH, PENDING_LINK, PENDING_RENAME, PENDING_UNLINK, counter,
+};
 
 use crate::{
     detail,
@@ -53,7 +55,7 @@ fn unlinks(name: Dentry<Typed>) -> Read<()> {
         return Ok(());
     };
     if roots::holder_of_name(name)? == NO_ROOT && inode.nlink()? == 1 {
-        return Ok(());
+        return ledger::changes_outside(inode, name, OPERATION_VANISH);
     }
     let call = pending::of_thread_on(inode.device()?);
     pending::begin(call, PENDING_UNLINK)?;
@@ -115,11 +117,21 @@ fn renames(renaming: Renaming<Typed>) -> Read<()> {
     let call = pending::of_thread_on(inode.device()?);
     pending::begin(call, PENDING_RENAME)?;
     pending::touch(call, inode.plain()?)?;
+    goes_outside(inode, from)?;
     if let Some(target) = to.inode()? {
         pending::touch(call, target.plain()?)?;
+        goes_outside(target, to)?;
     }
     touch_directory(call, from)?;
     touch_directory(call, to)
+}
+
+#[inline(always)]
+fn goes_outside(inode: Inode<Typed>, name: Dentry<Typed>) -> Read<()> {
+    if kernel::is_regular(inode.mode()?) && roots::holder_of_name(name)? == NO_ROOT {
+        return ledger::changes_outside(inode, name, OPERATION_VANISH);
+    }
+    Ok(())
 }
 
 /// `vfs_rename(renamedata)` is over.
@@ -154,7 +166,10 @@ fn resizes(name: Dentry<Typed>) -> Read<()> {
     let Some(inode) = watched(name)? else {
         return Ok(());
     };
-    pending::begin_resize(pending::of_thread_on(inode.device()?), inode.plain()?, name)
+    if roots::holder_of_name(name)? == NO_ROOT {
+        return ledger::changes_outside(inode, name, OPERATION_VANISH);
+    }
+    pending::begin_resize(pending::of_thread_on(inode.device()?), inode.plain()?)
 }
 
 /// `notify_change(idmap, dentry, attr, ..)` is over.

@@ -64,6 +64,8 @@ fn compare(item: &Touched) -> Read<()> {
             detail::emit(&fact, &Path::Of(dentry));
         }
     }
+    // Counted after it was told: whoever sees the count finds the events.
+    roots::count_crossing();
     Ok(())
 }
 

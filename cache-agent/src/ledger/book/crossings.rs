@@ -82,13 +82,14 @@ impl First {
 impl Book {
     /// Measures the directories that crossed since the last time.
     pub fn measure(&mut self, mut each: impl FnMut(&Fact)) -> Result<()> {
-        let roots = self.roots.iter_mut().flatten();
-        let crossed: Vec<Crossed> = roots
-            .flat_map(|root| std::mem::take(&mut root.crossed))
-            .collect();
-        if crossed.is_empty() {
+        if self.roots().all(|root| root.crossed.is_empty()) {
             return Ok(());
         }
+        let crossings = self.session.tables.crossings()?;
+        // Those counted have been told by now. They stay with their roots until all is measured: so long what
+        // happens to their files is noted.
+        self.drain(&mut each);
+        let crossed: Vec<Crossed> = self.roots().flat_map(|root| root.crossed.clone()).collect();
         let walks: Vec<Option<Walk>> = crossed
             .iter()
             .map(|crossed| self.walk_crossed(crossed))
@@ -107,15 +108,15 @@ impl Book {
             let content = self.content(crossing, walk)?;
             self.settle_crossing(crossing, &content)?;
         }
-        for root in self
-            .roots
-            .iter_mut()
-            .flatten()
-            .filter(|root| root.crossed.is_empty())
-        {
-            root.firsts.clear();
+        for root in self.roots.iter_mut().flatten() {
+            let index = root.index;
+            let measured = crossed.iter().filter(|crossed| crossed.root == index);
+            root.crossed.drain(..measured.count());
+            if root.crossed.is_empty() {
+                root.firsts.clear();
+            }
         }
-        Ok(())
+        self.session.tables.measured_crossings(crossings)
     }
 
     fn walk_crossed(&self, crossed: &Crossed) -> Option<Walk> {
@@ -137,8 +138,7 @@ impl Book {
         let mut content = Content::new();
         for (key, size) in found {
             if !crossed.entered {
-                // What the kernel side knows is the size the file had in the root; the rest came later.
-                if let Some(size) = self.session.tables.known_size(&key, crossed.root)? {
+                if let Some(size) = self.size_left(root, &key, size)? {
                     content.insert(key, size);
                 }
             } else if !root.firsts.contains_key(&key) {
@@ -149,8 +149,27 @@ impl Book {
             let held = crossed.entered != (first.operation == OPERATION_VANISH);
             held && !first.appeared() && walk.directories.contains(&first.parent)
         });
-        content.extend(firsts.map(|(key, first)| (*key, first.before)));
+        for (key, first) in firsts {
+            content.entry(*key).or_insert(first.before);
+        }
         Ok(content)
+    }
+
+    /// Size that a file had in the root it left with its directory; `size` is its present one.
+    fn size_left(&self, root: &WatchedRoot, key: &InodeKey, size: u64) -> Result<Option<u64>> {
+        let tables = &self.session.tables;
+        if let Some(known) = tables.known_size(key, root.index)? {
+            return Ok(Some(known));
+        }
+        if tables.keeps_sizes() {
+            // The kernel side knows every file that was in the root; the rest came later.
+            return Ok(None);
+        }
+        Ok(match root.firsts.get(key) {
+            Some(first) if first.appeared() => None,
+            Some(first) if first.operation == OPERATION_VANISH => Some(first.before),
+            _ => Some(size),
+        })
     }
 
     fn settle_crossing(&mut self, crossed: &Crossed, content: &Content) -> Result<()> {
