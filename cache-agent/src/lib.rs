@@ -22,6 +22,7 @@ pub mod process;
 pub mod roster;
 pub mod serve;
 pub mod snapshot;
+pub mod store;
 mod sys;
 pub mod trace;
 pub mod vantage;

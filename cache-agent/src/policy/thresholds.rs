@@ -50,7 +50,7 @@ impl Level {
         clippy::cast_precision_loss,
         reason = "shares and sizes need no more than 53 bits here"
     )]
-    fn value(self, size_bytes: u64, file_system: &FileSystem) -> Option<f64> {
+    pub(crate) fn value(self, size_bytes: u64, file_system: &FileSystem) -> Option<f64> {
         let FileSystem {
             avail_bytes,
             total_bytes,

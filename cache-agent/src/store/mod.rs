@@ -1,0 +1,209 @@
+//! The history: what invocations did, how large roots were, which thresholds were crossed. One SQLite file.
+//!
+//! Takes: finished records, through a bounded channel. Gives: answers about the past. Never: makes its
+//! callers wait for a disk, or ends the agent because a disk is full or a file damaged.
+
+pub mod minutes;
+pub mod place;
+pub mod query;
+pub mod record;
+pub mod retain;
+pub mod schema;
+mod thread;
+pub mod write;
+pub mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+
+use self::place::{Identity, PlaceError};
+
+/// Name of the database in the state directory.
+pub const FILE_NAME: &str = "history.db";
+
+/// A writer waits that long for another process' transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Where the history is, and how much of it is kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// Whether anything is kept at all.
+    pub enabled: bool,
+    /// The state directory.
+    pub directory: PathBuf,
+    /// Older records are removed.
+    pub max_age: Duration,
+    /// The oldest records are removed beyond that size of the file, in bytes.
+    pub max_size: u64,
+}
+
+/// Why the history cannot be used, or not now.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Directory or file are not as they must be.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// Another version of the agent wrote it: it is left alone.
+    #[error(
+        "{} has schema {found}, and this agent knows schemas up to {known}: it is left alone; \
+         use the newer agent that wrote it, or another state directory",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest one known.
+        known: i64,
+    },
+    /// A reader may not bring it up to date.
+    #[error(
+        "{} has schema {found}, older than {known}: `cache-agent run` brings it up to date",
+        path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The one needed.
+        known: i64,
+    },
+    /// What SQLite says.
+    #[error("the history cannot be used: {0}")]
+    Database(#[from] rusqlite::Error),
+}
+
+/// What is to be done about an error.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Trouble {
+    /// The file is no database, or no whole one.
+    Damaged,
+    /// There is no room.
+    Full,
+    /// Somebody else writes.
+    Busy,
+    /// Anything else.
+    Other,
+}
+
+impl StoreError {
+    /// What kind of error it is.
+    pub fn trouble(&self) -> Trouble {
+        let Self::Database(error) = self else {
+            return match self {
+                Self::Place(place) if place.is_full() => Trouble::Full,
+                _ => Trouble::Other,
+            };
+        };
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Trouble::Damaged,
+            Some(ErrorCode::DiskFull) => Trouble::Full,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Busy,
+            _ => Trouble::Other,
+        }
+    }
+}
+
+/// An open history.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+    identity: Identity,
+}
+
+impl Store {
+    /// Opens the history of a state directory for writing; makes what is missing, brings the schema up to date.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let directory = place::prepare(directory)?;
+        let path = directory.join(FILE_NAME);
+        let identity = place::create_file(&path)?;
+        let mut connection = Connection::open_with_flags(
+            &path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX
+                | OpenFlags::SQLITE_OPEN_NOFOLLOW,
+        )?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        schema::configure(&connection)?;
+        schema::migrate(&mut connection, &path, schema::MIGRATIONS)?;
+        Ok(Self {
+            connection,
+            path,
+            identity,
+        })
+    }
+
+    /// Opens the history of a state directory for reading only.
+    pub fn read(directory: &Path) -> Result<Self, StoreError> {
+        let path = place::find(directory)?.join(FILE_NAME);
+        let identity = place::find_file(&path)?;
+        let connection = connect_to_read(&path)?;
+        let (found, known) = (schema::version(&connection)?, schema::KNOWN);
+        match found.cmp(&known) {
+            std::cmp::Ordering::Greater => Err(StoreError::Newer { path, found, known }),
+            std::cmp::Ordering::Less => Err(StoreError::Older { path, found, known }),
+            std::cmp::Ordering::Equal => Ok(Self {
+                connection,
+                path,
+                identity,
+            }),
+        }
+    }
+
+    /// Closes a database that was displaced. Whatever has its name now, and the log of that, is left alone:
+    /// otherwise SQLite would remove the log by name.
+    fn abandon(self) {
+        let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        if let Err(error) = self.connection.set_db_config(keep_log, true) {
+            tracing::debug!(%error, "cannot close a displaced history without its log");
+            // Left open rather than closed in a harmful way.
+            std::mem::forget(self.connection);
+        }
+    }
+
+    /// The database.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the path still leads to the file that is open: it may have been removed or set aside by others.
+    pub fn is_in_place(&self) -> bool {
+        place::find_file(&self.path).is_ok_and(|found| found == self.identity)
+    }
+}
+
+/// A database with a write-ahead log needs its shared memory file even to be read. Where that file is absent
+/// and cannot be made (the directory is somebody else's), nobody writes, and the file alone is the whole truth.
+fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    schema::configure_to_read(&connection)?;
+    match schema::version(&connection) {
+        Err(rusqlite::Error::SqliteFailure(error, _))
+            if error.code == ErrorCode::CannotOpen
+                && !place::with_suffix(path, "-wal").exists() =>
+        {
+            let connection = Connection::open_with_flags(
+                place::immutable_uri(path),
+                flags | OpenFlags::SQLITE_OPEN_URI,
+            )?;
+            schema::configure_to_read(&connection)?;
+            Ok(connection)
+        }
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(connection),
+    }
+}
+
+#[cfg(test)]
+mod tests;

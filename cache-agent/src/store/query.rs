@@ -1,0 +1,232 @@
+//! Questions to the history. Every one of them goes through an index (the tests ask SQLite for its plan).
+
+use rusqlite::{Row, named_params, types::Type};
+use serde::de::DeserializeOwned;
+
+use super::{Store, StoreError};
+use crate::invocation::record::{Invocation, Package};
+
+/// Columns of an invocation, in the order in which [`invocation`] reads them.
+const COLUMNS: &str = "\
+    id, parent, tool, verb, version, argv, cwd, module, uid, user, container, runtime, pod, namespace, unit, slice,
+    cgroup, ci, traceparent, start_ms, duration_s, exit_code, growth_bytes, freed_bytes, files_created, files_deleted,
+    lookups, hits, misses, roots, cause, fingerprint, processes";
+
+/// Which invocations; what is `None` is not asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Filter<'a> {
+    /// Started at this time or later, in milliseconds since the Unix epoch.
+    pub since_ms: Option<i64>,
+    /// Of this module.
+    pub module: Option<&'a str>,
+    /// That changed the root with this path.
+    pub root: Option<&'a str>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Which earlier invocations of a module that wrote to a cache.
+#[derive(Clone, Copy, Debug)]
+pub struct EarlierFilter<'a> {
+    /// Of this module.
+    pub module: &'a str,
+    /// In this working directory only.
+    pub cwd: Option<&'a str>,
+    /// Started before, in milliseconds since the Unix epoch.
+    pub before_ms: i64,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// An invocation and what it wrote.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Earlier {
+    /// The invocation.
+    pub invocation: Invocation,
+    /// What it wrote.
+    pub packages: Vec<Package>,
+}
+
+/// What all invocations of a module did.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ModuleGrowth {
+    /// Module path; empty outside of modules.
+    pub module: String,
+    /// How many invocations.
+    pub invocations: u64,
+    /// Growth in bytes.
+    pub growth_bytes: i64,
+    /// Bytes freed.
+    pub freed_bytes: i64,
+}
+
+/// Invocations, newest first.
+pub fn invocations(store: &Store, filter: &Filter<'_>) -> Result<Vec<Invocation>, StoreError> {
+    let Filter {
+        since_ms,
+        module,
+        root,
+        limit,
+    } = filter;
+    let mut statement = store.connection.prepare(&invocations_sql(filter))?;
+    let mut parameters: Vec<(&str, &dyn rusqlite::ToSql)> = vec![(":limit", limit)];
+    if let Some(since_ms) = since_ms {
+        parameters.push((":since_ms", since_ms));
+    }
+    if let Some(module) = module {
+        parameters.push((":module", module));
+    }
+    if let Some(root) = root {
+        parameters.push((":root", root));
+    }
+    let rows = statement.query_map(parameters.as_slice(), invocation)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn invocations_sql(filter: &Filter<'_>) -> String {
+    let conditions: Vec<&str> = [
+        filter.since_ms.map(|_| "start_ms >= :since_ms"),
+        filter.module.map(|_| "module = :module"),
+        filter
+            .root
+            .map(|_| "EXISTS (SELECT 1 FROM json_each(roots) AS each WHERE each.key = :root)"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let mut sql = format!("SELECT {COLUMNS} FROM invocation");
+    if !conditions.is_empty() {
+        sql = format!("{sql} WHERE {}", conditions.join(" AND "));
+    }
+    sql + " ORDER BY start_ms DESC LIMIT :limit"
+}
+
+const EARLIER: &str = "\
+    WHERE module = :module AND start_ms < :before_ms AND (:cwd IS NULL OR cwd = :cwd)
+        AND EXISTS (SELECT 1 FROM package WHERE package.invocation = invocation.key)
+    ORDER BY start_ms DESC LIMIT :limit";
+
+/// Earlier invocations of the same module that wrote packages, newest first, with what they wrote.
+pub fn earlier(store: &Store, filter: &EarlierFilter<'_>) -> Result<Vec<Earlier>, StoreError> {
+    let sql = format!("SELECT {COLUMNS}, key FROM invocation {EARLIER}");
+    let mut statement = store.connection.prepare_cached(&sql)?;
+    let parameters = named_params! {
+        ":module": filter.module, ":cwd": filter.cwd, ":before_ms": filter.before_ms, ":limit": filter.limit,
+    };
+    let rows = statement.query_map(parameters, |row| Ok((invocation(row)?, row.get("key")?)))?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (invocation, key): (Invocation, i64) = row?;
+        let packages = packages(store, key, &invocation.id)?;
+        found.push(Earlier {
+            invocation,
+            packages,
+        });
+    }
+    Ok(found)
+}
+
+fn packages(store: &Store, key: i64, id: &str) -> Result<Vec<Package>, StoreError> {
+    let mut statement = store.connection.prepare_cached(
+        "SELECT class, path, variant, growth_bytes, files FROM package WHERE invocation = ?1",
+    )?;
+    let rows = statement.query_map([key], |row| {
+        Ok(Package {
+            invocation: id.to_owned(),
+            class: row.get(0)?,
+            path: row.get(1)?,
+            variant: row.get(2)?,
+            growth_bytes: row.get(3)?,
+            files: unsigned(row, 4)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+const GROWTH_BY_MODULE: &str = "\
+    SELECT module, count(*), sum(growth_bytes) AS growth, sum(freed_bytes)
+    FROM invocation INDEXED BY invocation_start WHERE start_ms >= ?1 GROUP BY module ORDER BY growth DESC, module";
+
+/// Growth by module of all invocations that started at this time or later, largest growth first.
+pub fn growth_by_module(store: &Store, since_ms: i64) -> Result<Vec<ModuleGrowth>, StoreError> {
+    let mut statement = store.connection.prepare_cached(GROWTH_BY_MODULE)?;
+    let rows = statement.query_map([since_ms], |row| {
+        Ok(ModuleGrowth {
+            module: row.get(0)?,
+            invocations: unsigned(row, 1)?,
+            growth_bytes: row.get(2)?,
+            freed_bytes: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Paths of the roots that had this name, as far as the history knows.
+pub fn root_paths(store: &Store, name: &str) -> Result<Vec<String>, StoreError> {
+    let mut statement = store
+        .connection
+        .prepare_cached("SELECT DISTINCT path FROM root WHERE name = ?1 ORDER BY key DESC")?;
+    let rows = statement.query_map([name], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn invocation(row: &Row<'_>) -> rusqlite::Result<Invocation> {
+    let start_ms = row.get(19)?;
+    Ok(Invocation {
+        id: row.get(0)?,
+        parent: row.get(1)?,
+        tool: row.get(2)?,
+        verb: row.get(3)?,
+        version: row.get(4)?,
+        argv: json(row, 5)?,
+        cwd: row.get(6)?,
+        module: row.get(7)?,
+        uid: row.get(8)?,
+        user: row.get(9)?,
+        container: row.get(10)?,
+        runtime: row.get(11)?,
+        pod: row.get(12)?,
+        namespace: row.get(13)?,
+        unit: row.get(14)?,
+        slice: row.get(15)?,
+        cgroup: row.get(16)?,
+        ci: json(row, 17)?,
+        traceparent: row.get(18)?,
+        start: rfc3339(start_ms),
+        start_ms,
+        duration_s: row.get(20)?,
+        exit_code: row.get(21)?,
+        growth_bytes: row.get(22)?,
+        freed_bytes: unsigned(row, 23)?,
+        files_created: unsigned(row, 24)?,
+        files_deleted: unsigned(row, 25)?,
+        lookups: unsigned(row, 26)?,
+        hits: unsigned(row, 27)?,
+        misses: unsigned(row, 28)?,
+        roots: json(row, 29)?,
+        cause: json(row, 30)?,
+        fingerprint: json(row, 31)?,
+        processes: json(row, 32)?,
+    })
+}
+
+/// Milliseconds since the Unix epoch as RFC 3339 with milliseconds, UTC; the epoch for what no calendar has.
+pub fn rfc3339(ms: i64) -> String {
+    /// The last millisecond of the year 9999.
+    const LAST_MS: u64 = 253_402_300_799_999;
+    let ms = u64::try_from(ms).unwrap_or(0).min(LAST_MS);
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get(column)
+        .map(|value: i64| u64::try_from(value).unwrap_or(0))
+}
+
+fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+    })
+}

@@ -1,0 +1,187 @@
+//! The bounded way to the thread that writes the history.
+//!
+//! Takes: records, from any thread, without making it wait. Gives: the history's condition. Never: keeps more
+//! than [`MAX_WAITING_BYTES`] in memory: what does not fit is lost and counted.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use tokio::sync::watch;
+
+use super::{
+    Settings,
+    query::{Earlier, EarlierFilter},
+    record::Record,
+    thread::Thread,
+};
+
+/// Records that wait for the thread.
+const CAPACITY: usize = 4096;
+/// Memory that records may take while they wait for the disk.
+pub const MAX_WAITING_BYTES: usize = 4 << 20;
+
+/// How the history fares.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Condition {
+    /// Why nothing can be written now, one sentence.
+    pub problem: Option<String>,
+    /// What was set aside last, and why, one sentence.
+    pub aside: Option<String>,
+    /// Records lost because too many waited.
+    pub lost_waiting: u64,
+    /// Records lost because they could not be written.
+    pub lost_writing: u64,
+    /// Databases set aside since the start.
+    pub set_aside: u64,
+}
+
+impl Condition {
+    /// Why the agent is degraded, one sentence each.
+    pub fn degraded(&self) -> Vec<String> {
+        let lost = self.lost_waiting + self.lost_writing;
+        let lost =
+            (lost > 0).then(|| format!("{lost} records of the history were lost since the start"));
+        [self.problem.clone(), self.aside.clone(), lost]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+/// What the thread is told.
+pub(super) enum Message {
+    /// Write it.
+    Record(Record),
+    /// Go on with these.
+    Settings(Settings),
+    /// Say when everything so far is committed.
+    Flush(SyncSender<bool>),
+    /// Answer.
+    Earlier(Question, SyncSender<Vec<Earlier>>),
+    /// Commit and end.
+    End,
+}
+
+/// [`EarlierFilter`] on its way.
+pub(super) struct Question {
+    pub(super) module: String,
+    pub(super) cwd: Option<String>,
+    pub(super) before_ms: i64,
+    pub(super) limit: u32,
+}
+
+/// What waits, counted by those who send.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// Memory taken.
+    pub(super) bytes: AtomicUsize,
+    /// Records that did not fit.
+    pub(super) lost: AtomicU64,
+}
+
+/// Takes records from any thread.
+#[derive(Clone, Debug)]
+pub struct StoreWriter {
+    sender: SyncSender<Message>,
+    waiting: Arc<Waiting>,
+}
+
+impl StoreWriter {
+    /// Hands over a record; never waits. What does not fit is lost and counted.
+    pub fn record(&self, record: Record) {
+        let weight = record.weight();
+        let before = self.waiting.bytes.fetch_add(weight, Ordering::Relaxed);
+        let fits = before + weight <= MAX_WAITING_BYTES;
+        if !fits || self.sender.try_send(Message::Record(record)).is_err() {
+            self.waiting.bytes.fetch_sub(weight, Ordering::Relaxed);
+            self.waiting.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Other settings, from now on.
+    pub fn set(&self, settings: Settings) {
+        self.tell(Message::Settings(settings));
+    }
+
+    /// Waits until everything handed over before is committed; false if it is not by then.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        let (sender, done) = sync_channel(1);
+        self.tell(Message::Flush(sender));
+        done.recv_timeout(timeout).unwrap_or(false)
+    }
+
+    /// Asks for earlier invocations, those handed over before included; the answer comes through the channel.
+    ///
+    /// No answer (the channel is closed) means that the history cannot tell.
+    pub fn earlier(&self, filter: &EarlierFilter<'_>) -> Receiver<Vec<Earlier>> {
+        let (sender, answer) = sync_channel(1);
+        let question = Question {
+            module: filter.module.to_owned(),
+            cwd: filter.cwd.map(str::to_owned),
+            before_ms: filter.before_ms,
+            limit: filter.limit,
+        };
+        self.tell(Message::Earlier(question, sender));
+        answer
+    }
+
+    /// For what must not be lost only because the disk is slow; a thread that has ended needs nothing.
+    fn tell(&self, message: Message) {
+        if let Err(TrySendError::Full(message)) = self.sender.try_send(message) {
+            drop(self.sender.send(message));
+        }
+    }
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct Writing {
+    writer: StoreWriter,
+    condition: watch::Receiver<Condition>,
+    thread: JoinHandle<()>,
+}
+
+impl Writing {
+    /// Starts the thread, which opens the history.
+    pub fn start(settings: Settings) -> Result<Self> {
+        let (sender, messages) = sync_channel(CAPACITY);
+        let waiting = Arc::new(Waiting::default());
+        let (told, condition) = watch::channel(Condition::default());
+        let thread = Thread::new(messages, Arc::clone(&waiting), told, settings);
+        let thread = std::thread::Builder::new()
+            .name("history".to_owned())
+            .spawn(move || thread.run())
+            .context("no thread for the history")?;
+        Ok(Self {
+            writer: StoreWriter { sender, waiting },
+            condition,
+            thread,
+        })
+    }
+
+    /// The way to it.
+    pub fn writer(&self) -> StoreWriter {
+        self.writer.clone()
+    }
+
+    /// How it fares.
+    pub fn condition(&self) -> watch::Receiver<Condition> {
+        self.condition.clone()
+    }
+
+    /// Commits what was handed over and ends; gives up after some seconds. What became of it.
+    pub fn end(self) -> Condition {
+        self.writer.tell(Message::End);
+        // A panic has ended the process already.
+        drop(self.thread.join());
+        self.condition.borrow().clone()
+    }
+}
