@@ -1,5 +1,7 @@
 //! Questions to the history. Every one of them goes through an index (the tests ask SQLite for its plan).
 
+use std::collections::HashMap;
+
 use rusqlite::{Row, named_params, types::Type};
 use serde::de::DeserializeOwned;
 
@@ -143,22 +145,50 @@ fn packages(store: &Store, key: i64, id: &str) -> Result<Vec<Package>, StoreErro
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-const GROWTH_BY_MODULE: &str = "\
-    SELECT module, count(*), sum(growth_bytes) AS growth, sum(freed_bytes)
-    FROM invocation INDEXED BY invocation_start WHERE start_ms >= ?1 GROUP BY module ORDER BY growth DESC, module";
+const GROWTH: &str =
+    "SELECT module, growth_bytes, freed_bytes FROM invocation WHERE start_ms >= ?1";
 
 /// Growth by module of all invocations that started at this time or later, largest growth first.
+///
+/// Added up here: SQLite would sort all of them by module first, and take memory for each.
 pub fn growth_by_module(store: &Store, since_ms: i64) -> Result<Vec<ModuleGrowth>, StoreError> {
-    let mut statement = store.connection.prepare_cached(GROWTH_BY_MODULE)?;
-    let rows = statement.query_map([since_ms], |row| {
-        Ok(ModuleGrowth {
-            module: row.get(0)?,
-            invocations: unsigned(row, 1)?,
-            growth_bytes: row.get(2)?,
-            freed_bytes: row.get(3)?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut sums: HashMap<String, ModuleGrowth> = HashMap::new();
+    let mut statement = store.connection.prepare_cached(GROWTH)?;
+    let mut rows = statement.query([since_ms])?;
+    while let Some(row) = rows.next()? {
+        let module = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+        let (growth_bytes, freed_bytes): (i64, i64) = (row.get(1)?, row.get(2)?);
+        if let Some(sum) = sums.get_mut(module) {
+            sum.add(growth_bytes, freed_bytes);
+        } else {
+            let mut sum = ModuleGrowth::of(module);
+            sum.add(growth_bytes, freed_bytes);
+            sums.insert(module.to_owned(), sum);
+        }
+    }
+    let mut sums: Vec<_> = sums.into_values().collect();
+    sums.sort_by(|a, b| {
+        let growth = b.growth_bytes.cmp(&a.growth_bytes);
+        growth.then_with(|| a.module.cmp(&b.module))
+    });
+    Ok(sums)
+}
+
+impl ModuleGrowth {
+    fn of(module: &str) -> Self {
+        Self {
+            module: module.to_owned(),
+            invocations: 0,
+            growth_bytes: 0,
+            freed_bytes: 0,
+        }
+    }
+
+    fn add(&mut self, growth_bytes: i64, freed_bytes: i64) {
+        self.invocations += 1;
+        self.growth_bytes = self.growth_bytes.saturating_add(growth_bytes);
+        self.freed_bytes = self.freed_bytes.saturating_add(freed_bytes);
+    }
 }
 
 /// Paths of the roots that had this name, as far as the history knows.
