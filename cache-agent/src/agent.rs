@@ -1,8 +1,8 @@
-//! The daemon: one thread keeps the ledger, the rest of the agent talks to it through two channels.
+//! The daemon: one thread keeps the ledger, the rest of the agent talks to it through channels.
 //!
 //! ```text
 //! orders ──► keeper ──► snapshots ──► /metrics, /healthz, /readyz
-//! signals ─┘  (kernel side, walks)
+//! signals ─┘  (kernel side, walks) └─► minutes ──► history
 //! ```
 
 use std::{
@@ -29,6 +29,11 @@ use crate::{
     probe::{backend::Choice, session::Purpose},
     serve::http,
     snapshot::Snapshot,
+    store::{
+        Settings,
+        minutes::Minutes,
+        writer::{StoreWriter, Writing},
+    },
 };
 
 /// Where the configuration comes from, now and at a reload.
@@ -59,6 +64,7 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
         backend,
     })?;
     let (mut keeper, mut orders) = Keeper::start(book, config.clone())?;
+    let history = Writing::start(Settings::of(&config))?;
     let (pictures, readers) = watch::channel(Arc::new(keeper.first_picture()?));
     let keeping = std::thread::Builder::new()
         .name("keeper".to_owned())
@@ -71,12 +77,26 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
         // An error means that the sender is gone, which is as good as its word.
         stopped.await.unwrap_or_default();
     }));
-    let outcome = obey_signals(&source, &mut config, &mut orders, readers).await;
+    let remembering = tokio::spawn(remember(readers.clone(), history.writer()));
+    let outcome = obey_signals(&source, &mut config, &mut orders, readers, &history).await;
     notify(&[sd_notify::NotifyState::Stopping]);
     let settled = end(&mut orders, keeping);
     drop(stop_serving);
     serving.await.context("the server panicked")?;
+    remembering.await.context("the history's task panicked")?;
+    history.end();
     outcome.and(settled)
+}
+
+/// Sizes and crossings of every picture, until the keeper ends.
+async fn remember(mut pictures: watch::Receiver<Arc<Snapshot>>, writer: StoreWriter) {
+    let mut minutes = Minutes::default();
+    while pictures.changed().await.is_ok() {
+        let picture = Arc::clone(&pictures.borrow_and_update());
+        for record in minutes.look(&picture) {
+            writer.record(record);
+        }
+    }
 }
 
 fn cannot_listen(config: &Config, error: &std::io::Error) -> anyhow::Error {
@@ -105,7 +125,9 @@ async fn obey_signals(
     config: &mut Config,
     orders: &mut Orders,
     mut pictures: watch::Receiver<Arc<Snapshot>>,
+    history: &Writing,
 ) -> Result<()> {
+    let (writer, mut condition) = (history.writer(), history.condition());
     let catch = |kind| signal(kind).context("cannot catch signals");
     let (mut terminate, mut interrupt, mut hangup): (Signal, Signal, Signal) = (
         catch(SignalKind::terminate())?,
@@ -117,7 +139,11 @@ async fn obey_signals(
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => reload(source, config, orders),
+            _ = hangup.recv() => reload(source, config, orders, &writer),
+            Ok(()) = condition.changed() => {
+                let condition = condition.borrow_and_update().clone();
+                orders.give(Order::History(Box::new(condition)));
+            }
             changed = pictures.changed() => {
                 if changed.is_err() {
                     bail!("the ledger stopped");
@@ -133,12 +159,13 @@ async fn obey_signals(
 }
 
 /// Valid whole or not at all.
-fn reload(source: &Source, config: &mut Config, orders: &mut Orders) {
+fn reload(source: &Source, config: &mut Config, orders: &mut Orders, history: &StoreWriter) {
     match source.load() {
         Ok(new) => {
             let difference = Difference::between(config, &new);
             tracing::info!(%difference, "configuration loaded again");
             orders.give(Order::Reload(Box::new(new.clone())));
+            history.set(Settings::of(&new));
             *config = new;
         }
         Err(error) => tracing::error!(

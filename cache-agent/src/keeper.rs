@@ -23,6 +23,7 @@ use crate::{
     policy::thresholds,
     roster::{Entry, Roster},
     snapshot::{Latency, Snapshot},
+    store::writer::Condition,
     vantage::Vantage,
 };
 
@@ -46,6 +47,8 @@ pub enum Order {
     Stop,
     /// Another configuration.
     Reload(Box<Config>),
+    /// How the history fares.
+    History(Box<Condition>),
 }
 
 /// Sends orders and wakes the keeper.
@@ -79,6 +82,7 @@ pub struct Keeper {
     losses: u64,
     loss_walk: Instant,
     map_bytes: u64,
+    history: Condition,
     /// Something besides events changed since the last picture.
     has_news: bool,
 }
@@ -101,6 +105,7 @@ impl Keeper {
             losses: 0,
             loss_walk: Instant::now(),
             map_bytes: picture::map_bytes(),
+            history: Condition::default(),
             has_news: true,
         };
         keeper.apply();
@@ -252,6 +257,10 @@ impl Keeper {
                 Order::Reload(config) => {
                     self.config = *config;
                     self.apply();
+                    self.has_news = true;
+                }
+                Order::History(condition) => {
+                    self.history = *condition;
                     self.has_news = true;
                 }
             }
@@ -412,11 +421,13 @@ impl Keeper {
         let session = self.book.session();
         let counters = session.tables.counters()?;
         let events = picture::events(&counters, session.missed_runs());
+        let mut degraded = picture::degraded(&session.coverage, &events);
+        degraded.extend(self.history.degraded());
         Ok(Snapshot {
             taken_at: SystemTime::now(),
             attached: true,
             backend: session.backend.as_str(),
-            degraded: picture::degraded(&session.coverage, &events),
+            degraded,
             coverage: session.coverage.operations(),
             maps: picture::maps(&session.tables, &sums, &roots),
             roots,
@@ -425,6 +436,7 @@ impl Keeper {
             processes_folded: self.aggregate.folded,
             users: sums.users,
             event_latency: self.latency,
+            history: self.history.counts,
             usage: picture::usage(self.map_bytes),
         })
     }

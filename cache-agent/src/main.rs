@@ -24,6 +24,7 @@ fn main() -> ExitCode {
             drop(out);
             cli::run::run(args)
         }
+        Verb::Invocations(args) => cli::invocations::run(args, &mut out),
         Verb::Config(args) => cli::config::run(args, &mut out),
         Verb::Walk(args) => cli::walk::run(args, &mut out),
         Verb::Man => cli::man::man(&mut out),

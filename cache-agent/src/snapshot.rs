@@ -177,6 +177,17 @@ pub struct MapUsage {
     pub capacity: u64,
 }
 
+/// Losses of the history since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct HistoryCounts {
+    /// Records lost because too many waited.
+    pub lost_waiting: u64,
+    /// Records lost because they could not be written.
+    pub lost_writing: u64,
+    /// Databases set aside.
+    pub set_aside: u64,
+}
+
 /// What the agent itself costs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AgentUsage {
@@ -244,6 +255,8 @@ pub struct Snapshot {
     pub users: Vec<(Option<u32>, Changes)>,
     /// Time from a change in the kernel to its appearance in a snapshot.
     pub event_latency: Latency,
+    /// Losses of the history.
+    pub history: HistoryCounts,
     /// The agent's own cost.
     pub usage: AgentUsage,
 }

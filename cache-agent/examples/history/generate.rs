@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cache_agent::{
     invocation::record::{Cause, Invocation, Package, Processes, RootShare},
-    store::{query::rfc3339, record::Record},
+    store::{clock::rfc3339, record::Record},
 };
 
 /// The span over which they are spread: what is kept by default.

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use cache_agent::store::{
     FILE_NAME, Store,
-    minutes::milliseconds,
+    clock::milliseconds,
     query::{self, EarlierFilter, Filter},
 };
 

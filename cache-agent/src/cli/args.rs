@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Component, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -35,6 +36,8 @@ pub enum Verb {
     Trace(TraceArgs),
     /// Watch the caches of this host and serve metrics
     Run(RunArgs),
+    /// List the invocations that the history remembers, newest first
+    Invocations(InvocationsArgs),
     /// Check or show the configuration
     Config(ConfigArgs),
     /// Measure one directory tree as the agent does
@@ -94,6 +97,9 @@ pub struct RunArgs {
     /// Serve metrics on this address and port instead of the configured one
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+    /// Keep the history in this directory instead of the configured one
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = absolute_path())]
+    pub state_dir: Option<PathBuf>,
     /// Form of the log lines on stderr
     #[arg(long, value_enum, default_value_t)]
     pub log_format: Format,
@@ -113,6 +119,45 @@ Examples:
 
 Signals: SIGTERM and SIGINT settle and end it with status 0, SIGHUP loads the configuration again.
 Exit status: 0 after a signal, 1 when it cannot start or go on, 2 on wrong usage.";
+
+/// `invocations`
+#[derive(Args, Debug)]
+#[command(after_help = INVOCATIONS_HELP)]
+pub struct InvocationsArgs {
+    /// Only those that started within this time, such as 90min, 24h or 7d
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub since: Option<Duration>,
+    /// Only those that changed this root, named as in the metrics or by its path
+    #[arg(long, value_name = "NAME|DIR")]
+    pub root: Option<String>,
+    /// Only those of this module
+    #[arg(long, value_name = "MODULE")]
+    pub module: Option<String>,
+    /// At most so many, the newest ones
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// As one JSON document instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration that says where the history is [default: /etc/cache-agent/cache-agent.toml if it exists]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// The history is in this directory instead of the configured one
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = absolute_path())]
+    pub state_dir: Option<PathBuf>,
+}
+
+const INVOCATIONS_HELP: &str = "\
+Examples:
+  cache-agent invocations
+  cache-agent invocations --since 24h --root ci --limit 200
+  cache-agent invocations --module example.com/shop --json
+
+HITS is the share of look-ups in build caches that found an entry; - stands for none.
+EXIT is - for what still runs, or whose end was not seen.
+Needs no privilege but to read the history.
+
+Exit status: 0 success, 1 when there is no history or it cannot be read, 2 on wrong usage.";
 
 /// `config`
 #[derive(Args, Debug)]

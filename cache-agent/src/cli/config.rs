@@ -1,14 +1,15 @@
 //! `config check` and `config show`.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context as _;
 use serde::Serialize;
 
 use super::args::{ConfigArgs, ConfigVerb};
+use super::write;
 use crate::config;
-use crate::config::checked::{Config, RootConfig, RootKind, Thresholds};
+use crate::config::checked::{Config, History, RootConfig, RootKind, Thresholds};
 
 /// Does what was asked; the text goes to `output`.
 pub fn run(arguments: &ConfigArgs, output: &mut impl Write) -> anyhow::Result<()> {
@@ -29,17 +30,6 @@ pub fn run(arguments: &ConfigArgs, output: &mut impl Write) -> anyhow::Result<()
     }
 }
 
-fn write(output: &mut impl Write, text: &str) -> anyhow::Result<()> {
-    match output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush())
-    {
-        // The reader has seen enough, as `head` has.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot write to stdout"),
-    }
-}
-
 fn as_toml(config: &Config) -> anyhow::Result<String> {
     toml::to_string(&Shown::from(config)).context("cannot write the configuration as TOML")
 }
@@ -56,9 +46,18 @@ struct Shown<'a> {
     listen: String,
     discover: bool,
     walk_interval: String,
+    state_dir: &'a Path,
+    history: ShownHistory,
     discovered: ShownThresholds,
     #[serde(rename = "root")]
     roots: Vec<ShownRoot<'a>>,
+}
+
+#[derive(Serialize)]
+struct ShownHistory {
+    enabled: bool,
+    max_age: String,
+    max_size: u64,
 }
 
 #[derive(Serialize)]
@@ -87,6 +86,8 @@ impl<'a> From<&'a Config> for Shown<'a> {
             listen,
             discover,
             walk_interval,
+            state_dir,
+            history,
             discovered,
             roots,
         } = config;
@@ -94,8 +95,25 @@ impl<'a> From<&'a Config> for Shown<'a> {
             listen: listen.to_string(),
             discover: *discover,
             walk_interval: humantime::format_duration(*walk_interval).to_string(),
+            state_dir,
+            history: history.into(),
             discovered: discovered.into(),
             roots: roots.iter().map(ShownRoot::from).collect(),
+        }
+    }
+}
+
+impl From<&History> for ShownHistory {
+    fn from(history: &History) -> Self {
+        let History {
+            enabled,
+            max_age,
+            max_size,
+        } = *history;
+        Self {
+            enabled,
+            max_age: humantime::format_duration(max_age).to_string(),
+            max_size,
         }
     }
 }
@@ -138,7 +156,8 @@ mod tests {
 
     use super::*;
 
-    const FULL: &str = "listen = \"[::1]:9\"\ndiscover = true\nwalk_interval = \"90min\"\n\
+    const FULL: &str = "listen = \"[::1]:9\"\ndiscover = true\nwalk_interval = \"90min\"\nstate_dir = \"/srv/state\"\n\
+                        [history]\nenabled = false\nmax_age = \"7d\"\nmax_size = \"64MiB\"\n\
                         [discovered]\nfree_space = \"5%\"\n\
                         [[root]]\nname = \"ci\"\npath = \"/srv/ci\"\nkind = \"gobuild\"\nwarn = \"8GiB\"\nfree_inodes = 0.1\n\
                         [[root]]\npath = \"/srv/two\"\n";
@@ -183,7 +202,8 @@ mod tests {
         let shown = run_on(FULL, |file| ConfigVerb::Show { file, json: true }).unwrap();
         let value: serde_json::Value = serde_json::from_str(&shown).unwrap();
         let expected = serde_json::json!({
-            "listen": "[::1]:9", "discover": true, "walk_interval": "1h 30m", "discovered": {"free_space": 0.05},
+            "listen": "[::1]:9", "discover": true, "walk_interval": "1h 30m", "state_dir": "/srv/state",
+            "history": {"enabled": false, "max_age": "7days", "max_size": 67_108_864}, "discovered": {"free_space": 0.05},
             "root": [
                 {"name": "ci", "path": "/srv/ci", "kind": "gobuild", "warn": 8_589_934_592_u64, "free_inodes": 0.1},
                 {"name": "two", "path": "/srv/two"},

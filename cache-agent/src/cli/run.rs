@@ -16,6 +16,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         overrides: Overrides {
             roots: args.roots.clone(),
             listen: args.listen,
+            state_dir: args.state_dir.clone(),
         },
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -10,13 +10,27 @@ use toml::Spanned;
 
 use super::error::{ConfigError, Origin, Place, Problem};
 use super::name::{self, Names};
-use super::raw::{RawConfig, RawRoot, RawThresholds};
+use super::raw::{RawConfig, RawHistory, RawRoot, RawThresholds};
 
 /// Port of the HTTP server: the exporters' range 9100-9999 is fully allocated.
 pub const DEFAULT_PORT: u16 = 10435;
 
 /// Often enough that drift is found the same day, rare enough that a million files cost nothing noticeable.
 pub const DEFAULT_WALK_INTERVAL: Duration = Duration::from_hours(1);
+
+/// Where systemd's `StateDirectory=cache-agent` is.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/cache-agent";
+
+/// A quarter: "did that job always grow so much?" can be answered.
+pub const DEFAULT_MAX_AGE: Duration = Duration::from_hours(90 * 24);
+
+/// Some 500,000 invocations.
+pub const DEFAULT_MAX_SIZE: u64 = 512 << 20;
+
+/// Below that there is no room for the write-ahead log.
+const MIN_MAX_SIZE: u64 = 16 << 20;
+
+const MAX_MAX_AGE: Duration = Duration::from_hours(10 * 366 * 24);
 
 const MAX_WALK_INTERVAL: Duration = Duration::from_hours(30 * 24);
 
@@ -29,6 +43,10 @@ pub struct Config {
     pub discover: bool,
     /// Time between two reconciling walks of a root.
     pub walk_interval: Duration,
+    /// Directory for what outlives the agent; absolute.
+    pub state_dir: PathBuf,
+    /// What is remembered there.
+    pub history: History,
     /// Thresholds of every discovered root.
     pub discovered: Thresholds,
     /// The roots named by their owner, in the order of the file; names and paths are unique.
@@ -41,8 +59,31 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
             discover: true,
             walk_interval: DEFAULT_WALK_INTERVAL,
+            state_dir: DEFAULT_STATE_DIR.into(),
+            history: History::default(),
             discovered: Thresholds::default(),
             roots: Vec::new(),
+        }
+    }
+}
+
+/// What is remembered of the past.
+#[derive(Clone, Debug, PartialEq)]
+pub struct History {
+    /// Whether anything is.
+    pub enabled: bool,
+    /// Older records are removed.
+    pub max_age: Duration,
+    /// The oldest records are removed beyond that size of the database, in bytes.
+    pub max_size: u64,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            max_age: DEFAULT_MAX_AGE,
+            max_size: DEFAULT_MAX_SIZE,
         }
     }
 }
@@ -118,13 +159,22 @@ pub struct Overrides {
     pub roots: Vec<PathBuf>,
     /// Replaces the file's address.
     pub listen: Option<SocketAddr>,
+    /// Replaces the file's state directory; must be absolute.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Config {
     /// The configuration with the command line's values in place.
     pub fn overridden(mut self, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let Overrides { roots, listen } = overrides;
+        let Overrides {
+            roots,
+            listen,
+            state_dir,
+        } = overrides;
         self.listen = listen.unwrap_or(self.listen);
+        if let Some(state_dir) = state_dir {
+            self.state_dir.clone_from(state_dir);
+        }
         if !roots.is_empty() {
             self.discover = false;
             self.roots.clear();
@@ -154,6 +204,8 @@ pub(super) fn check(raw: RawConfig, origin: Origin<'_>) -> Result<Config, Config
         listen,
         discover,
         walk_interval,
+        state_dir,
+        history,
         discovered,
         roots,
     } = raw;
@@ -168,6 +220,10 @@ pub(super) fn check(raw: RawConfig, origin: Origin<'_>) -> Result<Config, Config
         walk_interval: reader
             .read("walk_interval", walk_interval, |text| parse_interval(&text))?
             .unwrap_or(defaults.walk_interval),
+        state_dir: reader
+            .read("state_dir", state_dir, |text| parse_directory(&text))?
+            .unwrap_or(defaults.state_dir),
+        history: reader.history(history)?,
         discovered: reader.thresholds(discovered)?,
         roots: reader.roots(roots)?,
     };
@@ -251,6 +307,24 @@ impl Reader<'_> {
         })
     }
 
+    fn history(&self, raw: RawHistory) -> Result<History, ConfigError> {
+        let RawHistory {
+            enabled,
+            max_age,
+            max_size,
+        } = raw;
+        let defaults = History::default();
+        Ok(History {
+            enabled: enabled.unwrap_or(defaults.enabled),
+            max_age: self
+                .read("max_age", max_age, |text| parse_age(&text))?
+                .unwrap_or(defaults.max_age),
+            max_size: self
+                .read("max_size", max_size, |size| check_history_size(size.0))?
+                .unwrap_or(defaults.max_size),
+        })
+    }
+
     fn thresholds(&self, raw: RawThresholds) -> Result<Thresholds, ConfigError> {
         let RawThresholds {
             warn,
@@ -280,6 +354,15 @@ fn check_name(text: &str, names: &mut Names) -> Result<(), Problem> {
 }
 
 fn check_path(path: &Path, earlier: &[RootConfig]) -> Result<(), Problem> {
+    check_shape(path)?;
+    // Paths compare by component, so that a trailing slash makes no difference.
+    match earlier.iter().find(|root| root.path == path) {
+        Some(root) => Err(Problem::PathTaken(root.path.clone())),
+        None => Ok(()),
+    }
+}
+
+fn check_shape(path: &Path) -> Result<(), Problem> {
     if !path.is_absolute() {
         return Err(Problem::PathRelative(path.to_path_buf()));
     }
@@ -289,11 +372,12 @@ fn check_path(path: &Path, earlier: &[RootConfig]) -> Result<(), Problem> {
     {
         return Err(Problem::PathParent(path.to_path_buf()));
     }
-    // Paths compare by component, so that a trailing slash makes no difference.
-    match earlier.iter().find(|root| root.path == path) {
-        Some(root) => Err(Problem::PathTaken(root.path.clone())),
-        None => Ok(()),
-    }
+    Ok(())
+}
+
+fn parse_directory(text: &str) -> Result<PathBuf, Problem> {
+    let path = PathBuf::from(text);
+    check_shape(&path).map(|()| path)
 }
 
 fn default_name(path: &Path) -> String {
@@ -331,6 +415,22 @@ fn parse_interval(text: &str) -> Result<Duration, Problem> {
         .ok()
         .filter(|duration| allowed.contains(duration));
     duration.ok_or_else(|| Problem::Duration(text.to_owned()))
+}
+
+fn parse_age(text: &str) -> Result<Duration, Problem> {
+    let allowed = Duration::from_hours(1)..=MAX_MAX_AGE;
+    let age = humantime::parse_duration(text)
+        .ok()
+        .filter(|age| allowed.contains(age));
+    age.ok_or_else(|| Problem::Age(text.to_owned()))
+}
+
+fn check_history_size(bytes: u64) -> Result<u64, Problem> {
+    check_size(bytes)?;
+    if bytes < MIN_MAX_SIZE {
+        return Err(Problem::HistorySize);
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ fn empty_file_means_defaults() {
 #[test]
 fn every_key_arrives() {
     let read = config(
-        "listen = \"[::1]:9\"\ndiscover = true\nwalk_interval = \"90s\"\n\
+        "listen = \"[::1]:9\"\ndiscover = true\nwalk_interval = \"90s\"\nstate_dir = \"/srv/state\"\n\
+         [history]\nenabled = false\nmax_age = \"7d\"\nmax_size = \"64MiB\"\n\
          [discovered]\nwarn = 7\nfree_space = 0.5\nfree_inodes = 0.25\n\
          [[root]]\nname = \"ci\"\npath = \"/srv/ci/go-build\"\nkind = \"gobuild\"\n\
          warn = \"8GiB\"\nfree_space = \"5%\"\nfree_inodes = 0.1\n",
@@ -24,6 +25,12 @@ fn every_key_arrives() {
         listen: "[::1]:9".parse().unwrap(),
         discover: true,
         walk_interval: Duration::from_secs(90),
+        state_dir: "/srv/state".into(),
+        history: History {
+            enabled: false,
+            max_age: Duration::from_hours(7 * 24),
+            max_size: 64 << 20,
+        },
         discovered: Thresholds {
             warn: Some(7),
             free_space: Some(0.5),
@@ -145,13 +152,21 @@ fn command_line_replaces_roots_and_discovery() {
     let roots = vec!["/x/go-build".into(), "/y/go-build".into()];
     let read = file
         .clone()
-        .overridden(&Overrides { roots, listen })
+        .overridden(&Overrides {
+            roots,
+            listen,
+            state_dir: Some("/srv/other".into()),
+        })
         .unwrap();
     let names: Vec<&str> = read.roots.iter().map(|root| root.name.as_str()).collect();
     assert_eq!(names, ["go-build", "go-build-2"]);
     assert_eq!(
-        (read.discover, read.listen.to_string()),
-        (false, "0.0.0.0:1".to_owned())
+        (
+            read.discover,
+            read.listen.to_string(),
+            read.state_dir.as_path()
+        ),
+        (false, "0.0.0.0:1".to_owned(), Path::new("/srv/other"))
     );
     for (path, expected) in [
         (
@@ -165,7 +180,7 @@ fn command_line_replaces_roots_and_discovery() {
     ] {
         let overrides = Overrides {
             roots: vec!["/x".into(), path.into()],
-            listen: None,
+            ..Overrides::default()
         };
         assert_eq!(
             file.clone().overridden(&overrides).unwrap_err().to_string(),

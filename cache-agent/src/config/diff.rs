@@ -36,6 +36,8 @@ impl Difference {
             listen,
             discover,
             walk_interval,
+            state_dir,
+            history,
             discovered,
             roots,
         } = new;
@@ -59,6 +61,8 @@ impl Difference {
                 ("listen", old.listen == *listen),
                 ("discover", old.discover == *discover),
                 ("walk_interval", old.walk_interval == *walk_interval),
+                ("state_dir", old.state_dir == *state_dir),
+                ("history", old.history == *history),
                 ("discovered", old.discovered == *discovered),
             ]),
             needs_restart: old.listen != *listen,
@@ -171,6 +175,11 @@ mod tests {
             "listen changed; the new address takes effect after a restart",
         );
         check("", "[discovered]\nwarn = 1", "discovered changed");
+        check(
+            "",
+            "state_dir = \"/x\"\n[history]\nmax_age = \"1d\"",
+            "state_dir changed; history changed",
+        );
         check("", root, "root a added; discover changed");
         check(root, "", "root /a removed; discover changed");
         check(

@@ -154,6 +154,12 @@ pub enum Problem {
     /// Not a duration, or one out of range.
     #[error("`{0}` must be a duration from 1s to 30days such as 15min, 1h or 1h 30min")]
     Duration(String),
+    /// Not an age, or one out of range.
+    #[error("`{0}` must be a duration from 1h to 10years such as 24h, 90d or 1year")]
+    Age(String),
+    /// Too small to be of use.
+    #[error("the history needs at least 16MiB")]
+    HistorySize,
 }
 
 /// A key that means nothing in its table.

@@ -21,12 +21,29 @@ pub struct RawConfig {
     pub discover: Option<bool>,
     /// Time between two reconciling walks.
     pub walk_interval: Option<Spanned<String>>,
+    /// Directory for what outlives the agent.
+    pub state_dir: Option<Spanned<String>>,
+    /// What is remembered there.
+    #[serde(default)]
+    pub history: RawHistory,
     /// Thresholds of every discovered root.
     #[serde(default)]
     pub discovered: RawThresholds,
     /// The `[[root]]` tables.
     #[serde(default, rename = "root")]
     pub roots: Vec<RawRoot>,
+}
+
+/// `[history]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawHistory {
+    /// Whether anything is remembered.
+    pub enabled: Option<bool>,
+    /// Age at which records are removed.
+    pub max_age: Option<Spanned<String>>,
+    /// Size of the database at which the oldest records are removed.
+    pub max_size: Option<Spanned<Size>>,
 }
 
 /// One `[[root]]`.
@@ -269,7 +286,7 @@ mod tests {
             (
                 "zzz = 1",
                 "unknown key `zzz` at /etc/x.toml:1:1 in the top level; \
-                 allowed are listen, discover, walk_interval, discovered, root",
+                 allowed are listen, discover, walk_interval, state_dir, history, discovered, root",
             ),
             (
                 "\n[[root]]\nname = \"ci\"\n",

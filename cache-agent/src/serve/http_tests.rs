@@ -5,7 +5,8 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::snapshot::{
-    AgentUsage, Changes, EventCounts, FileSystem, GROUPS, Latency, RootSnapshot, RootState,
+    AgentUsage, Changes, EventCounts, FileSystem, GROUPS, HistoryCounts, Latency, RootSnapshot,
+    RootState,
 };
 
 fn snapshot(attached: bool, states: &[RootState]) -> Snapshot {
@@ -37,6 +38,7 @@ fn snapshot(attached: bool, states: &[RootState]) -> Snapshot {
         processes_folded: 0,
         users: Vec::new(),
         event_latency: Latency::default(),
+        history: HistoryCounts::default(),
         usage: AgentUsage::default(),
     }
 }

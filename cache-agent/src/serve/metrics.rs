@@ -2,7 +2,7 @@
 //!
 //! The number of series is bounded whatever the load. With r roots (at most 51 rows), of which w
 //! have a size limit, c causes of loss and fault, and m kernel maps (at most 7 rows), a scrape has
-//! `49 + c + 2m + 10r + 2w` series, which keeps ten roots below 200; the tests count them.
+//! `52 + c + 2m + 10r + 2w` series, which keeps ten roots below 200; the tests count them.
 
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder as _, TextEncoder};
@@ -12,7 +12,8 @@ use super::folded::{self, Row};
 use super::names::{self, Name};
 use crate::policy::thresholds::Level;
 use crate::snapshot::{
-    AgentUsage, Changes, EventCounts, GROUPS, Observation, RootState, Snapshot, Threshold,
+    AgentUsage, Changes, EventCounts, GROUPS, HistoryCounts, Observation, RootState, Snapshot,
+    Threshold,
 };
 
 /// Media type of what [`render`] gives.
@@ -44,6 +45,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     add_events(&mut families, &snapshot.events);
     add_maps(&mut families, snapshot);
     add_processes(&mut families, snapshot, &rows);
+    add_history(&mut families, snapshot.history);
     add_usage(&mut families, snapshot.usage);
     families.into_inner()
 }
@@ -240,6 +242,20 @@ fn add_processes(families: &mut Families, snapshot: &Snapshot, rows: &[Row]) {
         .max()
         .unwrap_or_default();
     families.add_single(&names::WALK_DURATION, longest.as_secs_f64());
+}
+
+fn add_history(families: &mut Families, history: HistoryCounts) {
+    let HistoryCounts {
+        lost_waiting,
+        lost_writing,
+        set_aside,
+    } = history;
+    let lost = [("waiting", lost_waiting), ("writing", lost_writing)];
+    families.add(
+        &names::HISTORY_LOST,
+        lost.map(|(cause, number)| ([("cause", cause)], figure(number))),
+    );
+    families.add_single(&names::HISTORY_SET_ASIDE, figure(set_aside));
 }
 
 fn add_usage(families: &mut Families, usage: AgentUsage) {

@@ -2,7 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::config::checked::RootKind;
-use crate::snapshot::{FileSystem, Latency, MapUsage, RootSnapshot, Threshold};
+use crate::snapshot::{FileSystem, HistoryCounts, Latency, MapUsage, RootSnapshot, Threshold};
 
 fn root(number: u64) -> RootSnapshot {
     let mut groups = [Changes::default(); GROUPS.len()];
@@ -85,6 +85,11 @@ fn snapshot(roots: u64) -> Snapshot {
         processes_folded: 20_000,
         users: Vec::new(),
         event_latency,
+        history: HistoryCounts {
+            lost_waiting: 4,
+            lost_writing: 5,
+            set_aside: 1,
+        },
         usage: AgentUsage {
             cpu_seconds: 1.5,
             resident_bytes: 1 << 24,
@@ -131,6 +136,8 @@ fn values_arrive() {
         "go_cache_agent_map_capacity{map=\"other\"} 18",
         "go_cache_files_renamed_total 2",
         "go_cache_agent_walk_duration_seconds 0.25",
+        "go_cache_agent_history_lost_records_total{cause=\"writing\"} 5",
+        "go_cache_agent_history_set_aside_total 1",
         "go_cache_agent_cpu_seconds_total 1.5",
     ] {
         assert!(
@@ -142,7 +149,7 @@ fn values_arrive() {
 
 #[test]
 fn no_more_than_200_series_for_ten_roots() {
-    for (roots, expected) in [(0, 77), (1, 89), (10, 197)] {
+    for (roots, expected) in [(0, 80), (1, 92), (10, 200)] {
         assert_eq!(series(&scrape(&snapshot(roots))), expected, "{roots} roots");
     }
 }

@@ -2,15 +2,16 @@
 //!
 //! Takes: snapshots, one after the other. Gives: records. Never: one for a root of which nothing changed.
 
-use std::{collections::HashMap, time::SystemTime};
+use std::collections::HashMap;
 
-use super::record::{Crossing, Record, Root, RootSize};
+use super::{
+    clock::{MS_PER_MINUTE, milliseconds},
+    record::{Crossing, Record, Root, RootSize},
+};
 use crate::{
     policy::thresholds::Level,
     snapshot::{RootSnapshot, RootState, Snapshot, Threshold},
 };
-
-const MS_PER_MINUTE: i64 = 60_000;
 
 /// What was told of each root last.
 #[derive(Debug, Default)]
@@ -118,12 +119,4 @@ fn named(root: &RootSnapshot) -> Root {
         path: root.path.to_string_lossy().into_owned(),
         kind: root.kind.as_str(),
     }
-}
-
-/// Milliseconds since the Unix epoch; 0 before it.
-pub fn milliseconds(time: SystemTime) -> i64 {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| {
-            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        })
 }

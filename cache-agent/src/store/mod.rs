@@ -3,6 +3,7 @@
 //! Takes: finished records, through a bounded channel. Gives: answers about the past. Never: makes its
 //! callers wait for a disk, or ends the agent because a disk is full or a file damaged.
 
+pub mod clock;
 pub mod minutes;
 pub mod place;
 pub mod query;
@@ -21,6 +22,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use self::place::{Identity, PlaceError};
+use crate::config::checked::{Config, History};
 
 /// Name of the database in the state directory.
 pub const FILE_NAME: &str = "history.db";
@@ -39,6 +41,23 @@ pub struct Settings {
     pub max_age: Duration,
     /// The oldest records are removed beyond that size of the file, in bytes.
     pub max_size: u64,
+}
+
+impl Settings {
+    /// What a configuration says of the history.
+    pub fn of(config: &Config) -> Self {
+        let History {
+            enabled,
+            max_age,
+            max_size,
+        } = config.history;
+        Self {
+            enabled,
+            directory: config.state_dir.clone(),
+            max_age,
+            max_size,
+        }
+    }
 }
 
 /// Why the history cannot be used, or not now.

@@ -8,7 +8,6 @@ use std::{
         fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use rustix::process::geteuid;
@@ -215,13 +214,6 @@ fn has_room(path: &Path) -> bool {
     let directory = path.parent().unwrap_or(path);
     rustix::fs::statvfs(directory)
         .is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) >= ROOM_BYTES)
-}
-
-/// The time as it stands in names: `20260102T030405Z`.
-pub(super) fn stamp(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time)
-        .to_string()
-        .replace(['-', ':'], "")
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), PlaceError> {

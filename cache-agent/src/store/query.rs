@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Row, named_params, types::Type};
 use serde::de::DeserializeOwned;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, clock::rfc3339};
 use crate::invocation::record::{Invocation, Package};
 
 /// Columns of an invocation, in the order in which [`invocation`] reads them.
@@ -107,6 +107,33 @@ const EARLIER: &str = "\
     WHERE module = :module AND start_ms < :before_ms AND (:cwd IS NULL OR cwd = :cwd)
         AND EXISTS (SELECT 1 FROM package WHERE package.invocation = invocation.key)
     ORDER BY start_ms DESC LIMIT :limit";
+
+/// Every statement of this module that goes over invocations, with each use that is made of it.
+#[cfg(test)]
+pub(super) fn sql() -> Vec<String> {
+    let filters = [
+        Filter::default(),
+        Filter {
+            since_ms: Some(0),
+            ..Filter::default()
+        },
+        Filter {
+            module: Some(""),
+            ..Filter::default()
+        },
+        Filter {
+            module: Some(""),
+            since_ms: Some(0),
+            root: Some(""),
+            limit: 1,
+        },
+    ];
+    let fixed = [
+        format!("SELECT {COLUMNS}, key FROM invocation {EARLIER}"),
+        GROWTH.to_owned(),
+    ];
+    filters.iter().map(invocations_sql).chain(fixed).collect()
+}
 
 /// Earlier invocations of the same module that wrote packages, newest first, with what they wrote.
 pub fn earlier(store: &Store, filter: &EarlierFilter<'_>) -> Result<Vec<Earlier>, StoreError> {
@@ -238,15 +265,6 @@ fn invocation(row: &Row<'_>) -> rusqlite::Result<Invocation> {
         fingerprint: json(row, 31)?,
         processes: json(row, 32)?,
     })
-}
-
-/// Milliseconds since the Unix epoch as RFC 3339 with milliseconds, UTC; the epoch for what no calendar has.
-pub fn rfc3339(ms: i64) -> String {
-    /// The last millisecond of the year 9999.
-    const LAST_MS: u64 = 253_402_300_799_999;
-    let ms = u64::try_from(ms).unwrap_or(0).min(LAST_MS);
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
-    humantime::format_rfc3339_millis(time).to_string()
 }
 
 fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

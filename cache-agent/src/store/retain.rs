@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{Settings, Store, StoreError};
+use super::{Settings, Store, StoreError, clock::MS_PER_MINUTE};
 
 /// Invocations removed in one step; each may have hundreds of packages.
 const INVOCATIONS: i64 = 200;
@@ -12,8 +12,6 @@ const ROWS: i64 = 5_000;
 const PAGES: i64 = 1024;
 /// Share of the size that is allowed, in percent; the rest is for the write-ahead log.
 const FILL_PERCENT: u64 = 95;
-
-const MS_PER_MINUTE: i64 = 60_000;
 
 /// Whether there is more to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::{
     FILE_NAME, Settings, Store, StoreError, Trouble,
-    minutes::milliseconds,
+    clock::{self, milliseconds},
     place,
     query::{self, Earlier, EarlierFilter},
     record::Record,
@@ -282,9 +282,9 @@ impl Thread {
         reason: &str,
         error: &StoreError,
     ) -> Result<(), StoreError> {
-        let aside = place::set_aside(path, reason, &place::stamp(SystemTime::now()))?;
+        let aside = place::set_aside(path, reason, &clock::stamp())?;
         tracing::error!(%error, aside = %aside.display(), "history set aside");
-        self.condition.set_aside += 1;
+        self.condition.counts.set_aside += 1;
         self.condition.aside = Some(format!("{error}; it was set aside as {}", aside.display()));
         Ok(())
     }
@@ -305,7 +305,7 @@ impl Thread {
             return;
         }
         tracing::error!(records = batch.len(), "records of the history are lost");
-        self.condition.lost_writing += batch.len() as u64;
+        self.condition.counts.lost_writing += batch.len() as u64;
         self.forget(&batch);
     }
 
@@ -371,10 +371,10 @@ impl Thread {
 
     fn publish(&mut self) {
         let lost = self.waiting.lost.load(Ordering::Relaxed);
-        if lost > self.condition.lost_waiting {
-            let records = lost - self.condition.lost_waiting;
+        if lost > self.condition.counts.lost_waiting {
+            let records = lost - self.condition.counts.lost_waiting;
             tracing::error!(records, "records of the history are lost: too many waited");
-            self.condition.lost_waiting = lost;
+            self.condition.counts.lost_waiting = lost;
         }
         self.told.send_if_modified(|told| {
             let is_news = *told != self.condition;

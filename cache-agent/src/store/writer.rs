@@ -22,6 +22,7 @@ use super::{
     record::Record,
     thread::Thread,
 };
+use crate::snapshot::HistoryCounts;
 
 /// Records that wait for the thread.
 const CAPACITY: usize = 4096;
@@ -35,18 +36,14 @@ pub struct Condition {
     pub problem: Option<String>,
     /// What was set aside last, and why, one sentence.
     pub aside: Option<String>,
-    /// Records lost because too many waited.
-    pub lost_waiting: u64,
-    /// Records lost because they could not be written.
-    pub lost_writing: u64,
-    /// Databases set aside since the start.
-    pub set_aside: u64,
+    /// What was lost so far.
+    pub counts: HistoryCounts,
 }
 
 impl Condition {
     /// Why the agent is degraded, one sentence each.
     pub fn degraded(&self) -> Vec<String> {
-        let lost = self.lost_waiting + self.lost_writing;
+        let lost = self.counts.lost_waiting + self.counts.lost_writing;
         let lost =
             (lost > 0).then(|| format!("{lost} records of the history were lost since the start"));
         [self.problem.clone(), self.aside.clone(), lost]

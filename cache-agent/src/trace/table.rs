@@ -149,7 +149,8 @@ fn size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }
 
-fn signed(bytes: i64) -> String {
+/// With its sign.
+pub(crate) fn signed(bytes: i64) -> String {
     let sign = if bytes < 0 { '-' } else { '+' };
     format!("{sign}{}", size(bytes.unsigned_abs()))
 }
