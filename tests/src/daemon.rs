@@ -31,6 +31,7 @@ pub struct Run {
     command: Command,
     address: SocketAddr,
     log: PathBuf,
+    state: PathBuf,
 }
 
 impl Run {
@@ -46,6 +47,7 @@ impl Run {
             command,
             address: free_address()?,
             log: bench.aside(&format!("{name}.log")),
+            state: bench.aside(&format!("{name}.state")),
         })
     }
 
@@ -63,6 +65,13 @@ impl Run {
         self
     }
 
+    /// Keeps its history there instead of in a directory of its own.
+    #[must_use]
+    pub fn state(mut self, directory: &Path) -> Self {
+        self.state = directory.to_owned();
+        self
+    }
+
     /// Serves there instead of on a free port.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
@@ -73,6 +82,7 @@ impl Run {
     /// Starts it.
     pub fn start(mut self) -> Result<Daemon> {
         self.command.arg("--listen").arg(self.address.to_string());
+        self.command.arg("--state-dir").arg(&self.state);
         self.command.stderr(File::create(&self.log)?);
         let child = self.command.spawn().context("cannot start the agent")?;
         Ok(Daemon {

@@ -60,9 +60,9 @@ names! {
     MAP_CAPACITY = GAUGE "go_cache_agent_map_capacity" "Entries that a kernel map can hold, or those that share map=\"other\".";
     PROCESSES_TRACKED = GAUGE "go_cache_agent_processes_tracked" "Processes with an account of their own.";
     PROCESSES_FOLDED = COUNTER "go_cache_agent_processes_folded_total" "Processes whose account was folded into their group.";
+    WALK_DURATION = GAUGE "go_cache_agent_walk_duration_seconds" "Longest of the last walks of all roots.";
     HISTORY_LOST = COUNTER "go_cache_agent_history_lost_records_total" "Records that the history lacks: too many were waiting, or writing failed.";
     HISTORY_SET_ASIDE = COUNTER "go_cache_agent_history_set_aside_total" "Databases of the history set aside because they were damaged or could not grow.";
-    WALK_DURATION = GAUGE "go_cache_agent_walk_duration_seconds" "Longest of the last walks of all roots.";
     CPU = COUNTER "go_cache_agent_cpu_seconds_total" "User and system time of the agent.";
     RESIDENT = GAUGE "go_cache_agent_resident_memory_bytes" "Resident memory of the agent.";
     KERNEL_MAPS = GAUGE "go_cache_agent_kernel_map_bytes" "Kernel memory of the agent's maps.";

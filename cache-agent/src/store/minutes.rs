@@ -120,3 +120,120 @@ fn named(root: &RootSnapshot) -> Root {
         kind: root.kind.as_str(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::{
+        config::checked::RootKind,
+        snapshot::{AgentUsage, Changes, EventCounts, FileSystem, GROUPS, HistoryCounts, Latency},
+    };
+
+    fn root(name: &str, size_bytes: u64) -> RootSnapshot {
+        RootSnapshot {
+            name: name.to_owned(),
+            path: format!("/srv/{name}").into(),
+            kind: RootKind::GoBuild,
+            state: RootState::Watched,
+            size_bytes,
+            disk_bytes: 4096,
+            files: 1,
+            groups: [Changes::default(); GROUPS.len()],
+            drift_bytes: 0,
+            walk_duration: Duration::ZERO,
+            walked_at: None,
+            file_system: FileSystem::default(),
+            thresholds: Vec::new(),
+        }
+    }
+
+    fn snapshot(seconds: u64, roots: Vec<RootSnapshot>) -> Snapshot {
+        Snapshot {
+            taken_at: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+            attached: true,
+            backend: "tracepoint",
+            degraded: Vec::new(),
+            coverage: Vec::new(),
+            roots,
+            events: EventCounts::default(),
+            maps: Vec::new(),
+            processes_tracked: 0,
+            processes_folded: 0,
+            users: Vec::new(),
+            event_latency: Latency::default(),
+            history: HistoryCounts::default(),
+            usage: AgentUsage::default(),
+        }
+    }
+
+    /// Records in short: `ci@1=20` is a size, `ci+warn` a crossing, `ci-warn` one back.
+    fn told(records: &[Record]) -> String {
+        let word = |record: &Record| match record {
+            Record::RootSize(size) => {
+                format!("{}@{}={}", size.root.name, size.minute, size.size_bytes)
+            }
+            Record::Crossing(crossing) => {
+                let sign = if crossing.crossed { '+' } else { '-' };
+                format!("{}{sign}{}", crossing.root.name, crossing.level)
+            }
+            Record::Invocation(..) => "invocation".to_owned(),
+        };
+        records.iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn only_what_changed_is_told() {
+        let mut minutes = Minutes::default();
+        let walking = RootSnapshot {
+            state: RootState::Walking,
+            ..root("new", 0)
+        };
+        for (seconds, roots, expected) in [
+            (59, vec![root("ci", 10), walking], "ci@0=10"),
+            (59, vec![root("ci", 10)], ""),
+            (60, vec![root("ci", 10), root("new", 5)], "new@1=5"),
+            (61, vec![root("ci", 11), root("new", 5)], "ci@1=11"),
+            (62, vec![root("ci", 12), root("new", 5)], "ci@1=12"),
+            (180, vec![root("new", 5)], ""),
+            (240, vec![root("ci", 12), root("new", 5)], "ci@4=12"),
+        ] {
+            let records = minutes.look(&snapshot(seconds, roots));
+            assert_eq!(told(&records), expected, "at {seconds} s");
+        }
+    }
+
+    #[test]
+    fn thresholds_are_told_when_they_change_sides() {
+        let mut minutes = Minutes::default();
+        let with = |crossed, crossings| RootSnapshot {
+            thresholds: vec![Threshold {
+                level: "warn",
+                limit: 9.0,
+                crossed,
+                crossings,
+            }],
+            ..root("ci", 10)
+        };
+        for (crossed, crossings, expected) in [
+            (false, 0, "ci@0=10"),
+            (true, 1, "ci+warn"),
+            (true, 1, ""),
+            (false, 1, "ci-warn"),
+            (false, 1, ""),
+            // Between two pictures.
+            (false, 2, "ci+warn ci-warn"),
+            (true, 3, "ci+warn"),
+            (true, 4, "ci+warn"),
+        ] {
+            let records = minutes.look(&snapshot(0, vec![with(crossed, crossings)]));
+            assert_eq!(told(&records), expected, "{crossed}, {crossings}");
+        }
+        let value = match minutes.look(&snapshot(0, vec![with(false, 4)])).as_slice() {
+            [Record::Crossing(crossing)] => crossing.value,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(value, Some(10.0));
+    }
+}

@@ -150,6 +150,7 @@ impl Store {
                 | OpenFlags::SQLITE_OPEN_NOFOLLOW,
         )?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        schema::refuse_newer(&connection, &path, schema::KNOWN)?;
         schema::configure(&connection)?;
         schema::migrate(&mut connection, &path, schema::MIGRATIONS)?;
         Ok(Self {

@@ -54,6 +54,20 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
+/// The schema, if it is one that is known.
+pub(super) fn refuse_newer(
+    connection: &Connection,
+    path: &Path,
+    known: i64,
+) -> Result<i64, StoreError> {
+    let found = version(connection)?;
+    if found > known {
+        let path = path.to_owned();
+        return Err(StoreError::Newer { path, found, known });
+    }
+    Ok(found)
+}
+
 /// Applies the scripts that are missing, each in a transaction of its own.
 ///
 /// Several processes may do this at once: each looks at the version again once it may write.
@@ -64,15 +78,7 @@ pub fn migrate(
 ) -> Result<(), StoreError> {
     let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     loop {
-        let found = version(connection)?;
-        if found > known {
-            return Err(StoreError::Newer {
-                path: path.to_owned(),
-                found,
-                known,
-            });
-        }
-        if found == known {
+        if refuse_newer(connection, path, known)? == known {
             return Ok(());
         }
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -35,9 +35,9 @@ fn records_arrive_without_anybody_asking() {
     writing.writer().record(small("two"));
     let condition = writing.end();
     assert_eq!(condition, super::super::writer::Condition::default());
-    assert_eq!(state.ids().len(), 2);
     // An orderly end leaves nothing but the database.
     assert_eq!(state.names(), ["history.db"]);
+    assert_eq!(state.ids().len(), 2);
 }
 
 #[test]
@@ -79,8 +79,8 @@ fn a_damaged_history_is_set_aside_at_the_start() {
         aside.contains("set aside as") && aside.contains("history.db.corrupt-"),
         "{aside}"
     );
-    assert_eq!(state.ids(), ["one"]);
     assert_eq!(state.names().len(), 2, "{:?}", state.names());
+    assert_eq!(state.ids(), ["one"]);
 }
 
 #[test]
