@@ -68,7 +68,7 @@ impl Run {
     /// Keeps its history there instead of in a directory of its own.
     #[must_use]
     pub fn state(mut self, directory: &Path) -> Self {
-        self.state = directory.to_owned();
+        directory.clone_into(&mut self.state);
         self
     }
 

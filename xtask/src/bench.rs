@@ -11,6 +11,7 @@ mod programs;
 mod report;
 mod scale;
 mod statistics;
+mod store;
 mod tests_program;
 mod tree;
 mod walk;
@@ -39,13 +40,16 @@ enum What {
     Hooks(hooks::Options),
     /// What many processes and many files cost in memory
     Scale(scale::Options),
+    /// How long a history of a million invocations takes to answer
+    Store(store::Options),
     /// How fast many processes create files, without and with the agent
     Writers(writers::Options),
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let needs_root = !matches!(options.what, Some(What::Store(_)));
     ensure!(
-        command::is_root(),
+        !needs_root || command::is_root(),
         "the bench needs root, for the agent and for BPF statistics: `sudo -E cargo xtask bench`"
     );
     match &options.what {
@@ -53,6 +57,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Some(What::Compare(options)) => compare::run(options),
         Some(What::Hooks(options)) => hooks::run(options),
         Some(What::Scale(options)) => scale::run(options),
+        Some(What::Store(options)) => store::run(options),
         Some(What::Writers(options)) => writers::run(options),
     }
 }

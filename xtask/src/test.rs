@@ -22,7 +22,14 @@ use crate::{
 };
 
 /// Suites without which a green run would say too little.
-const REQUIRED: [&str; 5] = ["conformance", "builds", "metrics", "cli", "faults"];
+const REQUIRED: [&str; 6] = [
+    "conformance",
+    "builds",
+    "metrics",
+    "cli",
+    "faults",
+    "history",
+];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -222,8 +229,15 @@ mod tests {
 
     #[test]
     fn a_required_suite_that_did_not_run_is_named() {
-        let missing: Vec<_> =
-            missing_suites(&["check", "conformance", "builds", "metrics", "faults"]).collect();
+        let missing: Vec<_> = missing_suites(&[
+            "check",
+            "conformance",
+            "builds",
+            "metrics",
+            "faults",
+            "history",
+        ])
+        .collect();
         assert_eq!(missing, ["required suite cli did not run"]);
     }
 

@@ -60,6 +60,8 @@ impl Agent {
             .arg("run")
             .arg(argument)
             .args(["--listen", &address.to_string()])
+            .arg("--state-dir")
+            .arg(workload.state())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
