@@ -67,6 +67,12 @@ pub struct TraceArgs {
     /// Run the command as this user (default: the one who called sudo)
     #[arg(long, value_name = "NAME|UID")]
     pub user: Option<UserName>,
+    /// Leave the history alone: neither look for causes in it nor add to it
+    #[arg(long)]
+    pub no_store: bool,
+    /// The history is in this directory instead of the configured one
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = absolute_path())]
+    pub state_dir: Option<PathBuf>,
     /// Kernel hooks to use
     #[arg(long, value_enum, default_value_t)]
     pub backend: Choice,

@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::args::{ConfigArgs, ConfigVerb};
 use super::write;
 use crate::config;
-use crate::config::checked::{Config, History, RootConfig, RootKind, Thresholds};
+use crate::config::checked::{Config, RootConfig, RootKind, Thresholds};
+use crate::config::history::History;
 
 /// Does what was asked; the text goes to `output`.
 pub fn run(arguments: &ConfigArgs, output: &mut impl Write) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::error::{ConfigError, Origin, Place, Problem};
+use super::history::{self, History};
 use super::name::{self, Names};
 use super::raw::{RawConfig, RawHistory, RawRoot, RawThresholds};
 
@@ -20,17 +21,6 @@ pub const DEFAULT_WALK_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Where systemd's `StateDirectory=cache-agent` is.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/cache-agent";
-
-/// A quarter: "did that job always grow so much?" can be answered.
-pub const DEFAULT_MAX_AGE: Duration = Duration::from_hours(90 * 24);
-
-/// Some 500,000 invocations.
-pub const DEFAULT_MAX_SIZE: u64 = 512 << 20;
-
-/// Below that there is no room for the write-ahead log.
-const MIN_MAX_SIZE: u64 = 16 << 20;
-
-const MAX_MAX_AGE: Duration = Duration::from_hours(10 * 366 * 24);
 
 const MAX_WALK_INTERVAL: Duration = Duration::from_hours(30 * 24);
 
@@ -63,27 +53,6 @@ impl Default for Config {
             history: History::default(),
             discovered: Thresholds::default(),
             roots: Vec::new(),
-        }
-    }
-}
-
-/// What is remembered of the past.
-#[derive(Clone, Debug, PartialEq)]
-pub struct History {
-    /// Whether anything is.
-    pub enabled: bool,
-    /// Older records are removed.
-    pub max_age: Duration,
-    /// The oldest records are removed beyond that size of the database, in bytes.
-    pub max_size: u64,
-}
-
-impl Default for History {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            max_age: DEFAULT_MAX_AGE,
-            max_size: DEFAULT_MAX_SIZE,
         }
     }
 }
@@ -317,10 +286,10 @@ impl Reader<'_> {
         Ok(History {
             enabled: enabled.unwrap_or(defaults.enabled),
             max_age: self
-                .read("max_age", max_age, |text| parse_age(&text))?
+                .read("max_age", max_age, |text| history::parse_age(&text))?
                 .unwrap_or(defaults.max_age),
             max_size: self
-                .read("max_size", max_size, |size| check_history_size(size.0))?
+                .read("max_size", max_size, |size| history::check_size(size.0))?
                 .unwrap_or(defaults.max_size),
         })
     }
@@ -415,22 +384,6 @@ fn parse_interval(text: &str) -> Result<Duration, Problem> {
         .ok()
         .filter(|duration| allowed.contains(duration));
     duration.ok_or_else(|| Problem::Duration(text.to_owned()))
-}
-
-fn parse_age(text: &str) -> Result<Duration, Problem> {
-    let allowed = Duration::from_hours(1)..=MAX_MAX_AGE;
-    let age = humantime::parse_duration(text)
-        .ok()
-        .filter(|age| allowed.contains(age));
-    age.ok_or_else(|| Problem::Age(text.to_owned()))
-}
-
-fn check_history_size(bytes: u64) -> Result<u64, Problem> {
-    check_size(bytes)?;
-    if bytes < MIN_MAX_SIZE {
-        return Err(Problem::HistorySize);
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

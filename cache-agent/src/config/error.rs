@@ -157,8 +157,8 @@ pub enum Problem {
     /// Not an age, or one out of range.
     #[error("`{0}` must be a duration from 1h to 10years such as 24h, 90d or 1year")]
     Age(String),
-    /// Too small to be of use.
-    #[error("the history needs at least 16MiB")]
+    /// Too small to be of use, or absurd.
+    #[error("the history needs a size from 16MiB to 1EiB")]
     HistorySize,
 }
 

@@ -6,6 +6,7 @@
 pub mod checked;
 pub mod diff;
 pub mod error;
+pub mod history;
 pub mod name;
 pub mod raw;
 

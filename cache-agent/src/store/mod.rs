@@ -22,10 +22,15 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use self::place::{Identity, PlaceError};
-use crate::config::checked::{Config, History};
+use crate::config::{checked::Config, history::History};
 
 /// Name of the database in the state directory.
 pub const FILE_NAME: &str = "history.db";
+
+/// Word in the name of a damaged database.
+const DAMAGED: &str = "corrupt";
+/// Word in the name of a database that could not grow.
+const FULL: &str = "full";
 
 /// A writer waits that long for another process' transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -95,7 +100,14 @@ pub enum StoreError {
     },
     /// What SQLite says.
     #[error("the history cannot be used: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(rusqlite::Error),
+}
+
+/// Part of the sentence, so not a `source` that is printed again.
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
 }
 
 /// What is to be done about an error.
@@ -112,6 +124,15 @@ pub enum Trouble {
 }
 
 impl StoreError {
+    /// The system does not let this user write there: not to be told to somebody who never asked for it.
+    pub fn is_forbidden(&self) -> bool {
+        match self {
+            Self::Place(place) => place.is_forbidden(),
+            Self::Database(error) => error.sqlite_error_code() == Some(ErrorCode::ReadOnly),
+            Self::Newer { .. } | Self::Older { .. } => false,
+        }
+    }
+
     /// What kind of error it is.
     pub fn trouble(&self) -> Trouble {
         let Self::Database(error) = self else {
@@ -160,6 +181,34 @@ impl Store {
         })
     }
 
+    /// Opens the history whatever became of it: one that was full is taken up again once there is room, a damaged
+    /// one is set aside and another one made.
+    pub fn open_or_replace(directory: &Path) -> Result<Opened, StoreError> {
+        let directory = place::prepare(directory)?;
+        let path = directory.join(FILE_NAME);
+        let back = place::take_back(&path, FULL)?;
+        if let Some(back) = &back {
+            tracing::info!(path = %back.display(), "the history that was full is taken up again");
+        }
+        let is_back = back.is_some();
+        match Self::open(&directory) {
+            Err(error) if error.trouble() == Trouble::Damaged => {
+                let aside = set_aside(&path, DAMAGED, &error)?;
+                let store = Self::open(&directory)?;
+                Ok(Opened {
+                    store,
+                    aside: Some(aside),
+                    is_back,
+                })
+            }
+            opened => opened.map(|store| Opened {
+                store,
+                aside: None,
+                is_back,
+            }),
+        }
+    }
+
     /// Opens the history of a state directory for reading only.
     pub fn read(directory: &Path) -> Result<Self, StoreError> {
         let path = place::find(directory)?.join(FILE_NAME);
@@ -197,6 +246,24 @@ impl Store {
     pub fn is_in_place(&self) -> bool {
         place::find_file(&self.path).is_ok_and(|found| found == self.identity)
     }
+}
+
+/// A history, and what had to be done for it.
+#[derive(Debug)]
+pub struct Opened {
+    /// The history.
+    pub store: Store,
+    /// What was set aside and why, one sentence.
+    pub aside: Option<String>,
+    /// It had been set aside before.
+    pub is_back: bool,
+}
+
+/// Sets a database aside; one sentence about it.
+fn set_aside(path: &Path, reason: &str, error: &StoreError) -> Result<String, StoreError> {
+    let aside = place::set_aside(path, reason, &clock::stamp())?;
+    tracing::error!(%error, aside = %aside.display(), "history set aside");
+    Ok(format!("{error}; it was set aside as {}", aside.display()))
 }
 
 /// A database with a write-ahead log needs its shared memory file even to be read. Where that file is absent

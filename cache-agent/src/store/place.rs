@@ -66,13 +66,25 @@ pub enum PlaceError {
 impl PlaceError {
     /// There is no room, or no quota left.
     pub(super) fn is_full(&self) -> bool {
-        let Self::System { cause, .. } = self else {
-            return false;
-        };
         matches!(
-            cause.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            self.kind(),
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
         )
+    }
+
+    /// The system does not let this user do it.
+    pub(super) fn is_forbidden(&self) -> bool {
+        matches!(
+            self.kind(),
+            Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+        )
+    }
+
+    fn kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::System { cause, .. } => Some(cause.kind()),
+            _ => None,
+        }
     }
 }
 

@@ -15,19 +15,23 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    FILE_NAME, Settings, Store, StoreError, Trouble,
-    clock::{self, milliseconds},
-    place,
+    DAMAGED, FULL, Opened, Settings, Store, StoreError, Trouble,
+    clock::milliseconds,
     query::{self, Earlier, EarlierFilter},
     record::Record,
     retain::Progress,
+    set_aside,
     writer::{Condition, Message, Question, Waiting},
 };
 
-/// From a record's arrival to its commit: half of what a killed agent may lose.
-pub(super) const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// From a record's arrival to its commit. A killed agent may lose 2 s, of which the keeper takes one.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
+/// Between two tries to write a batch.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at what is too old.
 const RETAIN_INTERVAL: Duration = Duration::from_mins(10);
+/// Between two steps of removing what is too old: some thousand invocations a second are enough.
+const RETAIN_PAUSE: Duration = Duration::from_millis(50);
 /// Between two tries to open a history that cannot be used now.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(10);
 /// Times that a batch is tried before the history, being full, is set aside, or the batch is given up.
@@ -36,11 +40,6 @@ const TRIES: u32 = 3;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Messages taken at once when something else is due too.
 const AT_ONCE: usize = 1024;
-
-/// Word in the name of a damaged database.
-const DAMAGED: &str = "corrupt";
-/// Word in the name of a database that could not grow.
-const FULL: &str = "full";
 
 /// What the thread knows.
 pub(super) struct Thread {
@@ -139,6 +138,10 @@ impl Thread {
                     .get_or_insert_with(|| Instant::now() + COMMIT_INTERVAL);
             }
             Message::Settings(settings) => {
+                self.commit();
+                if !settings.enabled {
+                    self.lose_batch();
+                }
                 if settings.directory != self.settings.directory || !settings.enabled {
                     self.store = None;
                     self.condition.problem = None;
@@ -180,29 +183,26 @@ impl Thread {
             return;
         }
         self.next_open = Instant::now() + REOPEN_INTERVAL;
-        match self.open() {
-            Ok(store) => {
+        match Store::open_or_replace(&self.settings.directory) {
+            Ok(Opened {
+                store,
+                aside,
+                is_back,
+            }) => {
                 tracing::debug!(path = %store.path().display(), "history open");
                 self.store = Some(store);
                 self.condition.problem = None;
+                if is_back {
+                    self.condition.aside = None;
+                }
+                self.tell_aside(aside);
             }
-            Err(error) => self.has_problem(&error),
-        }
-    }
-
-    /// One that was full is taken up again once there is room; a damaged one is set aside and another one made.
-    fn open(&mut self) -> Result<Store, StoreError> {
-        let directory = place::prepare(&self.settings.directory)?;
-        let path = directory.join(FILE_NAME);
-        if let Some(back) = place::take_back(&path, FULL)? {
-            tracing::info!(path = %back.display(), "the history that was full is taken up again");
-        }
-        match Store::open(&directory) {
-            Err(error) if error.trouble() == Trouble::Damaged => {
-                self.set_aside(&path, DAMAGED, &error)?;
-                Store::open(&directory)
+            Err(error) => {
+                if error.trouble() == Trouble::Busy {
+                    self.next_open = Instant::now() + RETRY_INTERVAL;
+                }
+                self.has_problem(&error);
             }
-            opened => opened,
         }
     }
 
@@ -237,7 +237,7 @@ impl Thread {
     /// After a batch that could not be written: again, elsewhere, or never.
     fn cope(&mut self, error: &StoreError) {
         self.tries += 1;
-        self.deadline = Some(Instant::now() + COMMIT_INTERVAL);
+        self.deadline = Some(Instant::now() + RETRY_INTERVAL);
         self.has_problem(error);
         let is_last = self.tries >= TRIES;
         match error.trouble() {
@@ -271,22 +271,17 @@ impl Thread {
         let path = store.path().to_owned();
         // Closing writes the log back, as far as that can be done.
         drop(store);
-        if let Err(error) = self.set_aside(&path, reason, error) {
-            self.has_problem(&error);
+        match set_aside(&path, reason, error) {
+            Ok(aside) => self.tell_aside(Some(aside)),
+            Err(error) => self.has_problem(&error),
         }
     }
 
-    fn set_aside(
-        &mut self,
-        path: &std::path::Path,
-        reason: &str,
-        error: &StoreError,
-    ) -> Result<(), StoreError> {
-        let aside = place::set_aside(path, reason, &clock::stamp())?;
-        tracing::error!(%error, aside = %aside.display(), "history set aside");
-        self.condition.counts.set_aside += 1;
-        self.condition.aside = Some(format!("{error}; it was set aside as {}", aside.display()));
-        Ok(())
+    fn tell_aside(&mut self, aside: Option<String>) {
+        if let Some(aside) = aside {
+            self.condition.counts.set_aside += 1;
+            self.condition.aside = Some(aside);
+        }
     }
 
     fn has_problem(&mut self, error: &StoreError) {
@@ -353,7 +348,7 @@ impl Thread {
             return;
         };
         match store.retain(&self.settings, milliseconds(SystemTime::now())) {
-            Ok(Progress::More) => self.next_retain = now,
+            Ok(Progress::More) => self.next_retain = now + RETAIN_PAUSE,
             Ok(Progress::Done) => self.next_retain = now + RETAIN_INTERVAL,
             Err(error) => {
                 self.next_retain = now + RETAIN_INTERVAL;

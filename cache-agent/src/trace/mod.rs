@@ -6,6 +6,7 @@
 pub mod command;
 pub mod document;
 pub mod events;
+pub mod past;
 pub mod places;
 pub mod table;
 pub mod user;
