@@ -2,6 +2,8 @@
 //!
 //! Takes: events, orders. Gives: snapshots. Never: polls while nothing happens.
 
+mod orders;
+
 use std::{
     io::Read as _,
     os::fd::AsFd as _,
@@ -14,6 +16,7 @@ use cache_ebpf::counter;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::watch;
 
+pub use self::orders::{Order, Orders};
 use crate::{
     aggregate::Aggregate,
     config::checked::Config,
@@ -39,34 +42,6 @@ const QUIET_TICKS: u32 = 3;
 const SPACE_INTERVAL: Duration = Duration::from_secs(30);
 /// After a counted loss all roots are walked, but not more often than this.
 const LOSS_WALK_INTERVAL: Duration = Duration::from_mins(1);
-
-/// What the rest of the agent asks of the keeper.
-#[derive(Debug)]
-pub enum Order {
-    /// Settle, publish once more, end.
-    Stop,
-    /// Another configuration.
-    Reload(Box<Config>),
-    /// How the history fares.
-    History(Box<Condition>),
-}
-
-/// Sends orders and wakes the keeper.
-#[derive(Debug)]
-pub struct Orders {
-    sender: std::sync::mpsc::Sender<Order>,
-    bell: std::io::PipeWriter,
-}
-
-impl Orders {
-    /// Gives an order; a keeper that is gone needs none.
-    pub fn give(&mut self, order: Order) {
-        use std::io::Write as _;
-        if self.sender.send(order).is_err() || self.bell.write_all(&[0]).is_err() {
-            tracing::debug!("the keeper has ended already");
-        }
-    }
-}
 
 /// The keeper.
 pub struct Keeper {
