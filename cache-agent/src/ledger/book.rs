@@ -11,8 +11,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use cache_ebpf::{
-    InodeKey, NO_ROOT, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE, OPERATION_VANISH,
-    ROOTS_MAX, counter,
+    NO_ROOT, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE, OPERATION_VANISH, ROOTS_MAX,
+    counter,
 };
 
 pub use self::{
