@@ -49,7 +49,14 @@ macro_rules! structure {
             pub(crate) fn at(address: u64) -> Self {
                 Self { address, access: PhantomData }
             }
+        }
+    };
+}
 
+/// What is passed on, by its address.
+macro_rules! passed_on {
+    ($name:ident) => {
+        impl<A: Access> $name<A> {
             /// Its address: tells structures apart while they live.
             #[inline(always)]
             pub(crate) fn address(self) -> u64 {
@@ -168,6 +175,12 @@ structure!(
 );
 
 impl<A: Access> File<A> {
+    /// Tells open file descriptions apart while they live.
+    #[inline(always)]
+    pub(crate) fn address(self) -> u64 {
+        self.address
+    }
+
     #[inline(always)]
     pub(crate) fn mode(self) -> Read<FileMode> {
         A::read(self.address, FILE_MODE.load()).map(FileMode)
@@ -218,6 +231,7 @@ structure!(
     /// A `struct inode`.
     Inode
 );
+passed_on!(Inode);
 
 impl<A: Access> Inode<A> {
     #[inline(always)]
@@ -323,6 +337,7 @@ structure!(
     /// A `struct dentry`.
     Dentry
 );
+passed_on!(Dentry);
 
 impl<A: Access> Dentry<A> {
     #[inline(always)]

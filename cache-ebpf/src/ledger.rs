@@ -15,7 +15,7 @@ use cache_ebpf::{
     OPERATION_WRITE, OpenFile, ProcessKey, counter,
 };
 
-use self::sizes::{drop_size, hold_size, keep_size, kept, settled_size};
+use self::sizes::{hold_size, keep_size, settled_size};
 pub(crate) use self::{
     entry::Entry,
     moves::{enter, leave, rename, resize, settle_leaving, tell_link, vanish},
@@ -24,7 +24,7 @@ pub(crate) use self::{
     sizes::sees_all,
 };
 use crate::{
-    account::{self, Change, NOBODY},
+    account::{self, Change},
     detail::{self, Fact, Path},
     kernel::{self, Access, Dentry, File, Inode, Plain, Read},
     maps::OPEN,

@@ -61,7 +61,7 @@ impl Agent {
             .arg(argument)
             .args(["--listen", &address.to_string()])
             .arg("--state-dir")
-            .arg(workload.state())
+            .arg(log.with_extension("state"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)

@@ -56,11 +56,6 @@ impl Workload {
         self.folder.join("go-build")
     }
 
-    /// The agent's own, so that this machine's stays as it is.
-    pub(super) fn state(&self) -> PathBuf {
-        self.folder.join("state")
-    }
-
     pub(super) fn log(&self) -> PathBuf {
         self.aside("agent.log")
     }
