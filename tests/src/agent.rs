@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::{
     env,
-    report::{Process, Report, signed},
+    report::{Process, Report, Root, signed},
     tree::{self, Tree},
     wait,
 };
@@ -190,6 +190,9 @@ impl Drop for Tracing {
     }
 }
 
+/// A root, what the report says of it, and what the disk says before and after.
+type Figures<'a> = (&'a Path, Option<&'a Root>, Tree, Tree);
+
 /// A trace that ended.
 #[derive(Debug)]
 pub struct Traced {
@@ -218,36 +221,9 @@ impl Traced {
 
     /// The command succeeded, and every figure agrees with every other and with the disk.
     pub fn exact(&self) -> Result<&Report> {
-        ensure!(
-            self.status.success(),
-            "{}, stderr: {}",
-            self.status,
-            self.stderr
-        );
         let report = self.report()?;
-        let mut found = report.contradictions();
-        for ((root, before), after) in self.roots.iter().zip(&self.before).zip(&self.after) {
-            let path = root.display();
-            match report.roots.iter().find(|reported| reported.path == *root) {
-                None => found.push(format!("{path} is not in the report")),
-                Some(reported) => {
-                    if (reported.before_bytes, reported.after_bytes) != (before.bytes, after.bytes)
-                    {
-                        found.push(format!(
-                            "{path}: reported as {} -> {} B, on disk {} -> {} B",
-                            reported.before_bytes, reported.after_bytes, before.bytes, after.bytes
-                        ));
-                    }
-                    let files = signed(after.files) - signed(before.files);
-                    let counted = signed(reported.files_created) - signed(reported.files_deleted);
-                    if files != counted {
-                        found.push(format!(
-                            "{path}: {counted} files more by the report, {files} on disk"
-                        ));
-                    }
-                }
-            }
-        }
+        let mut found = self.differences()?;
+        found.extend(self.corrections()?);
         if found.is_empty() {
             return Ok(report);
         }
@@ -257,6 +233,64 @@ impl Traced {
             report.processes,
             self.stderr
         ))
+    }
+
+    /// Every way in which the report contradicts itself or the disk's sizes, one sentence each.
+    pub fn differences(&self) -> Result<Vec<String>> {
+        let mut found = self.report()?.contradictions();
+        if !self.status.success() {
+            found.push(format!("the command: {}", self.status));
+        }
+        for (path, reported, before, after) in self.figures()? {
+            let Some(reported) = reported else {
+                found.push(format!("{} is not in the report", path.display()));
+                continue;
+            };
+            if (reported.before_bytes, reported.after_bytes) != (before.bytes, after.bytes) {
+                found.push(format!(
+                    "{}: reported as {} -> {} B, on disk {} -> {} B",
+                    path.display(),
+                    reported.before_bytes,
+                    reported.after_bytes,
+                    before.bytes,
+                    after.bytes
+                ));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Every root in which a walk had to put the ledger right: there is none where all is observed.
+    pub fn corrections(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for (path, reported, before, after) in self.figures()? {
+            let Some(reported) = reported else { continue };
+            let path = path.display();
+            if reported.drift_bytes != 0 {
+                found.push(format!("{path}: drift {} B", reported.drift_bytes));
+            }
+            let files = signed(after.files) - signed(before.files);
+            let counted = signed(reported.files_created) - signed(reported.files_deleted);
+            if files != counted {
+                found.push(format!(
+                    "{path}: {counted} files more by the report, {files} on disk"
+                ));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The roots, what the report says of each, and what the disk says before and after.
+    fn figures(&self) -> Result<Vec<Figures<'_>>> {
+        let reported = &self.report()?.roots;
+        let walked = self.before.iter().zip(&self.after);
+        let roots = self.roots.iter().zip(walked);
+        Ok(roots
+            .map(|(path, (before, after))| {
+                let found = reported.iter().find(|reported| reported.path == *path);
+                (path.as_path(), found, *before, *after)
+            })
+            .collect())
     }
 
     /// The account of process `pid`, if it has one.

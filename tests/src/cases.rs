@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 pub use self::table::CASES;
+use crate::file_system::FileSystem;
 
 /// Bytes that an ending such as fork lets somebody append who did not open the file.
 pub const LATE_BYTES: i64 = 4321;
@@ -69,6 +70,10 @@ pub struct Case {
     pub created: Option<u64>,
     pub deleted: Option<u64>,
     pub renamed: Option<u64>,
+    /// Entries of the coverage that must be observed for it to be credited.
+    pub needs: &'static [&'static str],
+    /// File systems that can do it; empty for all.
+    pub only: &'static [FileSystem],
 }
 
 impl Case {
@@ -97,7 +102,17 @@ impl Case {
             created: Some(0),
             deleted: Some(0),
             renamed: Some(0),
+            needs: &[],
+            only: &[],
         }
+    }
+
+    const fn by(self, needs: &'static [&'static str]) -> Self {
+        Self { needs, ..self }
+    }
+
+    const fn only(self, only: &'static [FileSystem]) -> Self {
+        Self { only, ..self }
     }
 
     const fn freed(self, freed: u64) -> Self {
@@ -148,6 +163,11 @@ impl Case {
     pub fn named(name: &str) -> Result<&'static Self> {
         let found = CASES.iter().find(|case| case.name == name);
         found.with_context(|| format!("no case is named {name}"))
+    }
+
+    /// Whether that file system can do it.
+    pub fn is_for(&self, file_system: FileSystem) -> bool {
+        self.only.is_empty() || self.only.contains(&file_system)
     }
 
     /// Makes what is given.

@@ -7,33 +7,22 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
+use serde::Serialize;
 use tempfile::TempDir;
 
+pub use crate::file_system::FileSystem;
 use crate::{
     agent::Trace,
+    file_system::{Ground, Mounted, open_to_all},
     tree::{self, Tree},
 };
-
-/// Room of a tmpfs: more than any test writes, and no danger to the machine.
-const TMPFS_OPTIONS: &std::ffi::CStr = c"size=512m,mode=0755";
-
-/// Where a test's files lie.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum FileSystem {
-    /// That of the scratch directory: ext4, or what the machine has.
-    Native,
-    /// A tmpfs of the test's own.
-    Tmpfs,
-}
 
 /// A scratch directory with a root to watch and a place beside it, on one file system.
 #[derive(Debug)]
 pub struct Bench {
     // Unmounted before the directory is removed: fields drop in this order.
-    _mounted: Option<Mounted>,
+    ground: Ground,
     directory: TempDir,
-    base: PathBuf,
 }
 
 impl Bench {
@@ -62,28 +51,37 @@ impl Bench {
         // Reports name roots without symbolic links on the way.
         let base = directory.path().canonicalize()?.join("fs");
         fs::create_dir(&base)?;
-        let mounted = match file_system {
-            FileSystem::Native => None,
-            FileSystem::Tmpfs => Some(Mounted::tmpfs(&base)?),
-        };
         let bench = Self {
-            _mounted: mounted,
+            ground: Ground::new(file_system, &base)?,
             directory,
-            base,
         };
-        fs::create_dir(bench.root())?;
+        fs::create_dir(bench.inside())?;
         fs::create_dir(bench.outside())?;
         Ok(bench)
     }
 
+    /// Where the file system is mounted, or a directory of its own on it.
+    pub fn base(&self) -> &Path {
+        &self.ground.base
+    }
+
     /// The directory that is watched.
     pub fn root(&self) -> PathBuf {
-        self.base.join("root")
+        self.base().join("root")
+    }
+
+    /// The directory in which a command works so that the root changes: mostly the root.
+    pub fn inside(&self) -> PathBuf {
+        self.shown_at().join("root")
     }
 
     /// A directory on the same file system that is not watched.
     pub fn outside(&self) -> PathBuf {
-        self.base.join("outside")
+        self.shown_at().join("outside")
+    }
+
+    fn shown_at(&self) -> &Path {
+        self.ground.shown_at.as_deref().unwrap_or(self.base())
     }
 
     /// A path for a file of the test's own, seldom on the watched file system.
@@ -109,37 +107,6 @@ impl Bench {
     /// The agent, set to trace a command on the roots that it finds itself.
     pub fn trace_without_root(&self) -> Result<Trace> {
         Trace::new(agent()?, self.aside("report.json"))
-    }
-}
-
-fn open_to_all() -> fs::Permissions {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::Permissions::from_mode(0o755)
-}
-
-/// A mount that ends with the test.
-#[derive(Debug)]
-pub struct Mounted(PathBuf);
-
-impl Mounted {
-    fn bind(from: &Path, to: &Path) -> Result<Self> {
-        mount_bind(from, to)
-            .with_context(|| format!("cannot mount {} on {}", from.display(), to.display()))?;
-        Ok(Self(to.to_owned()))
-    }
-
-    fn tmpfs(path: &Path) -> Result<Self> {
-        mount("tmpfs", path, "tmpfs", MountFlags::empty(), TMPFS_OPTIONS)
-            .with_context(|| format!("cannot mount a tmpfs on {}", path.display()))?;
-        Ok(Self(path.to_owned()))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        if let Err(error) = unmount(&self.0, UnmountFlags::DETACH) {
-            eprintln!("cannot unmount {}: {error}", self.0.display());
-        }
     }
 }
 
@@ -181,6 +148,29 @@ pub fn promtool() -> Result<PathBuf> {
 pub fn backend() -> Option<String> {
     let backend = variable("CACHE_TEST_BACKEND").ok();
     backend.map(|backend| format!("--backend={backend}"))
+}
+
+/// One operation's verdict on one file system, for the table of what is exact where.
+#[derive(Debug, Serialize)]
+pub struct Verdict<'a> {
+    pub backend: &'a str,
+    pub file_system: &'a str,
+    pub operation: &'a str,
+    /// `exact`, `unattributed` or `failed`.
+    pub verdict: &'a str,
+}
+
+/// Notes a verdict, if somebody wants to know.
+pub fn note(verdict: &Verdict<'_>) -> Result<()> {
+    let Ok(file) = variable("CACHE_TEST_VERDICTS") else {
+        return Ok(());
+    };
+    let mut notes = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&file)?;
+    writeln!(notes, "{}", serde_json::to_string(verdict)?)?;
+    Ok(())
 }
 
 /// Whether runs that take long are wanted.

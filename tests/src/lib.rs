@@ -8,6 +8,7 @@ pub mod agent;
 pub mod cases;
 pub mod daemon;
 pub mod env;
+pub mod file_system;
 pub mod report;
 pub mod scrape;
 pub mod tree;

@@ -11,17 +11,26 @@ use serde::{Deserialize, Serialize};
 pub const PLAN: &str = "/vm/plan.json";
 /// Where the guest finds its modules, whose names sort in loading order.
 pub const MODULES: &str = "/vm/modules";
-/// Where the guest mounts its disks, each in a directory of its name.
+/// Where the guest mounts its disks, each in a directory named after its serial number.
 pub const DISKS: &str = "/disks";
 
 /// What the guest has to do.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Plan {
-    /// Disks by their serial numbers, which are the types of their file systems.
-    pub disks: Vec<String>,
+    pub disks: Vec<Disk>,
     /// Variables of every command and test.
     pub environment: BTreeMap<String, String>,
     pub work: Work,
+}
+
+/// A disk to mount.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Disk {
+    pub serial: String,
+    /// Type of its file system.
+    pub kind: String,
+    /// Mount options.
+    pub options: String,
 }
 
 /// One of two kinds of work.
@@ -76,6 +85,8 @@ pub struct Tested {
     pub output: String,
     /// Parts of it that could not run: suite, test and reason, with tabs between.
     pub skips: Vec<String>,
+    /// What it noted about single operations, as JSON.
+    pub verdicts: Vec<String>,
 }
 
 /// How a test ended.

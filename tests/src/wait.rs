@@ -32,7 +32,7 @@ pub fn until<T>(
 }
 
 /// How much slower than what the limits are made for this machine may be: an emulated one is told.
-fn patience() -> u32 {
+pub fn patience() -> u32 {
     let told = env::var("CACHE_TEST_PATIENCE").ok();
     told.and_then(|told| told.parse().ok()).unwrap_or(1)
 }

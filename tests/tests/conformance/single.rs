@@ -50,17 +50,18 @@ fn an_inode_that_serves_ten_thousand_files() -> Result<()> {
 }
 
 #[test]
-fn twenty_thousand_processes() -> Result<()> {
-    const PROCESSES: usize = 20_000;
+fn a_crowd_of_processes() -> Result<()> {
+    // An emulated machine gets as many as it can do in the same time.
+    let processes: usize = if wait::patience() > 1 { 2000 } else { 20_000 };
     let bench = Bench::new("crowd", FileSystem::Native)?;
-    let number = PROCESSES.to_string();
+    let number = processes.to_string();
     let traced = bench
         .trace()?
         .run(ACTOR, arguments(&["crowd", &number], &bench.root()))?;
     let report = traced.exact()?;
-    let bytes: usize = (0..PROCESSES).map(crowd_bytes).sum();
+    let bytes: usize = (0..processes).map(crowd_bytes).sum();
     assert_eq!(report.command_bytes(), i64::try_from(bytes)?);
-    assert_eq!(report.roots[0].files_created, u64::try_from(PROCESSES)?);
+    assert_eq!(report.roots[0].files_created, u64::try_from(processes)?);
     assert_eq!(report.unattributed_bytes(), 0);
     Ok(())
 }

@@ -18,12 +18,18 @@ use crate::{
 
 /// Room of a disk of the guest: the files are sparse. xfs wants at least 300 MiB.
 const DISK_BYTES: u64 = 2 << 30;
-/// File systems the guest gets on disks of their own, and the maker of each with the option that
-/// quietens it.
-const DISKS: [(&str, &[&str]); 3] = [
-    ("ext4", &["mkfs.ext4", "-q", "-F", "-O", "quota,project"]),
-    ("xfs", &["mkfs.xfs", "-q", "-m", "reflink=1"]),
-    ("btrfs", &["mkfs.btrfs", "--quiet"]),
+/// Disks of the guest: serial number, type and mount options of the file system, and its maker with
+/// what it needs to be told.
+const DISKS: [(&str, &str, &str, &[&str]); 4] = [
+    ("scratch", "ext4", "", &["mkfs.ext4", "-q", "-F"]),
+    (
+        "ext4",
+        "ext4",
+        "usrquota",
+        &["mkfs.ext4", "-q", "-F", "-O", "quota"],
+    ),
+    ("xfs", "xfs", "", &["mkfs.xfs", "-q", "-m", "reflink=1"]),
+    ("btrfs", "btrfs", "", &["mkfs.btrfs", "--quiet"]),
 ];
 
 /// What the virtual machines are made of.
@@ -38,8 +44,11 @@ pub(crate) struct VmTools {
 /// An image with a fresh file system; the guest writes to a copy that is forgotten.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
-    /// Type of the file system, and serial number of the disk.
-    pub(crate) name: &'static str,
+    pub(crate) serial: &'static str,
+    /// Type of the file system.
+    pub(crate) kind: &'static str,
+    /// To mount it with.
+    pub(crate) options: &'static str,
     pub(crate) image: PathBuf,
 }
 
@@ -84,16 +93,21 @@ fn disks() -> Result<Vec<Disk>> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     DISKS
         .into_iter()
-        .map(|(name, maker)| {
-            let image = folder.join(format!("{name}.img"));
+        .map(|(serial, kind, options, maker)| {
+            let image = folder.join(format!("{serial}.img"));
             if !image.exists() {
-                let partial = folder.join(format!("{name}.partial"));
+                let partial = folder.join(format!("{serial}.partial"));
                 File::create(&partial)?.set_len(DISK_BYTES)?;
                 let tool = paths::find_program(maker[0]).context("no maker")?;
                 ask(program(tool).args(&maker[1..]).arg(&partial))?;
                 fs::rename(&partial, &image)?;
             }
-            Ok(Disk { name, image })
+            Ok(Disk {
+                serial,
+                kind,
+                options,
+                image,
+            })
         })
         .collect()
 }

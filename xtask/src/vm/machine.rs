@@ -110,13 +110,13 @@ impl Machine<'_> {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        for Disk { name, image } in self.disks {
+        for Disk { serial, image, .. } in self.disks {
             let image = image.display();
             command.args([
                 "-drive".to_owned(),
-                format!("file={image},format=raw,if=none,id={name},snapshot=on,cache=unsafe"),
+                format!("file={image},format=raw,if=none,id={serial},snapshot=on,cache=unsafe"),
                 "-device".to_owned(),
-                format!("virtio-blk-pci,drive={name},serial={name}"),
+                format!("virtio-blk-pci,drive={serial},serial={serial}"),
             ]);
         }
         Ok(command)

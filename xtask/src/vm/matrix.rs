@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     fs,
+    num::NonZero,
     path::{Path, PathBuf},
+    sync::Mutex,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -15,16 +18,16 @@ use super::{
     initramfs::Archive,
     machine::Machine,
     probe,
-    protocol::{DISKS, MODULES, PLAN, Plan, Suite, Work},
+    protocol::{DISKS, Disk, MODULES, PLAN, Plan, Suite, Work},
     tell::Heard,
 };
 use crate::{
     paths,
-    setup::{Kernel, VmTools},
+    setup::{self, Kernel, VmTools},
 };
 
 /// Suites that run in the guest; the others need more of a userland than it has.
-const SUITES: [&str; 1] = ["conformance"];
+const SUITES: [&str; 2] = ["conformance", "filesystems"];
 /// One test; the slowest needs a quarter of it under emulation.
 const TEST_LIMIT_S: u64 = 240;
 /// One machine.
@@ -45,15 +48,8 @@ pub(super) struct Run<'a> {
 pub(super) fn run(options: &Options, tools: &VmTools, binaries: &Binaries) -> Result<()> {
     let mut lines = Vec::new();
     let mut failed = Vec::new();
-    for kernel in &tools.kernels {
-        let run = Run {
-            options,
-            tools,
-            binaries,
-            kernel,
-        };
-        let started = Instant::now();
-        let heard = run.boot()?;
+    for (kernel, duration, heard) in boot_all(options, tools, binaries) {
+        let heard = heard.with_context(|| format!("kernel {}", kernel.version))?;
         let verdict = if heard.failures.is_empty() {
             "ok"
         } else {
@@ -63,7 +59,7 @@ pub(super) fn run(options: &Options, tools: &VmTools, binaries: &Binaries) -> Re
             "kernel {:<5} {:>5} tests {:>7.1} s  {verdict}",
             kernel.version,
             heard.tests.len(),
-            started.elapsed().as_secs_f64()
+            duration.as_secs_f64()
         ));
         for failure in heard.failures {
             lines.push(format!("    {failure}"));
@@ -83,6 +79,46 @@ pub(super) fn run(options: &Options, tools: &VmTools, binaries: &Binaries) -> Re
         return Ok(());
     }
     bail!("failures on kernel {}", failed.join(", "))
+}
+
+/// Boots every kernel, as many at a time as there are processors; gives what each said and how long
+/// it took.
+fn boot_all<'a>(
+    options: &'a Options,
+    tools: &'a VmTools,
+    binaries: &'a Binaries,
+) -> Vec<(&'a Kernel, Duration, Result<Heard>)> {
+    // Outputs of commands must not mingle.
+    let parallel = if options.command.is_some() {
+        1
+    } else {
+        thread::available_parallelism().map_or(1, NonZero::get)
+    };
+    let waiting = Mutex::new(tools.kernels.iter());
+    let next = || waiting.lock().ok().and_then(|mut kernels| kernels.next());
+    let work = || {
+        let mut done = Vec::new();
+        while let Some(kernel) = next() {
+            let run = Run {
+                options,
+                tools,
+                binaries,
+                kernel,
+            };
+            let started = Instant::now();
+            let heard = run.boot();
+            done.push((kernel, started.elapsed(), heard));
+        }
+        done
+    };
+    let mut all: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..parallel).map(|_| scope.spawn(work)).collect();
+        let done = workers.into_iter().filter_map(|worker| worker.join().ok());
+        done.flatten().collect()
+    });
+    let position = |version| tools.kernels.iter().position(|it| it.version == version);
+    all.sort_by_key(|(kernel, ..)| position(kernel.version));
+    all
 }
 
 impl Run<'_> {
@@ -139,7 +175,9 @@ impl Run<'_> {
 pub(super) fn initramfs(run: &Run<'_>, work: &Work, folder: &Path) -> Result<PathBuf> {
     let path = folder.join("initramfs.cpio");
     let mut archive = Archive::create(&path)?;
-    for folder in ["/proc", "/sys", "/dev", "/tmp", "/run", "/home", MODULES] {
+    for folder in [
+        "/proc", "/sys", "/dev", "/tmp", "/run", "/home", "/mnt", MODULES,
+    ] {
         archive.folder(folder)?;
     }
     archive.copy(&run.tools.busybox, "/bin/busybox")?;
@@ -161,18 +199,21 @@ pub(super) fn initramfs(run: &Run<'_>, work: &Work, folder: &Path) -> Result<Pat
     archive.text(b"root:x:0:0::/home:/bin/sh\n", "/etc/passwd")?;
     archive.text(b"root:x:0:\n", "/etc/group")?;
     let plan = Plan {
-        disks: run
-            .tools
-            .disks
-            .iter()
-            .map(|disk| disk.name.to_owned())
-            .collect(),
+        disks: run.tools.disks.iter().map(planned).collect(),
         environment: environment(run.options),
         work: work.clone(),
     };
     archive.text(&serde_json::to_vec(&plan)?, PLAN)?;
     archive.finish()?;
     Ok(path)
+}
+
+fn planned(disk: &setup::Disk) -> Disk {
+    Disk {
+        serial: disk.serial.to_owned(),
+        kind: disk.kind.to_owned(),
+        options: disk.options.to_owned(),
+    }
 }
 
 fn guest_suite(name: &str) -> String {
@@ -184,7 +225,8 @@ fn environment(options: &Options) -> BTreeMap<String, String> {
         ("PATH", "/bin".to_owned()),
         ("HOME", "/home".to_owned()),
         ("CACHE_AGENT", "/bin/cache-agent".to_owned()),
-        ("CACHE_TEST_SCRATCH", format!("{DISKS}/ext4")),
+        ("CACHE_TEST_SCRATCH", format!("{DISKS}/scratch")),
+        ("CACHE_TEST_DISKS", DISKS.to_owned()),
         ("CACHE_TEST_BACKEND", options.backend.clone()),
         ("CACHE_TEST_PATIENCE", PATIENCE.to_owned()),
         ("CACHE_TEST_KERNEL_OBJECT", "/vm/cache-ebpf.o".to_owned()),

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSlice, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{FileExt as _, symlink},
+    path::Path,
 };
 
 use anyhow::{Result, ensure};
@@ -138,6 +139,26 @@ fn resized(name: &str, place: &Place) -> Result<Option<File>> {
             rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, 200_000)?;
             file
         }
+        "collapse_range" | "insert_range" | "zero_range" | "punch_hole" => {
+            let file = OpenOptions::new().write(true).open(path)?;
+            let (flags, offset, length) = match name {
+                "collapse_range" => (FallocateFlags::COLLAPSE_RANGE, 4096, 4096),
+                "insert_range" => (FallocateFlags::INSERT_RANGE, 4096, 4096),
+                "zero_range" => (FallocateFlags::ZERO_RANGE, 0, 12_288),
+                _ => (
+                    FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+                    0,
+                    8192,
+                ),
+            };
+            rustix::fs::fallocate(&file, flags, offset, length)?;
+            file
+        }
+        "clone" => {
+            let to = create(place, "in/file")?;
+            rustix::fs::ioctl_ficlone(&to, File::open(place.path("out/source"))?)?;
+            to
+        }
         "truncate_by_path_while_open" => {
             let file = written(place, "in/file", 8000)?;
             sys::truncate(&path, 3000)?;
@@ -179,6 +200,12 @@ fn named(name: &str, place: &Place) -> Result<Option<File>> {
         _ => return Ok(None),
     };
     Ok(Some(file))
+}
+
+/// Appends `bytes` bytes to a file that exists.
+pub(super) fn append(file: &Path, bytes: usize) -> Result<()> {
+    let mut file = OpenOptions::new().append(true).open(file)?;
+    Ok(file.write_all(&filler(bytes))?)
 }
 
 fn create(place: &Place, name: &str) -> io::Result<File> {

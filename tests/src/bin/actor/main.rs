@@ -9,6 +9,8 @@ mod ending;
 mod paths;
 mod ring;
 mod sys;
+mod until_full;
+mod ways;
 mod writers;
 
 use std::{
@@ -63,6 +65,17 @@ fn act(words: &[&str]) -> Result<()> {
             crowd::files(number.parse()?, bytes.parse()?, directory.as_ref())
         }
         ["hold", file, bytes, until] => crowd::hold(file.as_ref(), bytes.parse()?, until.as_ref()),
+        ["ways", inside, bound] => ways::all(inside.as_ref(), bound.as_ref()),
+        ["way", way, place] => ways::one(way, place.as_ref()),
+        ["until-full", errno, directory] => until_full::fill(errno, directory.as_ref()),
+        ["until-full", errno, directory, user] => {
+            sys::become_user(user.parse()?)?;
+            until_full::fill(errno, directory.as_ref())
+        }
+        ["read-only", mounted, directory] => {
+            until_full::read_only(mounted.as_ref(), directory.as_ref())
+        }
+        ["append", bytes, file] => content::append(file.as_ref(), bytes.parse()?),
         ["ring", file, bytes] => ring::whole(file.as_ref(), bytes.parse()?),
         ["ring-write", file, bytes] => ring::write_only(file.as_ref(), bytes.parse()?),
         _ => bail!("not understood"),

@@ -4,11 +4,18 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::symlink,
+    path::Path,
 };
 
 use anyhow::{Result, ensure};
 use cache_tests::cases::Place;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, RenameFlags};
+use rustix::{
+    fs::{
+        AtFlags, CWD, FileType, IFlags, Mode, RenameFlags, ioctl_getflags, ioctl_setflags,
+        renameat_with,
+    },
+    io::Errno,
+};
 
 use super::sys::truncate;
 
@@ -67,6 +74,20 @@ pub(super) fn perform(name: &str, place: &Place) -> Result<bool> {
             fs::create_dir_all(&directory)?;
             fs::write(directory.join("file"), [b'x'; 2222])?;
         }
+        "rename_noreplace" => {
+            let moved = renameat_with(
+                CWD,
+                path("in/one"),
+                CWD,
+                path("in/two"),
+                RenameFlags::NOREPLACE,
+            );
+            ensure!(
+                moved == Err(Errno::EXIST),
+                "the rename must fail: {moved:?}"
+            );
+        }
+        "unlink_immutable" => unlink_immutable(&file)?,
         "not_regular_files" => not_regular_files(place)?,
         "failing_calls" => failing_calls(place)?,
         "link_made" => fs::hard_link(file, path("in/link"))?,
@@ -89,13 +110,19 @@ pub(super) fn perform(name: &str, place: &Place) -> Result<bool> {
 
 fn exchange(place: &Place, one: &str, two: &str) -> io::Result<()> {
     let (one, two) = (place.path(one), place.path(two));
-    Ok(rustix::fs::renameat_with(
-        CWD,
-        one,
-        CWD,
-        two,
-        RenameFlags::EXCHANGE,
-    )?)
+    Ok(renameat_with(CWD, one, CWD, two, RenameFlags::EXCHANGE)?)
+}
+
+/// The flag goes again: what is left must be removable.
+fn unlink_immutable(path: &Path) -> Result<()> {
+    let file = File::open(path)?;
+    let flags = ioctl_getflags(&file)?;
+    ioctl_setflags(&file, flags | IFlags::IMMUTABLE)?;
+    let removed = fs::remove_file(path);
+    ioctl_setflags(&file, flags)?;
+    let refused = removed.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    ensure!(refused, "an immutable file was removed");
+    Ok(())
 }
 
 /// Calls that the kernel refuses: none of them may count.

@@ -59,6 +59,19 @@ pub(super) fn creat(path: &Path) -> io::Result<File> {
     Ok(unsafe { File::from_raw_fd(number) })
 }
 
+/// Becomes the user and the group of that number, who have no privilege.
+pub(super) fn become_user(number: u32) -> io::Result<()> {
+    // SAFETY: both take a number; the actor has a single thread, so no other keeps its rights.
+    let results = [unsafe { libc::setgid(number) }, unsafe {
+        libc::setuid(number)
+    }];
+    if results == [0, 0] {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// truncate(2), by path.
 pub(super) fn truncate(path: &Path, length: i64) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;

@@ -1,14 +1,14 @@
 //! File systems and modules.
 
 use std::{
-    ffi::CStr,
+    ffi::{CStr, CString},
     fs::{self, File},
     io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
-use cache_tests::vm::{DISKS, MODULES};
+use cache_tests::vm::{DISKS, Disk, MODULES};
 use rustix::{
     mount::{MountFlags, mount},
     system::finit_module,
@@ -58,19 +58,20 @@ pub(super) fn load_modules() -> Result<()> {
 }
 
 /// Mounts the disks, found by their serial numbers.
-pub(super) fn disks(names: &[String]) -> Result<()> {
-    for name in names {
-        let device = device(name)?;
-        let place = Path::new(DISKS).join(name);
+pub(super) fn disks(disks: &[Disk]) -> Result<()> {
+    for disk in disks {
+        let device = device(&disk.serial)?;
+        let place = Path::new(DISKS).join(&disk.serial);
+        let options = CString::new(disk.options.as_str())?;
         fs::create_dir_all(&place)?;
         mount(
             &device,
             &place,
-            name.as_str(),
+            disk.kind.as_str(),
             MountFlags::empty(),
-            None::<&CStr>,
+            options.as_c_str(),
         )
-        .with_context(|| format!("cannot mount {} as {name}", device.display()))?;
+        .with_context(|| format!("cannot mount {} as {}", device.display(), disk.kind))?;
     }
     Ok(())
 }

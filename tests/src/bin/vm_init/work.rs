@@ -19,6 +19,8 @@ use super::Host;
 
 /// Where tests note what they could not run.
 const SKIPS: &str = "/run/skips.tsv";
+/// Where tests note what they found about single operations.
+const VERDICTS: &str = "/run/verdicts.jsonl";
 /// What a test prints.
 const OUTPUT: &str = "/run/output";
 /// The end of the output that is told, in bytes.
@@ -96,12 +98,15 @@ fn list(suite: &Suite, plan: &Plan) -> Result<Vec<String>> {
 
 /// Runs one test to its end, or to that of its time.
 fn run(suite: &Suite, test: String, limit: Duration, plan: &Plan) -> Result<Tested> {
-    fs::write(SKIPS, "")?;
+    for notes in [SKIPS, VERDICTS] {
+        fs::write(notes, "")?;
+    }
     let output = File::create(OUTPUT)?;
     let mut command = in_plan(Command::new(&suite.executable), plan);
     command
         .args(["--exact", &test, "--test-threads=1"])
         .env("CACHE_TEST_SKIPS", SKIPS)
+        .env("CACHE_TEST_VERDICTS", VERDICTS)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
@@ -126,7 +131,6 @@ fn run(suite: &Suite, test: String, limit: Duration, plan: &Plan) -> Result<Test
     let told = told
         .get(told.len().saturating_sub(TOLD)..)
         .unwrap_or_default();
-    let skips = fs::read_to_string(SKIPS)?;
     Ok(Tested {
         suite: suite.name.clone(),
         test,
@@ -137,8 +141,16 @@ fn run(suite: &Suite, test: String, limit: Duration, plan: &Plan) -> Result<Test
         } else {
             String::from_utf8_lossy(told).into_owned()
         },
-        skips: skips.lines().map(str::to_owned).collect(),
+        skips: lines(SKIPS)?,
+        verdicts: lines(VERDICTS)?,
     })
+}
+
+fn lines(file: &str) -> Result<Vec<String>> {
+    Ok(fs::read_to_string(file)?
+        .lines()
+        .map(str::to_owned)
+        .collect())
 }
 
 fn in_plan(mut command: Command, plan: &Plan) -> Command {
