@@ -4,6 +4,7 @@
 //! goes below target/; of the system only Debian packages are touched, of the user's home nothing.
 
 mod apt;
+mod btf;
 mod go;
 mod kernels;
 mod linker;

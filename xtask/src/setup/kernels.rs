@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use object::{Object as _, ObjectSection as _};
 
-use super::{apt, by_hand, found, installing};
+use super::{apt, btf, by_hand, found, installing};
 use crate::{
     command::{ask, program, run},
     paths,
@@ -81,6 +81,12 @@ pub(crate) fn ensure_kernels(versions: &[&str]) -> Result<Vec<Kernel>> {
                         ),
                     )
                 })?;
+            }
+            let blob = paths::target().join("vm/btf").join(version);
+            if !blob.exists() {
+                fs::create_dir_all(paths::target().join("vm/btf"))?;
+                btf::extract(&folder.join("vmlinuz"), &blob)
+                    .with_context(|| format!("cannot get the types of kernel {version}"))?;
             }
             found(
                 &format!("kernel {version}"),

@@ -61,6 +61,7 @@ pub(crate) fn ensure(versions: &[&str]) -> Result<VmTools> {
         ("mkfs.xfs", "xfsprogs"),
         ("mkfs.btrfs", "btrfs-progs"),
         ("xz", "xz-utils"),
+        ("zstd", "zstd"),
     ] {
         ensure_program(tool, package)?;
     }
