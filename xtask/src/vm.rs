@@ -31,6 +31,10 @@ pub(crate) struct Options {
     /// Run this by the guest's shell instead of the tests
     #[arg(long, value_name = "COMMAND")]
     command: Option<String>,
+    /// Let the guest's clock count instructions, each as one nanosecond, on one emulated processor: with
+    /// it, times that the kernel takes are numbers of instructions
+    #[arg(long, requires = "command")]
+    count_instructions: bool,
     /// Leave console log, results and initramfs in target/vm/run
     #[arg(long)]
     keep: bool,

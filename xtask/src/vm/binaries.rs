@@ -24,8 +24,10 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 pub(crate) struct Binaries {
     pub(crate) agent: PathBuf,
     pub(crate) kernel_object: PathBuf,
+    /// What the benchmark of the hooks compares with.
+    pub(crate) empty_programs: PathBuf,
     pub(crate) suites: Vec<Suite>,
-    /// Other programs: the actor, and the guest's init.
+    /// Other programs: the actor, the guest's init, the benchmark of the hooks.
     pub(crate) programs: Vec<PathBuf>,
 }
 
@@ -68,6 +70,7 @@ pub(crate) fn build(tools: &BuildTools) -> Result<Binaries> {
     Ok(Binaries {
         agent: folder().join(TARGET).join("release/cache-agent"),
         kernel_object,
+        empty_programs: build::empty_programs(tools)?,
         suites: suites::parse(&messages, "test")?,
         programs: suites::parse(&messages, "bin")?
             .into_iter()

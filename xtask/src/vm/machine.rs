@@ -38,6 +38,8 @@ pub(super) struct Machine<'a> {
     pub(super) disks: &'a [Disk],
     /// `kvm` or `tcg`.
     pub(super) accelerator: &'a str,
+    /// One processor whose clock advances by a nanosecond per instruction; idle time is skipped.
+    pub(super) counts_instructions: bool,
     /// For the logs, and for what the guest writes to its disks.
     pub(super) folder: &'a Path,
     /// The machine is killed after this.
@@ -96,7 +98,7 @@ impl Machine<'_> {
         let mut command = program(self.qemu);
         command
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
-            .args(["-display", "none", "-cpu", PROCESSOR, "-smp", "2"])
+            .args(["-display", "none", "-cpu", PROCESSOR])
             .args(["-m", MEMORY, "-accel", self.accelerator])
             .arg("-kernel")
             .arg(self.image)
@@ -110,6 +112,11 @@ impl Machine<'_> {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
+        if self.counts_instructions {
+            command.args(["-smp", "1", "-icount", "shift=0,sleep=off"]);
+        } else {
+            command.args(["-smp", "2"]);
+        }
         for Disk { serial, image, .. } in self.disks {
             let image = image.display();
             command.args([

@@ -125,7 +125,12 @@ impl Run<'_> {
     fn boot(&self) -> Result<Heard> {
         let folder = paths::target().join("vm/run").join(self.kernel.version);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let accelerator = probe::accelerator(self, &folder)?;
+        // Only the emulator can count.
+        let accelerator = if self.options.count_instructions {
+            "tcg"
+        } else {
+            probe::accelerator(self, &folder)?
+        };
         let initramfs = initramfs(self, &self.work(), &folder)?;
         eprintln!(
             "kernel {}: booting under {accelerator}, initramfs {} MiB",
@@ -138,6 +143,7 @@ impl Run<'_> {
             initramfs: &initramfs,
             disks: &self.tools.disks,
             accelerator,
+            counts_instructions: self.options.count_instructions,
             folder: &folder,
             limit: MACHINE_LIMIT,
         };
@@ -184,6 +190,8 @@ pub(super) fn initramfs(run: &Run<'_>, work: &Work, folder: &Path) -> Result<Pat
     archive.copy(run.binaries.program("vm_init")?, "/init")?;
     archive.copy(&run.binaries.agent, "/bin/cache-agent")?;
     archive.copy(&run.binaries.kernel_object, "/vm/cache-ebpf.o")?;
+    archive.copy(run.binaries.program("hooks")?, "/bin/hooks")?;
+    archive.copy(&run.binaries.empty_programs, "/vm/cache-ebpf-empty.o")?;
     for module in &run.kernel.modules {
         let name = module.file_name().context("a module without a name")?;
         archive.copy(module, &format!("{MODULES}/{}", name.to_string_lossy()))?;

@@ -53,6 +53,7 @@ fn boots(run: &Run<'_>, folder: &Path) -> bool {
                 initramfs: &archive,
                 disks: &run.tools.disks,
                 accelerator: "kvm",
+                counts_instructions: false,
                 folder,
                 limit: LIMIT,
             }
