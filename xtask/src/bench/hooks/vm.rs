@@ -1,0 +1,48 @@
+//! The same in a virtual machine whose clock counts instructions: what the kernel then takes for
+//! nanoseconds is the number of instructions that the guest executed, helpers included. It is exact and
+//! repeats on a busy machine; what it is in nanoseconds depends on the processor, so backends are compared
+//! with each other.
+
+use std::env;
+
+use anyhow::{Context as _, Result};
+
+use super::{Figure, Measured, measured_by};
+use crate::{
+    bench::limits::{Verdict, verdict},
+    command::program,
+};
+
+/// Roots cost the same however many there are; that is shown natively.
+const ROOTS: u32 = 1;
+
+/// On that kernel, with the agent told to use that backend.
+pub(super) fn measure(kernel: &str, backend: &str, calls: u64) -> Result<Measured> {
+    let itself = env::current_exe().context("cannot find this program")?;
+    let hooks =
+        format!("/bin/hooks --empty /vm/cache-ebpf-empty.o --calls {calls} --roots {ROOTS}");
+    let mut command = program(itself);
+    command
+        .args(["vm", "--kernel", kernel, "--backend", backend])
+        .args(["--count-instructions", "--command", &hooks]);
+    measured_by(&mut command)
+}
+
+/// The last backend must take no more instructions than the first, anywhere.
+pub(super) fn judge(backends: &[Measured]) -> Vec<Verdict> {
+    let [first, last] = backends else {
+        return Vec::new();
+    };
+    let name = |figure: &Figure| {
+        format!(
+            "open {} for {}, against {}",
+            figure.place, figure.access, first.backend
+        )
+    };
+    first
+        .figures
+        .iter()
+        .zip(&last.figures)
+        .map(|(limit, figure)| verdict(name(figure), figure.open, limit.open))
+        .collect()
+}
