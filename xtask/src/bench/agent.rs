@@ -50,18 +50,24 @@ impl Agent {
     pub(super) fn start(binary: &Path, workload: &Workload) -> Result<Self> {
         let mut root = OsString::from("--root=");
         root.push(workload.cache());
-        Self::start_with(binary, &root, workload.log())
+        Self::start_with(binary, &root, workload.folder())
     }
 
-    /// The same with another argument than a root, `--config=FILE` perhaps.
-    pub(super) fn start_with(binary: &Path, argument: &OsStr, log: PathBuf) -> Result<Self> {
+    /// The same with another argument than a root, `--config=FILE` perhaps. Its log and its state go to
+    /// `folder`, so that this machine's stay as they are; what an earlier one kept there is forgotten.
+    pub(super) fn start_with(binary: &Path, argument: &OsStr, folder: &Path) -> Result<Self> {
+        let (log, state) = (folder.join("agent.log"), folder.join("state"));
+        if state.exists() {
+            fs::remove_dir_all(&state)
+                .with_context(|| format!("cannot remove {}", state.display()))?;
+        }
         let address = free_address()?;
         let child = program(binary)
             .arg("run")
             .arg(argument)
             .args(["--listen", &address.to_string()])
             .arg("--state-dir")
-            .arg(log.with_extension("state"))
+            .arg(state)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)

@@ -148,7 +148,7 @@ fn start(agent: &Path, root: &Path, folder: &Path) -> Result<Agent> {
         .with_context(|| format!("cannot write {}", configuration.display()))?;
     let mut argument = OsString::from("--config=");
     argument.push(&configuration);
-    Agent::start_with(agent, &argument, folder.join("agent.log"))
+    Agent::start_with(agent, &argument, folder)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]

@@ -56,8 +56,9 @@ impl Workload {
         self.folder.join("go-build")
     }
 
-    pub(super) fn log(&self) -> PathBuf {
-        self.aside("agent.log")
+    /// Where the cache is, and everything beside it.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// A place beside the cache.

@@ -238,7 +238,7 @@ fn start(load: &Load, agent: &Path) -> Result<Agent> {
     );
     let mut root = OsString::from("--root=");
     root.push(load.root());
-    Agent::start_with(agent, &root, load.folder.join("agent.log"))
+    Agent::start_with(agent, &root, &load.folder)
 }
 
 fn measure_direct(load: &Load, agent: &Path) -> Result<Direct> {
