@@ -14,7 +14,7 @@ use aya_ebpf::{
 use cache_ebpf::{ARGV_BYTES, Credit, CreditKey, PROCESS_IN_COMMAND, ProcessKey, counter};
 
 use crate::{
-    atomic, detail,
+    atomic, descent, detail,
     kernel::{Read, Task, Typed},
     maps::{CREDITS, DRAFT_PROCESS, FAMILY, PROCESSES, TOTALS},
 };
@@ -33,6 +33,8 @@ pub(crate) struct Change {
     pub created: u64,
     pub deleted: u64,
     pub renamed: u64,
+    pub hits: u64,
+    pub misses: u64,
 }
 
 impl Change {
@@ -44,6 +46,8 @@ impl Change {
             created: 0,
             deleted: 0,
             renamed: 0,
+            hits: 0,
+            misses: 0,
         }
     }
 
@@ -53,6 +57,15 @@ impl Change {
         Self {
             created: 1,
             ..Self::size(size.cast_signed())
+        }
+    }
+
+    /// A look-up that found its entry.
+    #[inline(always)]
+    pub(crate) fn hit() -> Self {
+        Self {
+            hits: 1,
+            ..Self::size(0)
         }
     }
 
@@ -83,13 +96,15 @@ pub(crate) fn credit(process: &ProcessKey, root: u32, change: &Change) {
         created,
         deleted,
         renamed,
+        hits,
+        misses,
     } = *change;
     let who = u64::from(root) << 32 | u64::from(process.tgid);
     credit_account(
         who,
         process.start_ns,
         growth.cast_unsigned(),
-        created | deleted << 16 | renamed << 32,
+        created | deleted << 16 | renamed << 32 | hits << 48 | misses << 49,
     );
 }
 
@@ -103,6 +118,8 @@ pub(crate) extern "C" fn credit_account(who: u64, start_ns: u64, growth: u64, fi
         created: files & 0xffff,
         deleted: files >> 16 & 0xffff,
         renamed: files >> 32 & 0xffff,
+        hits: files >> 48 & 1,
+        misses: files >> 49 & 1,
     };
     if let Some(total) = TOTALS.get_ptr_mut(root) {
         apply(total, &change);
@@ -143,6 +160,8 @@ fn account(key: &CreditKey) -> Option<*mut Credit> {
         deleted: 0,
         renamed: 0,
         changes: 0,
+        hits: 0,
+        misses: 0,
     };
     // Somebody else may insert it first: then the look-up finds theirs. Full: it finds nothing.
     if CREDITS.insert(key, blank, u64::from(BPF_NOEXIST)).is_err() {
@@ -165,6 +184,12 @@ fn apply(account: *mut Credit, change: &Change) {
     add(account, offset_of!(Credit, deleted), change.deleted);
     add(account, offset_of!(Credit, renamed), change.renamed);
     add(account, offset_of!(Credit, changes), 1);
+    if change.hits != 0 {
+        add(account, offset_of!(Credit, hits), change.hits);
+    }
+    if change.misses != 0 {
+        add(account, offset_of!(Credit, misses), change.misses);
+    }
 }
 
 #[inline(always)]
@@ -210,6 +235,7 @@ extern "C" fn capture(tgid: u64, start_ns: u64) -> u64 {
     // SAFETY: the helper has no precondition.
     draft.cgroup = unsafe { bpf_get_current_cgroup_id() };
     draft.ended_ns = 0;
+    draft.invocation = descent::invocation(&key);
     draft.argv_len = arguments(task, &mut draft.argv);
     if PROCESSES
         .insert(key, draft, u64::from(BPF_NOEXIST))

@@ -7,6 +7,7 @@
 //! cannot fault and takes ten times as long.
 
 mod access;
+mod lineage;
 
 use core::marker::PhantomData;
 

@@ -3,6 +3,7 @@
 //! credits of a file add up to its size.
 
 mod entry;
+mod lookups;
 mod moves;
 mod openers;
 mod outside;
@@ -84,7 +85,7 @@ fn is_own_name<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<bool> {
 pub(crate) fn opened<A: Access>(file: File<A>) -> Read<()> {
     let (mode, inode) = file.mode_and_inode()?;
     if !mode.writes() {
-        return Ok(());
+        return lookups::read(file, inode);
     }
     if !may_count(inode)? {
         return Ok(());
@@ -112,7 +113,9 @@ fn opened_as<A: Access>(inode: Inode<A>, name: Dentry<A>, created: bool, file: u
     };
     let process = account::current()?;
     if created {
-        account::credit(&process, member.root, &Change::enter(0));
+        let mut change = Change::enter(0);
+        change.misses = u64::from(lookups::is_entry(name)?);
+        account::credit(&process, member.root, &change);
         tell(&member, &process, 0, 0, OPERATION_CREATE);
     }
     follow(&member, process, created, file)

@@ -27,6 +27,8 @@ macro_rules! shared {
     };
 }
 
+pub mod lineage;
+
 shared! {
     /// An inode as the kernel names it: superblock device (`major << 20 | minor`) and number.
     pub struct InodeKey (16) {
@@ -65,7 +67,7 @@ shared! {
 
 shared! {
     /// Size changes of an account or of a whole root.
-    pub struct Credit (48) {
+    pub struct Credit (64) {
         /// Net change in bytes (two's complement of a signed figure).
         pub growth: u64,
         /// The part of it released, in bytes, as a positive number.
@@ -78,6 +80,10 @@ shared! {
         pub renamed: u64,
         /// Ledger operations that touched the account.
         pub changes: u64,
+        /// Opens for reading of an existing `-a` entry of a build cache.
+        pub hits: u64,
+        /// `-a` entries created.
+        pub misses: u64,
     }
 }
 
@@ -86,7 +92,7 @@ pub const ARGV_BYTES: usize = 512;
 
 shared! {
     /// Who a process is, captured in the kernel when it first gets an account.
-    pub struct Process (560) {
+    pub struct Process (576) {
         /// Command name, NUL-padded.
         pub comm: [u8; 16],
         /// Real user id.
@@ -101,6 +107,8 @@ shared! {
         pub cgroup: u64,
         /// `CLOCK_BOOTTIME`-like nanoseconds at which it ended; 0 while it lives.
         pub ended_ns: u64,
+        /// Innermost tool it descends from, or is; zero = none.
+        pub invocation: ProcessKey,
         /// The process' arguments, NUL-separated, possibly cut.
         pub argv: [u8; ARGV_BYTES],
     }
@@ -422,6 +430,14 @@ pub mod map {
     pub const ASLEEP: &str = "ASLEEP";
     /// [`Reply`](crate::Reply) of the control program.
     pub const REPLY: &str = "REPLY";
+    /// [`Tracked`](crate::lineage::Tracked) by thread group id.
+    pub const TRACKED: &str = "TRACKED";
+    /// Bits `TOOL_*` by command name.
+    pub const TOOLS: &str = "TOOLS";
+    /// [`lineage::counter`](crate::lineage::counter) slots.
+    pub const LINEAGE_COUNTERS: &str = "LINEAGE_COUNTS";
+    /// The ring of [`ProcessEvent`](crate::lineage::ProcessEvent)s.
+    pub const PROCESS_EVENTS: &str = "PROCESS_EVENTS";
 }
 
 /// Entries the maps can hold that grow with the load.

@@ -19,6 +19,8 @@ mod account;
 #[cfg(target_arch = "bpf")]
 mod atomic;
 #[cfg(target_arch = "bpf")]
+mod descent;
+#[cfg(target_arch = "bpf")]
 mod detail;
 #[cfg(target_arch = "bpf")]
 mod hooks;

@@ -8,6 +8,9 @@ use aya_ebpf::{
 use cache_ebpf::{
     Credit, CreditKey, Crossing, Event, InodeKey, Links, OpenFile, PATH_BYTES, Pending, Process,
     ProcessKey, ROOTS_MAX, Reply, Root, Settled, Verdict, Watched, capacity, counter,
+    lineage::{
+        self, EVENT_ARGV_BYTES, EVENT_ENV_BYTES, ProcessEvent, TOOLS_MAX, TRACKED_MAX, Tracked,
+    },
 };
 
 /// Entries are allocated as they are needed: until then a bound costs 16 bytes an entry, the bucket table.
@@ -117,3 +120,32 @@ pub(crate) static BLANK_PENDING: Array<Pending, 1> = Array::new();
 /// A process' identity while it is put together.
 #[btf_map]
 pub(crate) static DRAFT_PROCESS: PerCpuArray<Process, 1> = PerCpuArray::new();
+
+/// Processes that descend from a tool, by thread group id.
+#[btf_map]
+pub(crate) static TRACKED: HashMap<u32, Tracked, TRACKED_MAX, ON_DEMAND> = HashMap::new();
+
+/// Command names of tools.
+#[btf_map]
+pub(crate) static TOOLS: HashMap<[u8; 16], u32, TOOLS_MAX, ON_DEMAND> = HashMap::new();
+
+/// Process events: a ring of their own, so that a storm of forks costs the ledger no detail.
+#[btf_map]
+pub(crate) static PROCESS_EVENTS: RingBuf<ProcessEvent, 1_048_576> = RingBuf::new();
+
+/// Counters of `lineage::counter`.
+#[btf_map]
+pub(crate) static LINEAGE_COUNTS: PerCpuArray<u64, { lineage::counter::COUNT as usize }> =
+    PerCpuArray::new();
+
+/// A process event and its strings while it is put together.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct DraftLineage {
+    pub event: ProcessEvent,
+    pub text: [u8; EVENT_ARGV_BYTES + EVENT_ENV_BYTES],
+}
+
+/// One draft per CPU.
+#[btf_map]
+pub(crate) static DRAFT_LINEAGE: PerCpuArray<DraftLineage, 1> = PerCpuArray::new();

@@ -14,9 +14,14 @@ macro_rules! kernel_fields {
             TASK_FILES: "task_struct" "files";
             TASK_SIGNAL: "task_struct" "signal";
             TASK_MM: "task_struct" "mm";
+            TASK_RUNTIME: "task_struct" "se.sum_exec_runtime";
+            TASK_EXIT_CODE: "task_struct" "exit_code";
             SIGNAL_LIVE: "signal_struct" "live";
+            SIGNAL_RUNTIME: "signal_struct" "sum_sched_runtime";
             MM_ARG_START: "mm_struct" "arg_start";
             MM_ARG_END: "mm_struct" "arg_end";
+            MM_ENV_START: "mm_struct" "env_start";
+            MM_ENV_END: "mm_struct" "env_end";
             FILES_FDT: "files_struct" "fdt";
             FDT_MAX: "fdtable" "max_fds";
             FDT_FD: "fdtable" "fd";
@@ -36,6 +41,7 @@ macro_rules! kernel_fields {
             DENTRY_PARENT: "dentry" "d_parent";
             DENTRY_INODE: "dentry" "d_inode";
             DENTRY_NAME: "dentry" "d_name.name";
+            DENTRY_NAME_LENGTH: "dentry" "d_name.len";
             DENTRY_ALIAS: "dentry" "d_u.d_alias" | "d_alias";
             DENTRY_HASHED: "dentry" "d_hash.pprev";
             IATTR_VALID: "iattr" "ia_valid";

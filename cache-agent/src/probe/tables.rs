@@ -191,6 +191,8 @@ impl Tables {
             deleted: 0,
             renamed: 0,
             changes: 0,
+            hits: 0,
+            misses: 0,
         };
         self.totals.set(index, zero, 0)?;
         self.credits

@@ -82,6 +82,11 @@ fn identity(directory: &Path) -> Process {
         argv_len: 0,
         cgroup: 0,
         ended_ns: 0,
+        invocation: ProcessKey {
+            start_ns: 0,
+            tgid: 0,
+            pad: 0,
+        },
         argv: [0; cache_ebpf::ARGV_BYTES],
     };
     copy(

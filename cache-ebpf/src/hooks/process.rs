@@ -13,7 +13,7 @@ use aya_ebpf::{
 use cache_ebpf::{OpenFile, ProcessKey, counter};
 
 use crate::{
-    detail,
+    descent, detail,
     kernel::{Fault, Read, Task},
     ledger::{self, Entry},
     maps::{FAMILY, OPEN, PROCESSES},
@@ -30,16 +30,18 @@ fn process_fork(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn forked(parent: Task, child: Task) -> Read<()> {
-    if FAMILY.get_ptr(parent.tgid()?).is_none() {
-        return Ok(());
-    }
     let tgid = child.tgid()?;
     if tgid != child.pid()? {
         return Ok(());
     }
-    FAMILY
-        .insert(tgid, 1, u64::from(BPF_ANY))
-        .map_err(|_| Fault(counter::FAULT_FAMILY_FULL))
+    let mut known = Ok(());
+    if FAMILY.get_ptr(parent.tgid()?).is_some() {
+        known = FAMILY
+            .insert(tgid, 1, u64::from(BPF_ANY))
+            .map_err(|_| Fault(counter::FAULT_FAMILY_FULL));
+    }
+    descent::forked(parent, child)?;
+    known
 }
 
 /// Descriptors with close-on-exec are gone by now.
@@ -48,6 +50,7 @@ fn process_exec(_ctx: RawTracePointContext) -> i32 {
     if !ledger::sees_all() {
         detail::settle_result(settle_own());
     }
+    detail::settle_result(descent::executed());
     0
 }
 
@@ -65,6 +68,7 @@ fn exited(task: Task) -> Read<()> {
         return Ok(());
     }
     let key = task.process()?;
+    descent::exited(task, &key)?;
     FAMILY.remove(key.tgid).unwrap_or_default();
     if let Some(process) = PROCESSES.get_ptr_mut(key) {
         // SAFETY: the helper has no precondition.
