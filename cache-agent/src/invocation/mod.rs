@@ -1,6 +1,15 @@
-//! Which command caused it.
+//! Which command caused it, which packages it built, and why.
 //!
-//! Takes: what is known of a process. Gives: its tool. Never: executes or trusts anything of it.
+//! Takes: steps of processes, facts of files, accounts. Gives: records of invocations and their packages.
+//! Never: executes or trusts anything of an observed process, or keeps more of its environment than the
+//! allow-list.
 
+pub mod action;
+pub mod environment;
+pub mod mask;
+pub mod module;
+pub mod observer;
+pub mod package;
 pub mod record;
 pub mod tool;
+pub mod tracker;

@@ -7,6 +7,60 @@ pub const UNATTRIBUTED: usize = GROUPS.len() - 1;
 /// Group of every tool not named.
 pub const OTHER: usize = GROUPS.len() - 2;
 
+/// Programs whose runs are invocations, beside those of the configuration.
+pub const TOOLS: [&str; 15] = [
+    "go",
+    "gopls",
+    "golangci-lint",
+    "staticcheck",
+    "make",
+    "gmake",
+    "mage",
+    "just",
+    "bazel",
+    "bazelisk",
+    "buildkitd",
+    "buildkit-runc",
+    "buildctl",
+    "goreleaser",
+    "ko",
+];
+
+/// Programs that the go command runs and tells settings, caches and packages.
+pub const GO_CHILDREN: [&str; 6] = ["compile", "link", "asm", "cgo", "cover", "vet"];
+
+/// Verbs of the go command.
+const VERBS: [&str; 20] = [
+    "bug", "build", "clean", "doc", "env", "fix", "fmt", "generate", "get", "help", "install",
+    "list", "mod", "run", "telemetry", "test", "tool", "version", "vet", "work",
+];
+
+/// Name of a program: the kernel's name of it, completed by the arguments where the kernel cut it.
+pub fn name(comm: &str, argv: &[String]) -> String {
+    /// Bytes at which the kernel cuts.
+    const COMM_BYTES: usize = 15;
+    let program = argv.first().map_or("", String::as_str);
+    let base = program.rsplit('/').next().unwrap_or_default();
+    let name = if comm.len() >= COMM_BYTES && base.starts_with(comm) {
+        base
+    } else {
+        comm
+    };
+    crate::intake::ring::printable(name.as_bytes())
+}
+
+/// What the program was asked to do; empty for a tool without verbs.
+pub fn verb_of(name: &str, argv: &[String]) -> &'static str {
+    if name != "go" {
+        return "";
+    }
+    let asked = verb(argv).unwrap_or_default();
+    VERBS
+        .into_iter()
+        .find(|known| *known == asked)
+        .unwrap_or_default()
+}
+
 /// Index into [`GROUPS`] of the tool with this command name and these arguments.
 pub fn group(comm: &str, argv: &[String]) -> usize {
     let program = argv.first().map_or(comm, String::as_str);
@@ -61,5 +115,22 @@ mod tests {
             assert_eq!(GROUPS[group("comm", &argv)], expected, "{line}");
         }
         assert_eq!(GROUPS[group("golangci-lint", &[])], "golangci-lint");
+    }
+
+    #[test]
+    fn names_and_verbs_are_told() {
+        for (comm, line, expected) in [
+            ("go", "/usr/bin/go -C x test ./...", ("go", "test")),
+            ("go", "go frobnicate", ("go", "")),
+            ("go", "", ("go", "")),
+            ("make", "make test", ("make", "")),
+            ("a-very-long-nam", "/x/a-very-long-name -v", ("a-very-long-name", "")),
+            ("a-very-long-nam", "other", ("a-very-long-nam", "")),
+        ] {
+            let argv: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            let name = name(comm, &argv);
+            let verb = verb_of(&name, &argv);
+            assert_eq!((name.as_str(), verb), expected, "{line}");
+        }
     }
 }

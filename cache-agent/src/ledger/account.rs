@@ -34,6 +34,8 @@ pub struct Identity {
     pub ended: bool,
     /// Index of its tool in `snapshot::GROUPS`.
     pub group: usize,
+    /// Innermost tool it descends from, or is.
+    pub invocation: Option<ProcessKey>,
 }
 
 impl Identity {
@@ -52,6 +54,7 @@ impl Identity {
             ppid: process.ppid,
             in_command: process.flags & PROCESS_IN_COMMAND != 0,
             ended: process.ended_ns != 0,
+            invocation: Some(process.invocation).filter(|leader| leader.tgid != 0),
         }
     }
 }
@@ -82,6 +85,19 @@ pub struct Account {
     pub identity: Identity,
     /// Changes by root index.
     pub roots: HashMap<u32, Changes>,
+    /// Look-ups in build caches by root index: hits and misses.
+    pub lookups: HashMap<u32, (u64, u64)>,
+}
+
+/// Changes and look-ups of several processes in one root.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sums {
+    /// What changed.
+    pub changes: Changes,
+    /// Look-ups that found their entry.
+    pub hits: u64,
+    /// Entries created.
+    pub misses: u64,
 }
 
 impl Account {
@@ -92,6 +108,12 @@ impl Account {
             total.add(changes);
         }
         total
+    }
+
+    /// Something changed, or was looked up.
+    fn has_any(&self) -> bool {
+        self.total() != Changes::default()
+            || self.lookups.values().any(|lookups| *lookups != (0, 0))
     }
 }
 
@@ -114,6 +136,9 @@ impl Accounts {
                     .entry(key.root)
                     .or_default()
                     .add(&changes(credit));
+                let lookups = account.lookups.entry(key.root).or_default();
+                lookups.0 += credit.hits;
+                lookups.1 += credit.misses;
             }
         }
         for (key, process) in identities {
@@ -136,10 +161,34 @@ impl Accounts {
                     *changes = difference(changes, before);
                 }
             }
+            for (root, before) in &before.lookups {
+                if let Some(lookups) = account.lookups.get_mut(root) {
+                    *lookups = (lookups.0 - before.0, lookups.1 - before.1);
+                }
+            }
         }
-        self.processes
-            .retain(|_, account| account.total() != Changes::default());
+        self.processes.retain(|_, account| account.has_any());
         self
+    }
+
+    /// Sums by invocation and root.
+    pub fn by_invocation(&self) -> HashMap<ProcessKey, HashMap<u32, Sums>> {
+        let mut sums: HashMap<ProcessKey, HashMap<u32, Sums>> = HashMap::new();
+        for account in self.processes.values() {
+            let Some(invocation) = account.identity.invocation else {
+                continue;
+            };
+            let sums = sums.entry(invocation).or_default();
+            for (root, changes) in &account.roots {
+                sums.entry(*root).or_default().changes.add(changes);
+            }
+            for (root, (hits, misses)) in &account.lookups {
+                let sum = sums.entry(*root).or_default();
+                sum.hits += hits;
+                sum.misses += misses;
+            }
+        }
+        sums
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     attach::Prepared,
     backend::{Backend, Choice},
     coverage::Coverage,
+    lineage::Lineage,
     missed::MissedRuns,
     tables::Tables,
 };
@@ -56,6 +57,8 @@ pub struct Session {
     pub backend: Backend,
     /// Its maps.
     pub tables: Tables,
+    /// Who descends from a tool.
+    pub lineage: Lineage,
     /// What is observed.
     pub coverage: Coverage,
     missed_runs: MissedRuns,
@@ -96,11 +99,13 @@ impl Session {
         let messages =
             EbpfLogger::init(&mut ebpf).context("cannot read the kernel side's messages")?;
         let tables = Tables::take(&mut ebpf, backend == Backend::Tracepoint)?;
+        let lineage = Lineage::take(&mut ebpf)?;
         Ok(Self {
             ebpf,
             messages,
             backend,
             tables,
+            lineage,
             coverage,
             missed_runs: MissedRuns::of_loaded(),
         })

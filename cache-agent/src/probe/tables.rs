@@ -39,7 +39,7 @@ pub struct Tables {
     events: RingBuf<MapData>,
 }
 
-fn taken<M: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M> {
+pub(super) fn taken<M: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M> {
     let map = ebpf
         .take_map(name)
         .with_context(|| format!("the kernel object has no map {name}"))?;
@@ -412,6 +412,6 @@ pub fn nobody(root: u32) -> CreditKey {
     }
 }
 
-fn already_exists(error: &MapError) -> bool {
+pub(super) fn already_exists(error: &MapError) -> bool {
     matches!(error, MapError::SyscallError(error) if error.io_error.kind() == ErrorKind::AlreadyExists)
 }

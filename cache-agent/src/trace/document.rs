@@ -6,8 +6,9 @@ use anyhow::{Context as _, Result};
 use cache_ebpf::{ProcessKey, counter};
 use serde_json::{Value, json};
 
-use super::{command::Ended, places::Place};
+use super::{command::Ended, invocations, places::Place};
 use crate::{
+    invocation::tracker::Finished,
     intake::causes::{Counters, DROP_CAUSES, named},
     ledger::{
         account::{Account, Accounts, difference},
@@ -119,6 +120,8 @@ pub struct Document<'a> {
     pub roots: &'a [RootRow],
     /// Who changed them.
     pub accounts: &'a Accounts,
+    /// Invocations of the command, and those that changed its roots, earliest first.
+    pub finished: &'a [Finished],
     /// Kernel counters, from start to end.
     pub counters: Counters,
     /// Runs of programs that the kernel left out.
@@ -172,6 +175,8 @@ impl Document<'_> {
             "command": {"argv": argv, "exit_code": self.ended.code, "duration_s": self.ended.duration.as_secs_f64()},
             "roots": self.roots.iter().map(root).collect::<Vec<_>>(),
             "processes": self.processes().into_iter().map(process).collect::<Vec<_>>(),
+            "invocations": invocations::to_json(self.finished),
+            "packages": invocations::packages_to_json(self.finished),
             "events": {"hits": hits, "delivered": delivered, "dropped": dropped},
             "agent": {"cpu_s": self.usage.cpu_seconds, "max_rss_bytes": self.usage.max_rss_bytes},
         })

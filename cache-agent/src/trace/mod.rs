@@ -6,12 +6,13 @@
 pub mod command;
 pub mod document;
 pub mod events;
+pub mod invocations;
 pub mod past;
 pub mod places;
 pub mod table;
 pub mod user;
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, os::fd::AsFd as _, time::Duration};
 
 use anyhow::{Context as _, Result};
 use cache_ebpf::counter;
@@ -25,6 +26,8 @@ use self::{
 };
 use crate::{
     cli::args::{Output, TraceArgs},
+    intake::ring::{Fact, printable},
+    invocation::observer::Observer,
     ledger::{
         account::{Accounts, Identity},
         book::Book,
@@ -42,22 +45,31 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
     let credentials = user::resolve(args.user.as_ref())?;
     command::find(&args.command)?;
     let report_to = args.json.as_ref().map(open_report).transpose()?;
+    // Names are what packages are told by.
     let mut book = Book::open(Purpose {
-        with_paths: args.events.is_some(),
+        with_paths: true,
         backend: args.backend,
     })?;
+    let mut observer = Observer::start(book.session(), [])?;
     let places = Places::prepare(&args.roots, &credentials)?;
-    let watched = watch(&mut book, &places);
+    let watched = watch(&mut book, &mut observer, &places);
     let mut roots = watched.inspect_err(|_| places.clean(&credentials))?;
     let baseline = book.accounts()?;
     let counted = book.session().tables.counters()?;
-    let mut lines = EventLines::new(args.events, &roots);
+    let lines = EventLines::new(args.events, &roots);
     let mut family = spawn(&mut book, &args.command, &credentials)?;
     let ended = family.wait(TICK, || {
-        while book.drain(|fact| lines.print(fact)) > 0 {}
-        book.measure(|fact| lines.print(fact))
+        observer.look(book.session());
+        while book.drain(|fact| note(&lines, &mut observer, fact)) > 0 {}
+        book.measure(|fact| note(&lines, &mut observer, fact))
     })?;
-    let report = settle(&mut book, &mut roots, &baseline, &mut lines)?;
+    let (report, finished) = settle(&mut book, &mut roots, &baseline, |fact| {
+        note(&lines, &mut observer, fact);
+    })
+    .map(|accounts| {
+        let finished = observer.finish(&accounts.by_invocation());
+        (changed(accounts), finished)
+    })?;
     places.clean(&credentials);
     let document = Document {
         backend: book.session().backend.as_str(),
@@ -66,6 +78,7 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
         ended: &ended,
         roots: &roots,
         accounts: &report,
+        finished: &finished,
         counters: since(&counted, &book.session().tables.counters()?),
         missed_runs: book.session().missed_runs(),
         usage: usage::own().context("cannot read the agent's own usage")?,
@@ -77,11 +90,23 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
     Ok(ended)
 }
 
+/// One event: printed if asked for, and taken into account of its invocation.
+fn note(lines: &EventLines, observer: &mut Observer, fact: &Fact) {
+    lines.print(fact);
+    observer.fact(fact);
+}
+
 /// Registers the roots and walks them.
-fn watch(book: &mut Book, places: &Places) -> Result<Vec<RootRow>> {
+fn watch(book: &mut Book, observer: &mut Observer, places: &Places) -> Result<Vec<RootRow>> {
     let mut roots = Vec::new();
     for place in places.list() {
         let index = book.watch(&place.path)?;
+        if let Some(root) = book.root(index) {
+            let directory = root.directory().as_fd().try_clone_to_owned();
+            let directory = directory.context("no descriptor left")?;
+            let path = printable(place.path.as_os_str().as_encoded_bytes());
+            observer.watch(index, path, place.kind, directory);
+        }
         roots.push(RootRow::new(index, place));
     }
     book.seed_open_files()?;
@@ -96,8 +121,10 @@ fn watch(book: &mut Book, places: &Places) -> Result<Vec<RootRow>> {
 fn spawn(book: &mut Book, command: &[OsString], run_as: &Credentials) -> Result<Family> {
     let own = book.session().identify()?;
     book.session().tables.enter_family(own.tgid)?;
+    book.session().lineage.enter_head(own)?;
     let family = Family::spawn(command, run_as)?;
     book.session().tables.leave_family(own.tgid)?;
+    book.session().lineage.leave_head(own)?;
     Ok(family)
 }
 
@@ -106,13 +133,13 @@ fn settle(
     book: &mut Book,
     roots: &mut [RootRow],
     baseline: &Accounts,
-    lines: &mut EventLines,
+    each: impl FnMut(&Fact),
 ) -> Result<Accounts> {
     book.sweep()?;
     for row in roots.iter() {
         book.start_walk(row.index)?;
     }
-    let reconciliations = book.wait_for_walks(|fact| lines.print(fact))?;
+    let reconciliations = book.wait_for_walks(each)?;
     let mut accounts = book.accounts()?.since(baseline);
     for found in &reconciliations {
         if let Some((mover, moved)) = &found.moved {
@@ -126,10 +153,15 @@ fn settle(
             row.after(found, &accounts);
         }
     }
+    Ok(accounts)
+}
+
+/// Processes that changed something.
+fn changed(mut accounts: Accounts) -> Accounts {
     accounts
         .processes
         .retain(|_, account| account.total() != Changes::default());
-    Ok(accounts)
+    accounts
 }
 
 type Counters = [u64; counter::COUNT as usize];

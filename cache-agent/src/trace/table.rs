@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use bytesize::ByteSize;
 use cache_ebpf::ProcessKey;
 
-use super::document::{Document, RootRow};
+use super::{
+    document::{Document, RootRow},
+    invocations,
+};
 use crate::{
     intake::{
         causes::{FAULT_CAUSES, named},
@@ -29,6 +32,7 @@ pub fn print(document: &Document<'_>, out: &mut impl Write) -> io::Result<()> {
         .partition(|(_, account)| account.identity.in_command);
     print_processes(out, "processes of the command", &own)?;
     print_processes(out, "others", &others)?;
+    invocations::print(document.finished, out)?;
     let unattributed: i64 = document
         .roots
         .iter()
@@ -145,7 +149,7 @@ fn command(account: &Account) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }
 

@@ -1,0 +1,157 @@
+//! Invocations as they happen: steps of processes and facts of files in, records out.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::Read as _,
+    os::fd::{AsFd as _, OwnedFd},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use cache_ebpf::ProcessKey;
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+
+use super::{
+    tool,
+    tracker::{Finished, Tracker},
+};
+use crate::{
+    config::checked::RootKind,
+    intake::{lineage::Step, ring::Fact},
+    ledger::account::Sums,
+    probe::session::Session,
+    process::scout::Scout,
+};
+
+/// Steps handed over per look, so that nothing else starves.
+const DRAIN_LIMIT: usize = 16_384;
+/// More than an entry has, and enough to tell an object by its look.
+const HEAD_BYTES: u64 = 256;
+/// For what /proc has still to tell when all is over.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// A root, as far as names go.
+#[derive(Debug)]
+struct Place {
+    path: String,
+    kind: RootKind,
+    directory: OwnedFd,
+}
+
+/// Follows invocations.
+#[derive(Debug)]
+pub struct Observer {
+    tracker: Tracker,
+    scout: Scout,
+    places: Places,
+}
+
+#[derive(Debug, Default)]
+struct Places(HashMap<u32, Place>);
+
+impl Observer {
+    /// Tells the kernel side which tools begin an invocation.
+    pub fn start<'a>(
+        session: &mut Session,
+        commands: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self> {
+        session.lineage.tell_environment(tool::GO_CHILDREN)?;
+        let tools = tool::TOOLS.into_iter();
+        session.lineage.follow_tools(tools.chain(commands))?;
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .context("cannot read the boot id")?;
+        Ok(Self {
+            tracker: Tracker::new(boot_id.trim().to_owned()),
+            scout: Scout::start().context("cannot look at processes: no thread")?,
+            places: Places::default(),
+        })
+    }
+
+    /// Files of this root get names from now on.
+    pub fn watch(&mut self, index: u32, path: String, kind: RootKind, directory: OwnedFd) {
+        let place = Place {
+            path,
+            kind,
+            directory,
+        };
+        self.places.0.insert(index, place);
+    }
+
+    /// Takes what the kernel side tells of processes, and what /proc told. Comes before the facts of files:
+    /// a file's writer must be known.
+    pub fn look(&mut self, session: &mut Session) {
+        let Self { tracker, scout, .. } = self;
+        loop {
+            let taken = session.lineage.drain(DRAIN_LIMIT, |record| {
+                let question = Step::decode(record).and_then(|step| tracker.step(&step));
+                if let Some(question) = question {
+                    scout.ask(question);
+                }
+            });
+            if taken == 0 {
+                break;
+            }
+        }
+        for (process, answer) in scout.answers() {
+            tracker.answer(&process, answer);
+        }
+    }
+
+    /// A file changed.
+    pub fn fact(&mut self, fact: &Fact) {
+        let Some(place) = self.places.0.get(&fact.event.root) else {
+            return;
+        };
+        let places = &self.places;
+        self.tracker
+            .fact(fact, place.kind, &|root, path| places.read(root, path));
+    }
+
+    /// Ends everything: records of what descends from the traced command or changed a root.
+    pub fn finish(
+        &mut self,
+        sums: &HashMap<ProcessKey, HashMap<u32, Sums>>,
+    ) -> Vec<Finished> {
+        for (process, answer) in self.scout.wait(LAST_ANSWERS) {
+            self.tracker.answer(&process, answer);
+        }
+        let paths = self.places.paths();
+        let nothing = HashMap::new();
+        let mut all: Vec<Finished> = Vec::new();
+        for live in self.tracker.take_all() {
+            let own = sums.get(&live.key);
+            if live.is_in_command && !live.is_sidecar() || own.is_some() {
+                let places = &self.places;
+                let read = |root, path: &[u8]| places.read(root, path);
+                all.extend(live.finish(own.unwrap_or(&nothing), &paths, &read));
+            }
+        }
+        all.sort_by(|a, b| (a.record.start_ms, &a.record.id).cmp(&(b.record.start_ms, &b.record.id)));
+        all
+    }
+}
+
+impl Places {
+    fn paths(&self) -> HashMap<u32, String> {
+        let places = self.0.iter();
+        places
+            .map(|(index, place)| (*index, place.path.clone()))
+            .collect()
+    }
+
+    /// Beginning of a file below a root; never of anything outside, or that is no plain file.
+    fn read(&self, root: u32, path: &[u8]) -> Option<Vec<u8>> {
+        let place = self.0.get(&root)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let directory = place.directory.as_fd();
+        let file = File::from(openat2(directory, path, flags, Mode::empty(), resolve).ok()?);
+        if !file.metadata().ok()?.is_file() {
+            return None;
+        }
+        let mut head = Vec::new();
+        file.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
+        Some(head)
+    }
+}

@@ -1,0 +1,237 @@
+//! Bytes by package, exact: a compiler names its package and its action, the action names the cache's entry,
+//! the entry names the object. What finds no name stays unmapped.
+
+mod children;
+mod tally;
+
+use std::collections::HashMap;
+
+pub use self::{
+    children::{Built, of_child},
+    tally::{Class, Share, Shares},
+};
+use super::{
+    action::{self, Id, Name, Prefix},
+    module,
+};
+use crate::config::checked::RootKind;
+
+/// Entries and objects of one invocation that wait for their names.
+const WAITING_MAX: usize = 16_384;
+/// Actions of one invocation.
+const ACTIONS_MAX: usize = 65_536;
+/// What of an action the go command keeps beside its output, for every package.
+const ASIDE: [&str; 2] = ["stdout", "srcfiles"];
+
+/// A file as far as names go: which root, which id.
+type Place = (u32, Id);
+
+/// A file of this invocation that waits for its name.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waiting {
+    bytes: i64,
+    files: u64,
+    /// Entries: the object it names.
+    output: Option<Id>,
+    /// Objects: a directory with an executable.
+    is_executable: bool,
+}
+
+/// What a file did, as the ledger told it.
+#[derive(Clone, Copy, Debug)]
+pub struct Growth<'a> {
+    /// Index of the root.
+    pub root: u32,
+    /// What is in it.
+    pub kind: RootKind,
+    /// Path below it.
+    pub path: &'a [u8],
+    /// Bytes that entered; never negative.
+    pub bytes: i64,
+    /// Files that entered.
+    pub files: u64,
+}
+
+/// Reads the beginning of a file below a root.
+pub type Read<'a> = &'a dyn Fn(u32, &[u8]) -> Option<Vec<u8>>;
+
+/// Packages of one invocation.
+#[derive(Debug, Default)]
+pub struct Packages {
+    actions: HashMap<Prefix, Built>,
+    entries: HashMap<Place, Waiting>,
+    objects: HashMap<Place, Waiting>,
+    /// Entries of known actions, for what is kept beside them.
+    named: Vec<(Place, Prefix)>,
+    shares: Shares,
+}
+
+impl Packages {
+    /// A child of the go command works on a package.
+    pub fn built(&mut self, built: Built) {
+        if let Some(prefix) = built.action
+            && self.actions.len() < ACTIONS_MAX
+        {
+            self.actions.entry(prefix).or_insert(built);
+        }
+    }
+
+    /// A file grew. `read` is asked for the content of entries, which is complete once they are written.
+    pub fn grew(&mut self, growth: &Growth<'_>, read: Read<'_>) {
+        let Growth {
+            root,
+            kind,
+            path,
+            bytes,
+            files,
+        } = *growth;
+        let is_build = kind != RootKind::GoMod;
+        match is_build.then(|| action::name(path)).flatten() {
+            Some(Name::Entry(id)) => self.entry((root, id), path, bytes, files, read),
+            Some(Name::Object(id)) => self.object((root, id), bytes, files, false),
+            Some(Name::Executable(id)) => self.object((root, id), bytes, files, true),
+            None => self.shares.add(&by_path(kind, path), bytes, files),
+        }
+    }
+
+    fn entry(&mut self, at: Place, path: &[u8], bytes: i64, files: u64, read: Read<'_>) {
+        let waiting = self.entries.entry(at).or_default();
+        waiting.bytes += bytes;
+        waiting.files += files;
+        if bytes > 0 && waiting.output.is_none() {
+            waiting.output = read(at.0, path).and_then(|entry| action::output(&entry));
+        }
+        let prefix = action::prefix_of(&at.1);
+        if waiting.output.is_some() && self.actions.contains_key(&prefix) {
+            self.named.push((at, prefix));
+            self.claim(at, prefix, None);
+        }
+        self.bound();
+    }
+
+    fn object(&mut self, at: Place, bytes: i64, files: u64, is_executable: bool) {
+        let waiting = self.objects.entry(at).or_default();
+        waiting.bytes += bytes;
+        waiting.files += files;
+        waiting.is_executable |= is_executable;
+        self.bound();
+    }
+
+    /// An entry and its object belong to a known action.
+    fn claim(&mut self, at: Place, prefix: Prefix, class: Option<Class>) {
+        let Some(built) = self.actions.get(&prefix) else {
+            return;
+        };
+        let Some(entry) = self.entries.remove(&at) else {
+            return;
+        };
+        let object = entry.output.and_then(|id| self.objects.remove(&(at.0, id)));
+        let object = object.unwrap_or_default();
+        let class = match class {
+            Some(class) => class,
+            None if object.is_executable => Class::Executable,
+            None => built.class,
+        };
+        let share = Share {
+            class,
+            path: built.path.clone(),
+            variant: built.variant.clone(),
+        };
+        self.shares
+            .add(&share, entry.bytes + object.bytes, entry.files + object.files);
+    }
+
+    /// What is kept beside the output of a known action has a derived name.
+    fn claim_aside(&mut self) {
+        let named = std::mem::take(&mut self.named);
+        for ((root, id), prefix) in &named {
+            for description in ASIDE {
+                let aside = (*root, action::subkey(id, description));
+                self.claim(aside, *prefix, None);
+            }
+            let generated = self.actions.get(prefix).map(|built| built.path.clone());
+            for (description, class) in self.shares.generated(generated.as_deref()) {
+                let aside = (*root, action::subkey(id, &description));
+                self.claim(aside, *prefix, Some(class));
+            }
+        }
+        self.named = named;
+    }
+
+    /// Names of files that a child generates for a package.
+    pub fn generates(&mut self, path: &str, class: Class, names: Vec<String>) {
+        self.shares.generates(path, class, names);
+    }
+
+    /// Keeps memory bounded: what waits for too long in too long a queue goes by what it looks like.
+    fn bound(&mut self) {
+        if self.entries.len() + self.objects.len() > WAITING_MAX {
+            self.settle(&|_, _| None, "");
+        }
+    }
+
+    /// Everything has a class now; `read` is asked for the beginning of objects that nobody named.
+    pub fn settle(&mut self, read: Read<'_>, verb: &str) {
+        self.claim_aside();
+        for ((root, id), entry) in std::mem::take(&mut self.entries) {
+            let output = entry.output.map(|output| (root, output));
+            let object = output.and_then(|at| self.objects.remove(&at));
+            let head = output.and_then(|(root, id)| read(root, &object_path(&id)));
+            let class = Class::by_look(head.as_deref().unwrap_or_default(), verb);
+            let object = object.unwrap_or_default();
+            debug_assert_ne!(id, Id::default());
+            self.shares
+                .add(&Share::unmapped(class), entry.bytes + object.bytes, entry.files + object.files);
+        }
+        for ((root, id), object) in std::mem::take(&mut self.objects) {
+            let head = read(root, &object_path(&id)).unwrap_or_default();
+            let class = Class::by_look(&head, verb);
+            self.shares
+                .add(&Share::unmapped(class), object.bytes, object.files);
+        }
+    }
+
+    /// Sums so far, largest first.
+    pub fn shares(&self) -> &Shares {
+        &self.shares
+    }
+}
+
+/// What a path alone says.
+fn by_path(kind: RootKind, path: &[u8]) -> Share {
+    if kind != RootKind::GoBuild
+        && let Some(module) = module::of_path(path)
+    {
+        return Share {
+            class: Class::Module,
+            path: module,
+            variant: String::new(),
+        };
+    }
+    if kind != RootKind::GoMod
+        && let Some(package) = fuzzed(path)
+    {
+        return Share {
+            class: Class::Fuzz,
+            path: package,
+            variant: String::new(),
+        };
+    }
+    Share::unmapped(Class::Other)
+}
+
+/// `fuzz/<import path>/<FuzzName>/<file>`.
+fn fuzzed(path: &[u8]) -> Option<String> {
+    let inner = std::str::from_utf8(path).ok()?.strip_prefix("fuzz/")?;
+    let (package, name) = inner.rsplit_once('/')?.0.rsplit_once('/')?;
+    name.starts_with("Fuzz").then(|| package.to_owned())
+}
+
+fn object_path(id: &Id) -> Vec<u8> {
+    let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let directory = digits.get(..2).unwrap_or_default();
+    format!("{directory}/{digits}-d").into_bytes()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,364 @@
+//! One invocation under way, and the record it becomes.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::{Duration, SystemTime},
+};
+
+use cache_ebpf::{ProcessKey, lineage::ProcessEvent};
+use nix::time::{ClockId, clock_gettime};
+
+use super::Answer;
+use crate::{
+    intake::lineage::Step,
+    invocation::{
+        environment::{self, Variables},
+        mask,
+        package::{Built, Class, Packages, Read},
+        record::{Invocation, Package, RootShare},
+        tool,
+    },
+    ledger::account::Sums,
+    process::{
+        cgroup::{self, Surroundings},
+        ci,
+    },
+    snapshot::Changes,
+};
+
+/// Tools counted one by one; the rest are `other`.
+const TOOLS_MAX: usize = 64;
+/// Name of the rest.
+const OTHER: &str = "other";
+
+/// An invocation under way.
+#[derive(Debug)]
+pub struct Live {
+    /// Its leader.
+    pub key: ProcessKey,
+    /// The record so far.
+    pub record: Invocation,
+    /// It descends from the traced command.
+    pub is_in_command: bool,
+    /// What it builds.
+    pub packages: Packages,
+    /// The leader's arguments, not masked; never shown.
+    argv: Vec<String>,
+    /// The leader's variables.
+    environment: Variables,
+    /// Variables as go told its tools: with everything saved and defaulted.
+    effective: Variables,
+    members: HashSet<ProcessKey>,
+    ended_ns: Option<u64>,
+    /// Entries of the cache that go's daily trim deleted, by root.
+    trimmed: HashMap<u32, Changes>,
+}
+
+/// A finished invocation.
+#[derive(Clone, Debug, Default)]
+pub struct Finished {
+    /// What is told of it.
+    pub record: Invocation,
+    /// What it built.
+    pub packages: Vec<Package>,
+}
+
+impl Live {
+    /// An invocation of which nothing else is known yet.
+    pub fn new(key: ProcessKey, id: String, parent: Option<String>) -> Self {
+        let (start, start_ms) = wall_clock(key.start_ns);
+        Self {
+            key,
+            record: Invocation {
+                id,
+                parent,
+                start,
+                start_ms,
+                ..Invocation::default()
+            },
+            is_in_command: false,
+            packages: Packages::default(),
+            argv: Vec::new(),
+            environment: Variables::new(),
+            effective: Variables::new(),
+            members: HashSet::new(),
+            ended_ns: None,
+            trimmed: HashMap::new(),
+        }
+    }
+
+    /// The leader executes a program: the tool, or the tool's next version of itself.
+    pub(super) fn execute(&mut self, step: &Step<'_>) {
+        let argv = step.argv();
+        let record = &mut self.record;
+        record.tool = tool::name(&step.comm(), &argv);
+        tool::verb_of(&record.tool, &argv).clone_into(&mut record.verb);
+        record.argv = mask::argv(&argv);
+        record.uid = step.event.uid;
+        self.is_in_command |= step.is_in_command();
+        self.argv = argv;
+        self.environment = environment::allowed(step.environment);
+    }
+
+    pub(super) fn join(&mut self, process: ProcessKey) {
+        self.members.insert(process);
+    }
+
+    pub(super) fn leave(&mut self, process: &ProcessKey) {
+        self.members.remove(process);
+    }
+
+    pub(super) fn built(&mut self, built: Built) {
+        if built.class == Class::Cgo {
+            self.packages
+                .generates(&built.path, built.class, built.generated.clone());
+        }
+        self.packages.built(built);
+    }
+
+    /// Variables of one of its tools.
+    pub(super) fn told(&mut self, environment: Variables) {
+        if self.effective.is_empty() {
+            self.effective = environment;
+        }
+    }
+
+    /// `-trimpath` was asked for, by argument or by setting.
+    pub(super) fn is_trimmed(&self) -> bool {
+        let flags = self.effective.get("GOFLAGS");
+        let flags = flags.or_else(|| self.environment.get("GOFLAGS"));
+        let words = flags.map(String::as_str).unwrap_or_default().split(' ');
+        words
+            .chain(self.argv.iter().map(String::as_str))
+            .any(|word| matches!(word, "-trimpath" | "--trimpath" | "-trimpath=true"))
+    }
+
+    pub(super) fn exit(&mut self, event: &ProcessEvent, tool: &str) {
+        self.members.remove(&event.process);
+        let is_known = self.record.processes.contains_key(tool);
+        let name = if is_known || self.record.processes.len() < TOOLS_MAX {
+            tool
+        } else {
+            OTHER
+        };
+        let processes = self.record.processes.entry(name.to_owned()).or_default();
+        processes.count += 1;
+        processes.cpu_s += Duration::from_nanos(event.cpu_ns).as_secs_f64();
+        if event.process == self.key {
+            self.ended_ns = Some(event.time_ns);
+            self.record.exit_code = Some(shell_status(event.status));
+        }
+    }
+
+    /// A file of a build cache was deleted by the leader itself.
+    pub(super) fn unlinked(&mut self, root: u32, changes: &Changes) {
+        if self.record.tool == "go" && self.record.verb != "clean" {
+            self.trimmed.entry(root).or_default().add(changes);
+        }
+    }
+
+    pub(super) fn answer(&mut self, answer: Answer) {
+        let Answer {
+            version,
+            cwd,
+            module,
+            user,
+            cgroup,
+            environment,
+        } = answer;
+        let record = &mut self.record;
+        for (target, told) in [
+            (&mut record.version, version),
+            (&mut record.cwd, cwd),
+            (&mut record.module, module),
+            (&mut record.user, user),
+            (&mut record.cgroup, cgroup),
+        ] {
+            if !told.is_empty() {
+                *target = told;
+            }
+        }
+        for (name, value) in environment {
+            self.environment.entry(name).or_insert(value);
+        }
+    }
+
+    /// go's own helper that counts its runs: nobody asked for it.
+    pub fn is_sidecar(&self) -> bool {
+        self.record.tool == "go" && self.argv.get(1).is_some_and(|word| word == "** telemetry **")
+    }
+
+    /// The leader has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended_ns.is_some()
+    }
+
+    /// Nobody of it lives any more, as far as is known.
+    pub fn is_over(&self) -> bool {
+        self.has_ended() && self.members.is_empty()
+    }
+
+    /// The record with these sums by root, what was built, and go's trim as an invocation of its own.
+    pub fn finish(
+        mut self,
+        sums: &HashMap<u32, Sums>,
+        paths: &HashMap<u32, String>,
+        read: Read<'_>,
+    ) -> Vec<Finished> {
+        self.packages.settle(read, &self.record.verb);
+        self.complete();
+        let trim = self.trim(paths);
+        for (root, sum) in sums {
+            let mut changes = sum.changes;
+            if let Some(trimmed) = self.trimmed.get(root) {
+                changes = crate::ledger::account::difference(&changes, trimmed);
+            }
+            let path = paths.get(root).cloned().unwrap_or_default();
+            count(&mut self.record, path, &changes);
+            self.record.hits += sum.hits;
+            self.record.misses += sum.misses;
+        }
+        self.record.lookups = self.record.hits + self.record.misses;
+        let packages = packages(&self.record, &self.packages);
+        let own = Finished {
+            record: self.record,
+            packages,
+        };
+        std::iter::once(own).chain(trim).collect()
+    }
+
+    /// What can be said once all is known.
+    fn complete(&mut self) {
+        let end = self.ended_ns.unwrap_or_else(boot_now_ns);
+        let duration = Duration::from_nanos(end.saturating_sub(self.key.start_ns));
+        self.record.duration_s = duration.as_secs_f64();
+        if self.record.version.is_empty()
+            && self.record.tool == "go"
+            && let Some(version) = self.effective.get("GOVERSION")
+        {
+            self.record.version = mask::text(version);
+        }
+        if self.record.cwd.is_empty()
+            && let Some(directory) = self.environment.get("PWD")
+        {
+            self.record.cwd = mask::text(directory);
+        }
+        self.record.ci = ci::facts(&self.environment);
+        self.record.traceparent = ci::traceparent(&self.environment);
+        let Surroundings {
+            container,
+            runtime,
+            pod,
+            namespace,
+            unit,
+            slice,
+        } = cgroup::surroundings(&self.record.cgroup);
+        let record = &mut self.record;
+        (record.container, record.runtime) = (container, runtime);
+        (record.pod, record.namespace) = (pod, namespace);
+        (record.unit, record.slice) = (unit, slice);
+    }
+
+    /// go's own daily trim is nobody's deletion.
+    fn trim(&self, paths: &HashMap<u32, String>) -> Option<Finished> {
+        if self.trimmed.is_empty() {
+            return None;
+        }
+        let mut record = Invocation {
+            id: format!("{}-trim", self.record.id),
+            parent: Some(self.record.id.clone()),
+            verb: "trim".to_owned(),
+            argv: vec!["go".to_owned(), "trim".to_owned()],
+            ..self.record.clone()
+        };
+        record.processes = BTreeMap::new();
+        for (root, changes) in &self.trimmed {
+            count(&mut record, paths.get(root).cloned().unwrap_or_default(), changes);
+        }
+        Some(Finished {
+            record,
+            packages: Vec::new(),
+        })
+    }
+}
+
+/// Adds what happened in one root.
+fn count(record: &mut Invocation, path: String, changes: &Changes) {
+    record.growth_bytes += changes.growth_bytes;
+    record.freed_bytes += changes.freed_bytes;
+    record.files_created += changes.files_created;
+    record.files_deleted += changes.files_deleted;
+    let share = RootShare {
+        growth_bytes: changes.growth_bytes,
+        freed_bytes: changes.freed_bytes,
+    };
+    if share != RootShare::default() {
+        record.roots.insert(path, share);
+    }
+}
+
+/// Packages with their bytes; what the account has beyond them is unmapped.
+fn packages(record: &Invocation, packages: &Packages) -> Vec<Package> {
+    let row = |path: &str, class: Class, variant: &str, growth_bytes, files| Package {
+        invocation: record.id.clone(),
+        path: path.to_owned(),
+        class: class.as_str().to_owned(),
+        variant: variant.to_owned(),
+        growth_bytes,
+        files,
+    };
+    let mut rows: Vec<_> = packages
+        .shares()
+        .iter()
+        .map(|(share, bytes, files)| row(&share.path, share.class, &share.variant, bytes, files))
+        .collect();
+    let grown = record.growth_bytes.saturating_add_unsigned(record.freed_bytes);
+    let (mapped, _) = packages.shares().total();
+    if grown > mapped {
+        rows.push(row("", Class::Other, "", grown - mapped, 0));
+    }
+    rows.sort_by_key(|package| (std::cmp::Reverse(package.growth_bytes), package.path.clone()));
+    rows
+}
+
+/// Exit status as a shell gives it, from what `wait` tells.
+fn shell_status(status: u32) -> i32 {
+    let signal = status & 0x7f;
+    let code = if signal == 0 {
+        status >> 8 & 0xff
+    } else {
+        128 + signal
+    };
+    code.cast_signed()
+}
+
+/// Nanoseconds since boot, sleep included.
+fn boot_now_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A moment of the kernel's boot clock for people, and in milliseconds since the epoch.
+fn wall_clock(boot_ns: u64) -> (String, i64) {
+    let ago = Duration::from_nanos(boot_now_ns().saturating_sub(boot_ns));
+    let at = SystemTime::now()
+        .checked_sub(ago)
+        .unwrap_or(SystemTime::UNIX_EPOCH);
+    let since = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let milliseconds = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    (humantime::format_rfc3339_millis(at).to_string(), milliseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_those_of_a_shell() {
+        for (status, expected) in [(0, 0), (3 << 8, 3), (9, 137), (15 | 0x80, 143)] {
+            assert_eq!(shell_status(status), expected, "{status:#x}");
+        }
+    }
+}

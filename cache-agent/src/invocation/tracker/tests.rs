@@ -1,0 +1,95 @@
+use bytemuck::Zeroable as _;
+use cache_ebpf::lineage::{PROCESS_EXEC, PROCESS_EXIT, PROCESS_FORK, ProcessEvent};
+
+use super::*;
+
+fn key(tgid: u32, start_ns: u64) -> ProcessKey {
+    ProcessKey {
+        start_ns,
+        tgid,
+        pad: 0,
+    }
+}
+
+/// One step of `process`, which belongs to `invocation`, started from `parent`.
+fn step(
+    tracker: &mut Tracker,
+    kind: u32,
+    process: ProcessKey,
+    [invocation, parent]: [ProcessKey; 2],
+    line: &str,
+) -> Option<Question> {
+    let argv = line.replace(' ', "\0") + "\0";
+    let argv = if line.is_empty() { String::new() } else { argv };
+    let mut comm = [0; 16];
+    let name = line.split(' ').next().unwrap_or_default();
+    comm[..name.len()].copy_from_slice(name.as_bytes());
+    let event = ProcessEvent {
+        kind,
+        process,
+        invocation,
+        parent,
+        comm,
+        argv_len: u32::try_from(argv.len()).unwrap(),
+        time_ns: process.start_ns + 2_000_000_000,
+        cpu_ns: 500_000_000,
+        status: 1 << 8,
+        ..ProcessEvent::zeroed()
+    };
+    let record = [bytemuck::bytes_of(&event), argv.as_bytes()].concat();
+    tracker.step(&Step::decode(&record).unwrap())
+}
+
+#[test]
+fn a_tool_begins_an_invocation_and_its_exit_ends_it() {
+    let mut tracker = Tracker::new("boot".to_owned());
+    let nobody = key(0, 0);
+    let (go, child) = (key(10, 100), key(11, 200));
+    assert!(step(&mut tracker, PROCESS_EXEC, go, [go, nobody], "go build ./...").is_some());
+    assert!(step(&mut tracker, PROCESS_FORK, child, [go, nobody], "go").is_none());
+    step(&mut tracker, PROCESS_EXEC, child, [go, nobody], "compile -V=full");
+    step(&mut tracker, PROCESS_EXIT, go, [go, nobody], "");
+    let live = tracker.live().next().unwrap();
+    assert!(live.has_ended() && !live.is_over());
+    step(&mut tracker, PROCESS_EXIT, child, [go, nobody], "");
+    let live = tracker.take(&go).unwrap();
+    assert!(live.is_over());
+    let finished = live.finish(&HashMap::new(), &HashMap::new(), &|_, _| None);
+    let record = &finished[0].record;
+    assert_eq!((record.tool.as_str(), record.verb.as_str()), ("go", "build"));
+    assert_eq!(record.exit_code, Some(1));
+    assert_eq!(record.id, "boot-10-100");
+    assert!((record.duration_s - 2.0).abs() < 1e-6);
+    assert_eq!(record.processes["compile"].count, 1);
+    assert!((record.processes["go"].cpu_s - 0.5).abs() < 1e-6);
+}
+
+#[test]
+fn a_nested_tool_has_its_parent_and_its_own_members() {
+    let mut tracker = Tracker::new("boot".to_owned());
+    let nobody = key(0, 0);
+    let (make, go) = (key(10, 100), key(11, 200));
+    step(&mut tracker, PROCESS_EXEC, make, [make, nobody], "make all");
+    step(&mut tracker, PROCESS_FORK, go, [make, nobody], "make");
+    step(&mut tracker, PROCESS_EXEC, go, [go, make], "go test");
+    step(&mut tracker, PROCESS_EXIT, make, [make, nobody], "");
+    let of = |tracker: &Tracker, key| {
+        let live = tracker.live().find(|live| live.key == key).unwrap();
+        (live.is_over(), live.record.parent.clone())
+    };
+    // The one that became a tool of its own is no longer waited for.
+    assert_eq!(of(&tracker, make), (true, None));
+    assert_eq!(of(&tracker, go), (false, Some("boot-10-100".to_owned())));
+}
+
+#[test]
+fn a_number_used_again_is_another_process() {
+    let mut tracker = Tracker::new("boot".to_owned());
+    let nobody = key(0, 0);
+    for start in [100, 200] {
+        let go = key(10, start);
+        step(&mut tracker, PROCESS_EXEC, go, [go, nobody], "go vet");
+        step(&mut tracker, PROCESS_EXIT, go, [go, nobody], "");
+    }
+    assert_eq!(tracker.live().filter(|live| live.is_over()).count(), 2);
+}

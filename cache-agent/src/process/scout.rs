@@ -1,0 +1,257 @@
+//! Looks at processes in /proc while they live, in a thread of its own: a file system of an observed user may
+//! never answer, and the ledger must not wait for it.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::Read as _,
+    os::{
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    time::{Duration, Instant},
+};
+
+use cache_ebpf::{ProcessKey, lineage::SEED_UNIT_NS};
+use nix::unistd::{Uid, User};
+use rustix::fs::{Mode, OFlags, open, openat, readlinkat};
+
+use super::{build_info, cgroup, go_mod};
+use crate::{
+    intake::ring::printable,
+    invocation::{
+        environment,
+        tracker::{Answer, Question},
+    },
+};
+
+/// Questions that may wait; of more, only the kernel side's answer is known.
+const WAITING_MAX: usize = 1_024;
+/// Versions and names remembered.
+const REMEMBERED_MAX: usize = 1_024;
+/// How much of a file in /proc is read.
+const PROC_BYTES: u64 = 256 * 1024;
+/// Characters of a working directory that are kept.
+const DIRECTORY_CHARACTERS: usize = 1_024;
+
+/// Asks, and collects the answers.
+#[derive(Debug)]
+pub struct Scout {
+    questions: SyncSender<Question>,
+    answers: Receiver<(ProcessKey, Answer)>,
+    outstanding: u64,
+    /// Questions not asked: too many were waiting.
+    pub unasked: u64,
+}
+
+impl Scout {
+    /// Starts the thread, which ends when the scout is dropped.
+    pub fn start() -> std::io::Result<Self> {
+        let (questions, asked) = sync_channel(WAITING_MAX);
+        let (answering, answers) = sync_channel(WAITING_MAX);
+        std::thread::Builder::new()
+            .name("scout".to_owned())
+            .spawn(move || answer_all(&asked, &answering))?;
+        Ok(Self {
+            questions,
+            answers,
+            outstanding: 0,
+            unasked: 0,
+        })
+    }
+
+    /// Asks, unless too many questions wait already.
+    pub fn ask(&mut self, question: Question) {
+        match self.questions.try_send(question) {
+            Ok(()) => self.outstanding += 1,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.unasked += 1,
+        }
+    }
+
+    /// Answers that have come.
+    pub fn answers(&mut self) -> Vec<(ProcessKey, Answer)> {
+        let answers: Vec<_> = self.answers.try_iter().collect();
+        self.outstanding = self.outstanding.saturating_sub(answers.len() as u64);
+        answers
+    }
+
+    /// Waits for all answers, but no longer than `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Vec<(ProcessKey, Answer)> {
+        let until = Instant::now() + limit;
+        let mut answers = self.answers();
+        while self.outstanding > 0 {
+            let rest = until.saturating_duration_since(Instant::now());
+            match self.answers.recv_timeout(rest) {
+                Ok(answer) => {
+                    answers.push(answer);
+                    self.outstanding -= 1;
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        answers
+    }
+}
+
+/// A program as a file: device, inode, size, time of change.
+type Program = (u64, u64, u64, i64);
+
+/// What need not be looked up twice.
+#[derive(Default)]
+struct Memory {
+    versions: HashMap<Program, String>,
+    users: HashMap<u32, String>,
+}
+
+fn answer_all(asked: &Receiver<Question>, answering: &SyncSender<(ProcessKey, Answer)>) {
+    let mut memory = Memory::default();
+    while let Ok(question) = asked.recv() {
+        let answer = look(&question, &mut memory).unwrap_or_default();
+        if answering.send((question.process, answer)).is_err() {
+            return;
+        }
+    }
+}
+
+/// `None` if the process is gone, or its number is another one's.
+fn look(question: &Question, memory: &mut Memory) -> Option<Answer> {
+    let user = memory.user(question.uid);
+    let path = format!("/proc/{}", question.process.tgid);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // Whatever is opened from here on is this process', or nobody's.
+    let Ok(process) = open(path, flags, Mode::empty()) else {
+        return Some(only_user(user));
+    };
+    if !is_same(process.as_fd(), question.process) {
+        return Some(only_user(user));
+    }
+    let inner = |name: &str| openat(&process, name, flags, Mode::empty()).ok();
+    let module = match (inner("cwd"), inner("root")) {
+        (Some(directory), Some(root)) => {
+            go_mod::module(directory, root.as_fd(), question.uid, question.gid)
+        }
+        _ => None,
+    };
+    let environment = if question.wants_environment {
+        environment::allowed(&read(process.as_fd(), "environ").unwrap_or_default())
+    } else {
+        environment::Variables::new()
+    };
+    let groups = read(process.as_fd(), "cgroup").unwrap_or_default();
+    Some(Answer {
+        version: memory.version(process.as_fd()).unwrap_or_default(),
+        cwd: directory(&process).unwrap_or_default(),
+        module: module.unwrap_or_default(),
+        user,
+        cgroup: cgroup::path(&String::from_utf8_lossy(&groups)),
+        environment,
+    })
+}
+
+fn only_user(user: String) -> Answer {
+    Answer {
+        user,
+        ..Answer::default()
+    }
+}
+
+fn read(process: BorrowedFd<'_>, name: &str) -> Option<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = File::from(openat(process, name, flags, Mode::empty()).ok()?);
+    let mut bytes = Vec::new();
+    file.take(PROC_BYTES).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// The start in `/proc/PID/stat`, in ticks of 10 ms, tells a number used again.
+fn is_same(process: BorrowedFd<'_>, key: ProcessKey) -> bool {
+    let stat = read(process, "stat").unwrap_or_default();
+    start_ticks(&String::from_utf8_lossy(&stat)) == Some(key.start_ns / SEED_UNIT_NS)
+}
+
+/// Field 22; the name before it may contain anything.
+pub(super) fn start_ticks(stat: &str) -> Option<u64> {
+    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+}
+
+fn directory(process: &OwnedFd) -> Option<String> {
+    let path = readlinkat(process, "cwd", Vec::new()).ok()?;
+    let shown = printable(path.to_bytes());
+    Some(shown.chars().take(DIRECTORY_CHARACTERS).collect())
+}
+
+impl Memory {
+    fn version(&mut self, process: BorrowedFd<'_>) -> Option<String> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = File::from(openat(process, "exe", flags, Mode::empty()).ok()?);
+        let metadata = file.metadata().ok()?;
+        let program = (metadata.dev(), metadata.ino(), metadata.size(), metadata.ctime());
+        if let Some(known) = self.versions.get(&program) {
+            return Some(known.clone());
+        }
+        let found = build_info::read(&file);
+        let version = found.map(|found| found.version().to_owned()).unwrap_or_default();
+        remember(&mut self.versions, program, &version);
+        Some(version)
+    }
+
+    fn user(&mut self, uid: u32) -> String {
+        if let Some(known) = self.users.get(&uid) {
+            return known.clone();
+        }
+        let found = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+        let name = found.map_or_else(String::new, |user| printable(user.name.as_bytes()));
+        remember(&mut self.users, uid, &name);
+        name
+    }
+}
+
+/// Forgets all when too much is remembered: what is used comes back.
+fn remember<K: Eq + std::hash::Hash>(memory: &mut HashMap<K, String>, key: K, value: &str) {
+    if memory.len() >= REMEMBERED_MAX {
+        memory.clear();
+    }
+    memory.insert(key, value.to_owned());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> ProcessKey {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        ProcessKey {
+            start_ns: start_ticks(&stat).unwrap() * SEED_UNIT_NS,
+            tgid: std::process::id(),
+            pad: 0,
+        }
+    }
+
+    fn ask(process: ProcessKey) -> Answer {
+        let mut scout = Scout::start().unwrap();
+        scout.ask(Question {
+            process,
+            uid: nix::unistd::getuid().as_raw(),
+            gid: nix::unistd::getgid().as_raw(),
+            wants_environment: true,
+        });
+        scout.wait(Duration::from_secs(30)).pop().unwrap().1
+    }
+
+    #[test]
+    fn a_living_process_is_described() {
+        let answer = ask(own());
+        let directory = std::env::current_dir().unwrap();
+        assert_eq!(answer.cwd, directory.to_string_lossy());
+        assert!(answer.cgroup.starts_with('/'));
+        assert_eq!(answer.module, "");
+    }
+
+    #[test]
+    fn a_number_used_again_is_not_mistaken() {
+        let mut stranger = own();
+        stranger.start_ns += SEED_UNIT_NS;
+        assert_eq!(ask(stranger).cwd, "");
+    }
+}
