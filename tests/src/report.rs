@@ -14,6 +14,8 @@ pub struct Report {
     pub command: Command,
     pub roots: Vec<Root>,
     pub processes: Vec<Process>,
+    pub invocations: Vec<Invocation>,
+    pub packages: Vec<Package>,
     pub events: Events,
     pub agent: Usage,
 }
@@ -70,6 +72,65 @@ pub struct Process {
     pub files_deleted: u64,
     pub files_renamed: u64,
     pub in_command: bool,
+}
+
+/// One run of a tool.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invocation {
+    pub id: String,
+    pub parent: Option<String>,
+    pub tool: String,
+    pub verb: String,
+    pub version: String,
+    pub argv: Vec<String>,
+    pub cwd: String,
+    pub module: String,
+    pub uid: u32,
+    pub user: String,
+    pub container: String,
+    pub pod: String,
+    pub unit: String,
+    pub ci: BTreeMap<String, String>,
+    pub start: String,
+    pub duration_s: f64,
+    pub exit_code: Option<i32>,
+    pub growth_bytes: i64,
+    pub freed_bytes: u64,
+    pub files_created: u64,
+    pub files_deleted: u64,
+    pub lookups: u64,
+    pub hits: u64,
+    pub misses: u64,
+    pub cause: Vec<Cause>,
+    pub processes: BTreeMap<String, Processes>,
+}
+
+/// Why an invocation made a cache grow.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cause {
+    pub kind: String,
+    pub detail: String,
+}
+
+/// Processes of one tool.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Processes {
+    pub count: u64,
+    pub cpu_s: f64,
+}
+
+/// Bytes of one package in one invocation.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    pub invocation: String,
+    pub path: String,
+    pub class: String,
+    pub growth_bytes: i64,
+    pub files: u64,
 }
 
 /// The way of the detail events.

@@ -26,8 +26,8 @@ use crate::{
 
 /// Steps handed over per look, so that nothing else starves.
 const DRAIN_LIMIT: usize = 16_384;
-/// More than an entry has, and enough to tell an object by its look.
-const HEAD_BYTES: u64 = 256;
+/// More than an entry has, and enough of an object to tell it by its look: indexes put names at their end.
+const HEAD_BYTES: u64 = 64 * 1024;
 /// For what /proc has still to tell when all is over.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 

@@ -2,9 +2,10 @@
 //! the entry names the object. What finds no name stays unmapped.
 
 mod children;
+mod index;
 mod tally;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub use self::{
     children::{Built, of_child},
@@ -166,34 +167,63 @@ impl Packages {
     /// Keeps memory bounded: what waits for too long in too long a queue goes by what it looks like.
     fn bound(&mut self) {
         if self.entries.len() + self.objects.len() > WAITING_MAX {
-            self.settle(&|_, _| None, "");
+            self.settle(&|_, _| None, &About::default());
         }
     }
 
     /// Everything has a class now; `read` is asked for the beginning of objects that nobody named.
-    pub fn settle(&mut self, read: Read<'_>, verb: &str) {
+    pub fn settle(&mut self, read: Read<'_>, about: &About<'_>) {
         self.claim_aside();
-        for ((root, id), entry) in std::mem::take(&mut self.entries) {
+        let built: HashSet<&str> = self
+            .actions
+            .values()
+            .map(|built| built.path.as_str())
+            .collect();
+        let mut rest = Vec::new();
+        for ((root, _), entry) in self.entries.drain() {
             let output = entry.output.map(|output| (root, output));
             let object = output.and_then(|at| self.objects.remove(&at));
-            let head = output.and_then(|(root, id)| read(root, &object_path(&id)));
-            let class = Class::by_look(head.as_deref().unwrap_or_default(), verb);
             let object = object.unwrap_or_default();
-            debug_assert_ne!(id, Id::default());
-            self.shares
-                .add(&Share::unmapped(class), entry.bytes + object.bytes, entry.files + object.files);
+            let share = output.map_or_else(
+                || Share::unmapped(Class::by_look(b"", about.verb)),
+                |at| by_look(at, read, about, &built),
+            );
+            rest.push((share, entry.bytes + object.bytes, entry.files + object.files));
         }
-        for ((root, id), object) in std::mem::take(&mut self.objects) {
-            let head = read(root, &object_path(&id)).unwrap_or_default();
-            let class = Class::by_look(&head, verb);
-            self.shares
-                .add(&Share::unmapped(class), object.bytes, object.files);
+        for (at, object) in self.objects.drain() {
+            rest.push((by_look(at, read, about, &built), object.bytes, object.files));
+        }
+        for (share, bytes, files) in rest {
+            self.shares.add(&share, bytes, files);
         }
     }
 
     /// Sums so far, largest first.
     pub fn shares(&self) -> &Shares {
         &self.shares
+    }
+}
+
+/// What the invocation is about, for what has no other name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct About<'a> {
+    /// Verb of the command.
+    pub verb: &'a str,
+    /// Module it works in.
+    pub module: &'a str,
+}
+
+/// What an object without a name looks like.
+fn by_look((root, id): Place, read: Read<'_>, about: &About<'_>, built: &HashSet<&str>) -> Share {
+    let head = read(root, &object_path(&id)).unwrap_or_default();
+    let class = Class::by_look(&head, about.verb);
+    let path = match class {
+        Class::Index => index::package(&head, about.module, built),
+        _ => None,
+    };
+    Share {
+        path: path.unwrap_or_default(),
+        ..Share::unmapped(class)
     }
 }
 

@@ -5,6 +5,11 @@ use super::*;
 const ACTION: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const OUTPUT: &str = "00000000000000000000000000000000000000000000000000000000000000ff";
 
+const BUILD: About<'_> = About {
+    verb: "build",
+    module: "",
+};
+
 fn growth(path: &str, bytes: i64) -> Growth<'_> {
     Growth {
         root: 0,
@@ -67,7 +72,7 @@ fn what_is_kept_beside_an_action_is_the_packages() {
         .collect();
     packages.grew(&growth(&format!("{}/{aside}-a", &aside[..2]), 175), &entry);
     packages.grew(&growth(&format!("01/{ACTION}-a"), 175), &entry);
-    packages.settle(&|_, _| None, "build");
+    packages.settle(&|_, _| None, &BUILD);
     let expected = BTreeMap::from([(("example.com/p".to_owned(), "compile"), 350)]);
     assert_eq!(sums(&packages), expected);
 }
@@ -79,7 +84,7 @@ fn what_nobody_names_goes_by_its_look() {
     packages.grew(&growth("fuzz/example.com/p/FuzzX/0a1b", 7), &entry);
     packages.grew(&growth("example.com/!m@v1.0.0/x.go", 9), &entry);
     packages.grew(&growth("trim.txt", 10), &entry);
-    packages.settle(&|_, _| Some(b"go index v2\n".to_vec()), "build");
+    packages.settle(&|_, _| Some(b"go index v2\n".to_vec()), &BUILD);
     let expected = BTreeMap::from([
         ((String::new(), "index"), 100),
         (("example.com/p".to_owned(), "fuzz"), 7),
@@ -97,6 +102,6 @@ fn a_long_queue_is_folded_and_nothing_is_lost() {
         packages.grew(&growth(&format!("00/00{number:062x}-d"), 1), &entry);
         assert!(packages.objects.len() <= WAITING_MAX + 1);
     }
-    packages.settle(&|_, _| None, "build");
+    packages.settle(&|_, _| None, &BUILD);
     assert_eq!(packages.shares().total().0, total);
 }

@@ -14,7 +14,7 @@ use crate::{
     invocation::{
         environment::{self, Variables},
         mask,
-        package::{Built, Class, Packages, Read},
+        package::{About, Built, Class, Packages, Read},
         record::{Invocation, Package, RootShare},
         tool,
     },
@@ -205,7 +205,11 @@ impl Live {
         paths: &HashMap<u32, String>,
         read: Read<'_>,
     ) -> Vec<Finished> {
-        self.packages.settle(read, &self.record.verb);
+        let about = About {
+            verb: &self.record.verb,
+            module: &self.record.module,
+        };
+        self.packages.settle(read, &about);
         self.complete();
         let trim = self.trim(paths);
         for (root, sum) in sums {
