@@ -5,7 +5,9 @@
 //! allow-list.
 
 pub mod action;
+pub mod cause;
 pub mod environment;
+pub mod fingerprint;
 pub mod mask;
 pub mod module;
 pub mod observer;

@@ -13,7 +13,7 @@ use cache_ebpf::ProcessKey;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::{
-    tool,
+    cause, tool,
     tracker::{Finished, Tracker},
 };
 use crate::{
@@ -129,6 +129,15 @@ impl Observer {
         }
         all.sort_by(|a, b| (a.record.start_ms, &a.record.id).cmp(&(b.record.start_ms, &b.record.id)));
         all
+    }
+
+    /// Gives each its causes, from `earlier` ones and those before it.
+    pub fn explain(finished: &mut [Finished], earlier: &[Finished]) {
+        let mut known = earlier.to_vec();
+        for one in finished {
+            one.record.cause = cause::causes(one, &known);
+            known.push(one.clone());
+        }
     }
 }
 

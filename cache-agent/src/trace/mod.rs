@@ -67,7 +67,8 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
         note(&lines, &mut observer, fact);
     })
     .map(|accounts| {
-        let finished = observer.finish(&accounts.by_invocation());
+        let mut finished = observer.finish(&accounts.by_invocation());
+        Observer::explain(&mut finished, &[]);
         (changed(accounts), finished)
     })?;
     places.clean(&credentials);

@@ -13,7 +13,7 @@ use crate::{
     intake::lineage::Step,
     invocation::{
         environment::{self, Variables},
-        mask,
+        fingerprint, mask,
         package::{About, Built, Class, Packages, Read},
         record::{Invocation, Package, RootShare},
         tool,
@@ -246,6 +246,11 @@ impl Live {
             && let Some(directory) = self.environment.get("PWD")
         {
             self.record.cwd = mask::text(directory);
+        }
+        if self.record.tool == "go" {
+            let version = &self.record.version;
+            self.record.fingerprint =
+                fingerprint::of(&self.argv, &self.environment, &self.effective, version);
         }
         self.record.ci = ci::facts(&self.environment);
         self.record.traceparent = ci::traceparent(&self.environment);
