@@ -18,7 +18,7 @@ const PACKAGES_NAMED: usize = 3;
 /// Earlier invocations in which a setting is looked for that comes and goes.
 const FLAPPING_WINDOW: usize = 8;
 /// A setting that changed so often within them comes and goes.
-const FLAPPING_CHANGES: usize = 2;
+const FLAPPING_CHANGES: usize = 3;
 
 /// Why `now` grew, given what ran before it, earliest first; empty if it hardly grew.
 ///
@@ -56,13 +56,28 @@ pub fn causes(now: &Finished, earlier: &[Finished]) -> Vec<Cause> {
         return vec![first_build(record, true, &written)];
     };
     let differing = differences(&reference.record.fingerprint, &record.fingerprint);
+    let mut found = comings_and_goings(record, &own);
     if differing.is_empty() {
-        return vec![same_settings(record, &reference.record, &written, earlier)];
+        found.push(same_settings(record, &reference.record, &written, earlier));
+    } else {
+        let is_told = |name: &str| found.iter().any(|cause| cause.detail.starts_with(name));
+        let others = differing.into_iter().filter(|one| !is_told(&one.name));
+        let others: Vec<Cause> = others.map(compare::Difference::cause).collect();
+        found.extend(others);
     }
-    let settings = differing.into_iter().map(|difference| {
-        flapping(&difference.name, record, &own).unwrap_or_else(|| difference.cause())
-    });
-    settings.collect()
+    found
+}
+
+/// Settings that differ from the invocation just before, and have gone back and forth.
+fn comings_and_goings(record: &Invocation, own: &[&Finished]) -> Vec<Cause> {
+    let Some(previous) = own.last() else {
+        return Vec::new();
+    };
+    let differing = differences(&previous.record.fingerprint, &record.fingerprint);
+    differing
+        .iter()
+        .filter_map(|difference| flapping(&difference.name, record, own))
+        .collect()
 }
 
 /// Bytes by package of what compilers and linkers made.

@@ -27,7 +27,7 @@ use crate::{
 /// Steps handed over per look, so that nothing else starves.
 const DRAIN_LIMIT: usize = 16_384;
 /// More than an entry has, and enough of an object to tell it by its look: indexes put names at their end.
-const HEAD_BYTES: u64 = 64 * 1024;
+const HEAD_BYTES: u64 = 256 * 1024;
 /// For what /proc has still to tell when all is over.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 

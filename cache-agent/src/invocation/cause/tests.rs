@@ -158,6 +158,18 @@ fn a_setting_that_goes_back_and_forth_is_flapping() {
 }
 
 #[test]
+fn flapping_is_told_beside_a_change_of_sources() {
+    let own = [("example.com/shop/a", LARGE)];
+    let by = |at, flags| run(at, &[("GOFLAGS", flags)], &own);
+    let earlier = [by(1, ""), by(2, "-race"), by(3, "")];
+    let expected = [
+        ("flapping", "GOFLAGS \"\" (u1) <-> \"-race\" (u1)"),
+        ("source changed", "example.com/shop/a"),
+    ];
+    check(&by(4, "-race"), &earlier, &expected);
+}
+
+#[test]
 fn what_hardly_grew_needs_no_cause() {
     check(&run(1, &[], &[("example.com/shop/a", 720)]), &[], &[]);
 }

@@ -10,17 +10,34 @@ pub(super) const MAGIC: &[u8] = b"go index v2\n";
 /// Longest directory told, in bytes.
 const DIRECTORY_BYTES: usize = 300;
 
-/// Import path of the one package an index is of. The directory is relative to a module that is not named:
-/// what was built in the same invocation decides, then the module it worked in.
+/// First components of the standard library's directories. A module's own may be called the same.
+const STANDARD: [&str; 51] = [
+    "archive", "arena", "bufio", "builtin", "bytes", "cmd", "cmp", "compress", "container",
+    "context", "crypto", "database", "debug", "embed", "encoding", "errors", "expvar", "flag",
+    "fmt", "go", "hash", "html", "image", "index", "internal", "io", "iter", "log", "maps", "math",
+    "mime", "net", "os", "path", "plugin", "reflect", "regexp", "runtime", "slices", "sort",
+    "strconv", "strings", "structs", "sync", "syscall", "testing", "text", "time", "unicode",
+    "unique", "vendor",
+];
+
+/// Import path of the one package an index is of, if it is certain. The directory is relative to a module that
+/// is not named: what was built in the same invocation decides, or a name that the standard library has not.
 pub(super) fn package(index: &[u8], module: &str, built: &HashSet<&str>) -> Option<String> {
     let directory = directory(index)?;
-    let joined = match (module, directory.as_str()) {
+    let path = match (module, directory.as_str()) {
         ("" | "std", _) => directory.clone(),
         (module, "") => module.to_owned(),
-        (module, directory) => format!("{module}/{directory}"),
+        (module, inner) => {
+            let own = format!("{module}/{inner}");
+            let first = inner.split('/').next().unwrap_or_default();
+            match (built.contains(own.as_str()), built.contains(inner)) {
+                (true, false) => own,
+                (false, true) => directory.clone(),
+                (false, false) if !STANDARD.contains(&first) => own,
+                _ => return None,
+            }
+        }
     };
-    let is_standard = !built.contains(joined.as_str()) && built.contains(directory.as_str());
-    let path = if is_standard { directory } else { joined };
     (!path.is_empty()).then_some(path)
 }
 
@@ -70,6 +87,8 @@ mod tests {
             ("a", "example.com/m", Some("example.com/m/a")),
             ("", "example.com/m", Some("example.com/m")),
             ("other", "example.com/m", Some("example.com/m/other")),
+            ("internal/x", "example.com/m", None),
+            ("errors", "example.com/m", None),
             ("", "", None),
         ] {
             let found = package(&index(directory), module, &built);
