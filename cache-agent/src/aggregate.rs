@@ -3,7 +3,7 @@
 //! Takes: the kernel's accounts, once per tick. Gives: sums. Never: loses a byte: what the accounts do not
 //! explain of a root's total is unattributed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 use cache_ebpf::{Credit, CreditKey, Process, ProcessKey};
@@ -11,7 +11,7 @@ use cache_ebpf::{Credit, CreditKey, Process, ProcessKey};
 use crate::{
     invocation::tool,
     ledger::{
-        account::{Identity, changes, difference},
+        account::{self, Identity, changes, difference},
         book::Book,
     },
     roster::Roster,
@@ -35,7 +35,25 @@ pub struct Aggregate {
     users: HashMap<u32, Changes>,
     /// Processes folded since the start.
     pub folded: u64,
+    /// Accounts folded since they were last asked for, as far as they belong to an invocation.
+    leaving: Vec<Leaving>,
 }
+
+/// What an ended process leaves to its invocation.
+#[derive(Clone, Debug)]
+pub struct Leaving {
+    /// Leader of the invocation.
+    pub invocation: ProcessKey,
+    /// In which root.
+    pub root: u32,
+    /// What it changed and looked up there.
+    pub sums: account::Sums,
+    /// Who it was, if it was the leader itself.
+    pub leader: Option<Identity>,
+}
+
+/// Leaving accounts that may wait; of more, the bytes are in no record, but in every total.
+const LEAVING_MAX: usize = 65_536;
 
 /// One look.
 #[derive(Debug, Default)]
@@ -48,9 +66,16 @@ pub struct Sums {
     pub tracked: u64,
     /// Accounts in the kernel.
     pub accounts: u64,
+    /// Leaders of invocations with accounts in the kernel.
+    pub invocations: HashSet<ProcessKey>,
 }
 
 impl Aggregate {
+    /// What ended processes left since this was last asked.
+    pub fn take_leaving(&mut self) -> Vec<Leaving> {
+        std::mem::take(&mut self.leaving)
+    }
+
     /// Reads all accounts, folds those of ended processes, sums up the rest.
     pub fn look(&mut self, book: &mut Book, roster: &mut Roster) -> Result<Sums> {
         let tables = &mut book.session().tables;
@@ -71,6 +96,8 @@ impl Aggregate {
                 self.fold(book, roster, &key, &credit, identity.as_ref())?;
                 continue;
             }
+            sums.invocations
+                .extend(identity.as_ref().and_then(|identity| identity.invocation));
             if is_over {
                 resting.insert(key, credit);
             }
@@ -99,6 +126,7 @@ impl Aggregate {
     ) -> Result<()> {
         book.session().tables.close_account(key)?;
         let changes = changes(credit);
+        self.leave(key, credit, identity);
         if let Some(entry) = roster.by_index(key.root) {
             entry.folded[group(key, identity)].add(&changes);
         }
@@ -108,13 +136,31 @@ impl Aggregate {
         Ok(())
     }
 
+    fn leave(&mut self, key: &CreditKey, credit: &Credit, identity: Option<&Identity>) {
+        let invocation = identity.and_then(|identity| identity.invocation);
+        let Some(invocation) = invocation.filter(|_| self.leaving.len() < LEAVING_MAX) else {
+            return;
+        };
+        let leader = identity.filter(|_| invocation == key.process);
+        self.leaving.push(Leaving {
+            invocation,
+            root: key.root,
+            sums: account::Sums {
+                changes: changes(credit),
+                hits: credit.hits,
+                misses: credit.misses,
+            },
+            leader: leader.cloned(),
+        });
+    }
+
     /// A process that ended is forgotten with its last account.
     fn forget_processes(
         &mut self,
         book: &mut Book,
         processes: &HashMap<ProcessKey, Process>,
     ) -> Result<()> {
-        let waiting: std::collections::HashSet<ProcessKey> =
+        let waiting: HashSet<ProcessKey> =
             self.resting.keys().map(|key| key.process).collect();
         for (key, process) in processes {
             if process.ended_ns != 0 && !waiting.contains(key) {

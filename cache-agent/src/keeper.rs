@@ -19,6 +19,7 @@ use tokio::sync::watch;
 pub use self::orders::{Order, Orders};
 use crate::{
     aggregate::Aggregate,
+    chronicle::Chronicle,
     config::checked::Config,
     intake::ring::Fact,
     ledger::book::{Book, Reconciliation},
@@ -48,6 +49,7 @@ pub struct Keeper {
     book: Book,
     roster: Roster,
     aggregate: Aggregate,
+    chronicle: Chronicle,
     config: Config,
     vantage: Vantage,
     orders: std::sync::mpsc::Receiver<Order>,
@@ -64,11 +66,13 @@ pub struct Keeper {
 
 impl Keeper {
     /// Attaches the kernel side and takes up the roots that are there.
-    pub fn start(book: Book, config: Config) -> Result<(Self, Orders)> {
+    pub fn start(mut book: Book, config: Config) -> Result<(Self, Orders)> {
         let (sender, orders) = std::sync::mpsc::channel();
         let (bell, bell_writer) = std::io::pipe().context("no descriptor left")?;
+        let chronicle = Chronicle::start(&mut book, &[])?;
         let mut keeper = Self {
             book,
+            chronicle,
             roster: Roster::default(),
             aggregate: Aggregate::default(),
             config,
@@ -103,7 +107,8 @@ impl Keeper {
         loop {
             let events = self.wait()?;
             let stop = self.obey()?;
-            self.book.measure(|_| ())?;
+            let chronicle = &mut self.chronicle;
+            self.book.measure(|fact| chronicle.fact(fact))?;
             self.look_after_roots()?;
             let walked = self.reconcile()?;
             let has_open = self.book.session().tables.open_files(1) > 0;
@@ -153,6 +158,7 @@ impl Keeper {
         }
         let mut ready = [
             PollFd::from_borrowed_fd(self.book.events_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.book.steps_fd(), PollFlags::IN),
             PollFd::new(&self.bell, PollFlags::IN),
             PollFd::from_borrowed_fd(self.vantage.as_fd(), PollFlags::IN),
         ];
@@ -209,10 +215,13 @@ impl Keeper {
 
     fn drain(&mut self) -> usize {
         let now = picture::kernel_now_ns();
-        let latency = &mut self.latency;
-        let mut events = 0;
+        let mut events = self.chronicle.look(&mut self.book);
+        let (latency, chronicle) = (&mut self.latency, &mut self.chronicle);
         loop {
-            let taken = self.book.drain(|fact| observe(latency, now, fact));
+            let taken = self.book.drain(|fact| {
+                observe(latency, now, fact);
+                chronicle.fact(fact);
+            });
             if taken == 0 {
                 return events;
             }
@@ -247,6 +256,7 @@ impl Keeper {
         let gone = self.roster.apply(&self.config);
         for entry in gone {
             tracing::info!(root = entry.name, "no longer watching root");
+            self.chronicle.leave_root(entry.index);
             if let Some(index) = entry.index
                 && let Err(error) = self.book.unwatch(index)
             {
@@ -266,6 +276,10 @@ impl Keeper {
         {
             let error = format!("{error:#}");
             tracing::error!(error, "files open before are not followed");
+        }
+        if let Err(error) = self.chronicle.follow_roots(&self.book, &self.roster) {
+            let error = format!("{error:#}");
+            tracing::error!(error, "packages of a root are not told");
         }
         self.vantage.stand_on(self.roster.vantage_points());
     }
@@ -302,6 +316,7 @@ impl Keeper {
         self.aggregate
             .close_root(&mut self.book, &mut self.roster, index)?;
         self.book.unwatch(index)?;
+        self.chronicle.leave_root(Some(index));
         if let Some(entry) = self.roster.entries.get_mut(at) {
             entry.index = None;
             tracing::info!(root = entry.name, path = %entry.path.display(), "root is gone");
@@ -332,8 +347,11 @@ impl Keeper {
     /// True when a walk was finished.
     fn reconcile(&mut self) -> Result<bool> {
         let now = picture::kernel_now_ns();
-        let latency = &mut self.latency;
-        let done = self.book.reconcile(|fact| observe(latency, now, fact))?;
+        let (latency, chronicle) = (&mut self.latency, &mut self.chronicle);
+        let done = self.book.reconcile(|fact| {
+            observe(latency, now, fact);
+            chronicle.fact(fact);
+        })?;
         for Reconciliation {
             index,
             drift_bytes,
@@ -375,6 +393,7 @@ impl Keeper {
     /// One picture; tells thresholds on the way.
     fn look(&mut self) -> Result<Snapshot> {
         let sums = self.aggregate.look(&mut self.book, &mut self.roster)?;
+        self.chronicle.settle(&mut self.aggregate, &sums.invocations);
         let mut roots = Vec::with_capacity(self.roster.entries.len());
         for entry in &mut self.roster.entries {
             let mut root = picture::root(entry, &self.book, &sums)?;
@@ -412,6 +431,7 @@ impl Keeper {
             users: sums.users,
             event_latency: self.latency,
             history: self.history.counts,
+            invocations: self.chronicle.tally,
             usage: picture::usage(self.map_bytes),
         })
     }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::config::checked::RootKind;
+use crate::{config::checked::RootKind, invocation::tally::Tally};
 
 /// Tools by which growth is grouped in metrics: a fixed set, so that the series stay bounded.
 pub const GROUPS: [&str; 16] = [
@@ -257,6 +257,8 @@ pub struct Snapshot {
     pub event_latency: Latency,
     /// Losses of the history.
     pub history: HistoryCounts,
+    /// Invocations that ended.
+    pub invocations: Tally,
     /// The agent's own cost.
     pub usage: AgentUsage,
 }

@@ -152,7 +152,8 @@ pub(crate) fn exited<A: Access>(task: Task<A>, process: &ProcessKey) -> Read<()>
         begin(event, process, &own, PROCESS_EXIT);
         event.status = status;
         event.cpu_ns = cpu_ns;
-        send(false);
+        // The end of an invocation is to be told soon.
+        send(own.invocation == *process);
     }
     Ok(())
 }
@@ -277,7 +278,7 @@ fn send(is_urgent: bool) {
     });
 }
 
-/// Wakes user space for what may be gone soon if it sleeps, and for anything once the ring fills.
+/// Wakes user space for what it should see soon if it sleeps, and for anything once the ring fills.
 #[inline(always)]
 fn wakeup(is_urgent: bool) -> u32 {
     if is_urgent && let Some(asleep) = ASLEEP.get_ptr_mut(0) {

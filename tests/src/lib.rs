@@ -14,3 +14,4 @@ pub mod scrape;
 pub mod tree;
 pub mod vm;
 pub mod wait;
+pub mod workshop;

@@ -170,6 +170,15 @@ impl Report {
         self.roots.iter().map(|root| root.ledger_bytes).sum()
     }
 
+    /// What no package was named for.
+    pub fn unmapped_bytes(&self) -> i64 {
+        let unnamed = self
+            .packages
+            .iter()
+            .filter(|package| package.path.is_empty());
+        unnamed.map(|package| package.growth_bytes).sum()
+    }
+
     /// What no process was credited with.
     pub fn unattributed_bytes(&self) -> i64 {
         self.roots.iter().map(|root| root.unattributed_bytes).sum()

@@ -102,6 +102,11 @@ impl Day {
         self.tell(what, report)?;
         let growth = growth(report);
         ensure!(growth > 0, "{what}: the cache did not grow");
+        let unmapped = report.unmapped_bytes();
+        ensure!(
+            unmapped * 100 <= growth,
+            "{what}: {unmapped} of {growth} B have no package"
+        );
         credited(report, growth).with_context(|| what.to_owned())
     }
 
@@ -168,10 +173,11 @@ impl Day {
     fn tell(&self, what: &str, report: &Report) -> Result<()> {
         let created: u64 = report.roots.iter().map(|root| root.files_created).sum();
         env::say(&format!(
-            "go {} {what}: {:+} B, {created} files created, {} B unattributed, {:.1} s; agent {:.2} s CPU",
+            "go {} {what}: {:+} B, {created} files created, {} B unattributed, {} B unmapped, {:.1} s; agent {:.2} s CPU",
             self.go.version,
             growth(report),
             report.unattributed_bytes(),
+            report.unmapped_bytes(),
             report.command.duration_s,
             report.agent.cpu_s,
         ))

@@ -22,9 +22,10 @@ use crate::{
 };
 
 /// Suites without which a green run would say too little.
-const REQUIRED: [&str; 6] = [
+const REQUIRED: [&str; 7] = [
     "conformance",
     "builds",
+    "invocations",
     "metrics",
     "cli",
     "faults",
@@ -233,6 +234,7 @@ mod tests {
             "check",
             "conformance",
             "builds",
+            "invocations",
             "metrics",
             "faults",
             "history",

@@ -13,5 +13,6 @@ pub mod module;
 pub mod observer;
 pub mod package;
 pub mod record;
+pub mod tally;
 pub mod tool;
 pub mod tracker;

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::checked::RootKind,
     intake::{lineage::Step, ring::Fact},
-    ledger::account::Sums,
+    ledger::account::{Identity, Sums},
     probe::session::Session,
     process::scout::Scout,
 };
@@ -80,8 +80,11 @@ impl Observer {
 
     /// Takes what the kernel side tells of processes, and what /proc told. Comes before the facts of files:
     /// a file's writer must be known.
-    pub fn look(&mut self, session: &mut Session) {
+    ///
+    /// How many steps there were.
+    pub fn look(&mut self, session: &mut Session) -> usize {
         let Self { tracker, scout, .. } = self;
+        let mut steps = 0;
         loop {
             let taken = session.lineage.drain(DRAIN_LIMIT, |record| {
                 let question = Step::decode(record).and_then(|step| tracker.step(&step));
@@ -89,6 +92,7 @@ impl Observer {
                     scout.ask(question);
                 }
             });
+            steps += taken;
             if taken == 0 {
                 break;
             }
@@ -96,6 +100,7 @@ impl Observer {
         for (process, answer) in scout.answers() {
             tracker.answer(&process, answer);
         }
+        steps
     }
 
     /// A file changed.
@@ -119,7 +124,13 @@ impl Observer {
         let paths = self.places.paths();
         let nothing = HashMap::new();
         let mut all: Vec<Finished> = Vec::new();
-        for live in self.tracker.take_all() {
+        let mut known = self.tracker.take_all();
+        let unknown = sums
+            .keys()
+            .filter(|key| !known.iter().any(|live| live.key == **key));
+        let unknown: Vec<_> = unknown.map(|key| self.tracker.unknown(key)).collect();
+        known.extend(unknown);
+        for live in known {
             let own = sums.get(&live.key);
             if live.is_in_command && !live.is_sidecar() || own.is_some() {
                 let places = &self.places;
@@ -129,6 +140,51 @@ impl Observer {
         }
         all.sort_by(|a, b| (a.record.start_ms, &a.record.id).cmp(&(b.record.start_ms, &b.record.id)));
         all
+    }
+
+    /// Ends one invocation with these sums by root; `leader` is what an account tells of it.
+    pub fn finish_one(
+        &mut self,
+        key: &ProcessKey,
+        sums: &HashMap<u32, Sums>,
+        leader: Option<&Identity>,
+    ) -> Vec<Finished> {
+        let live = self.tracker.take(key).unwrap_or_else(|| {
+            let mut live = self.tracker.unknown(key);
+            if let Some(leader) = leader {
+                live.identify(leader);
+            }
+            live
+        });
+        let is_nothing = live.is_sidecar() && sums.is_empty();
+        if is_nothing {
+            return Vec::new();
+        }
+        let places = &self.places;
+        let read = |root, path: &[u8]| places.read(root, path);
+        live.finish(sums, &self.places.paths(), &read)
+    }
+
+    /// Asks /proc about all invocations under way: those that began before the hooks came.
+    pub fn ask_about_all(&mut self) {
+        for live in self.tracker.live() {
+            self.scout.ask(live.question());
+        }
+    }
+
+    /// Invocations under way.
+    pub fn tracker(&mut self) -> &mut Tracker {
+        &mut self.tracker
+    }
+
+    /// True where files of this root get names.
+    pub fn watches(&self, index: u32) -> bool {
+        self.places.0.contains_key(&index)
+    }
+
+    /// This root is gone.
+    pub fn unwatch(&mut self, index: u32) {
+        self.places.0.remove(&index);
     }
 
     /// Gives each its causes, from `earlier` ones and those before it.

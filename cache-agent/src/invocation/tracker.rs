@@ -4,7 +4,7 @@ mod live;
 
 use std::collections::HashMap;
 
-use cache_ebpf::{OPERATION_UNLINK, ProcessKey};
+use cache_ebpf::{OPERATION_UNLINK, ProcessKey, lineage::SEED_UNIT_NS};
 
 pub use self::live::{Finished, Live};
 use super::{
@@ -19,6 +19,7 @@ use crate::{
         lineage::{Kind, Step},
         ring::Fact,
     },
+    ledger::account::Identity,
 };
 
 /// Processes remembered; of more, only the kernel side knows where they belong.
@@ -64,10 +65,29 @@ pub struct Answer {
     pub environment: Variables,
 }
 
+/// A process that was there before the hooks; its start, and its invocation's, are cut to 10 ms.
+#[derive(Clone, Debug)]
+pub struct Seed {
+    /// Which.
+    pub process: ProcessKey,
+    /// Innermost tool it descends from, or is.
+    pub invocation: ProcessKey,
+    /// The tool which that one was started from; zero = none.
+    pub parent: ProcessKey,
+    /// Command name.
+    pub comm: String,
+    /// Arguments of a tool.
+    pub argv: Vec<String>,
+    /// Real user id.
+    pub uid: u32,
+}
+
 /// All invocations under way.
 #[derive(Debug)]
 pub struct Tracker {
     boot_id: String,
+    /// Keys of seeds by number; the kernel side knows their starts better.
+    seeds: HashMap<u32, ProcessKey>,
     members: HashMap<ProcessKey, Member>,
     live: HashMap<ProcessKey, Live>,
     /// Invocations and processes that found no room.
@@ -79,6 +99,7 @@ impl Tracker {
     pub fn new(boot_id: String) -> Self {
         Self {
             boot_id,
+            seeds: HashMap::new(),
             members: HashMap::new(),
             live: HashMap::new(),
             untracked: 0,
@@ -90,8 +111,54 @@ impl Tracker {
         format!("{}-{}-{}", self.boot_id, process.tgid, process.start_ns)
     }
 
+    /// Follows a process that was there before.
+    pub fn seed(&mut self, seed: &Seed) {
+        let Seed {
+            process,
+            invocation,
+            parent,
+            comm,
+            argv,
+            uid,
+        } = seed;
+        self.seeds.insert(process.tgid, *process);
+        let tool = tool::name(comm, argv);
+        let member = Member {
+            invocation: *invocation,
+            tool,
+        };
+        self.members.insert(*process, member);
+        let id = self.id(invocation);
+        let parent_id = (parent.tgid != 0).then(|| self.id(parent));
+        let live = self
+            .live
+            .entry(*invocation)
+            .or_insert_with(|| Live::new(*invocation, id, None));
+        live.join(*process);
+        if invocation == process {
+            live.record.parent = parent_id;
+            live.identify(&Identity {
+                comm: comm.clone(),
+                argv: argv.clone(),
+                uid: *uid,
+                ..Identity::default()
+            });
+        }
+    }
+
+    /// The key under which a process is known.
+    fn known(&self, process: ProcessKey) -> ProcessKey {
+        match self.seeds.get(&process.tgid) {
+            Some(seed) if seed.start_ns / SEED_UNIT_NS == process.start_ns / SEED_UNIT_NS => *seed,
+            _ => process,
+        }
+    }
+
     /// Takes a step; what to ask of the process, if it began an invocation.
     pub fn step(&mut self, step: &Step<'_>) -> Option<Question> {
+        let mut step = *step;
+        step.event.process = self.known(step.event.process);
+        let step = &step;
         match step.kind {
             Kind::Fork => {
                 self.enter(step);
@@ -183,9 +250,10 @@ impl Tracker {
     /// A file changed. `read` reads files below the event's root.
     pub fn fact(&mut self, fact: &Fact, kind: RootKind, read: Read<'_>) {
         let event = &fact.event;
+        let process = self.known(event.process);
         let Some(live) = self
             .members
-            .get(&event.process)
+            .get(&process)
             .and_then(|member| self.live.get_mut(&member.invocation))
         else {
             return;
@@ -193,7 +261,7 @@ impl Tracker {
         let changes = fact.changes();
         let path = fact.raw_path();
         if event.operation == OPERATION_UNLINK
-            && event.process == live.key
+            && process == live.key
             && action::name(&path).is_some()
         {
             live.unlinked(event.root, &changes);
@@ -220,6 +288,29 @@ impl Tracker {
     /// All invocations.
     pub fn live(&self) -> impl Iterator<Item = &Live> {
         self.live.values()
+    }
+
+    /// True while an invocation is under way.
+    pub fn knows(&self, key: &ProcessKey) -> bool {
+        self.live.contains_key(key)
+    }
+
+    /// Leaders of invocations of which nobody lives any more.
+    pub fn over(&self) -> Vec<ProcessKey> {
+        let over = self.live.values().filter(|live| live.is_over());
+        over.map(|live| live.key).collect()
+    }
+
+    /// An invocation of which only an account is known: its steps were lost, or it had ended before.
+    pub fn unknown(&self, key: &ProcessKey) -> Live {
+        Live::new(*key, self.id(key), None)
+    }
+
+    /// Takes those for ended whose exit was lost.
+    pub fn bury(&mut self, is_alive: impl Fn(&ProcessKey) -> bool) {
+        for live in self.live.values_mut() {
+            live.bury(&is_alive);
+        }
     }
 
     /// One invocation, taken out with its members.

@@ -72,6 +72,11 @@ impl Book {
         self.session.tables.events_fd()
     }
 
+    /// Readable when the ring of process events wants to be looked at.
+    pub fn steps_fd(&self) -> BorrowedFd<'_> {
+        self.session.lineage.events_fd()
+    }
+
     /// Takes a directory up as a root and starts its first walk.
     pub fn watch(&mut self, path: &Path) -> Result<u32> {
         let directory = open_directory(path)?;

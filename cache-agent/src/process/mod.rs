@@ -10,3 +10,4 @@ pub mod ci;
 pub mod go_mod;
 pub mod open_files;
 pub mod scout;
+pub mod seed;

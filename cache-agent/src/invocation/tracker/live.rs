@@ -8,7 +8,7 @@ use std::{
 use cache_ebpf::{ProcessKey, lineage::ProcessEvent};
 use nix::time::{ClockId, clock_gettime};
 
-use super::Answer;
+use super::{Answer, Question};
 use crate::{
     intake::lineage::Step,
     invocation::{
@@ -18,7 +18,7 @@ use crate::{
         record::{Invocation, Package, RootShare},
         tool,
     },
-    ledger::account::Sums,
+    ledger::account::{Identity, Sums},
     process::{
         cgroup::{self, Surroundings},
         ci,
@@ -181,6 +181,39 @@ impl Live {
         for (name, value) in environment {
             self.environment.entry(name).or_insert(value);
         }
+    }
+
+    /// What /proc is to be asked of its leader.
+    pub fn question(&self) -> Question {
+        Question {
+            process: self.key,
+            uid: self.record.uid,
+            gid: self.record.uid,
+            wants_environment: true,
+        }
+    }
+
+    /// Takes those for ended whose exit was lost.
+    pub(super) fn bury(&mut self, is_alive: impl Fn(&ProcessKey) -> bool) {
+        self.members.retain(|member| is_alive(member));
+        if self.ended_ns.is_none() && !self.members.contains(&self.key) {
+            self.ended_ns = Some(boot_now_ns());
+        }
+    }
+
+    /// What an account tells of a leader of which nothing else is known.
+    pub fn identify(&mut self, identity: &Identity) {
+        let record = &mut self.record;
+        record.tool = tool::name(&identity.comm, &identity.argv);
+        tool::verb_of(&record.tool, &identity.argv).clone_into(&mut record.verb);
+        record.argv = mask::argv(&identity.argv);
+        record.uid = identity.uid;
+        self.argv = identity.argv.clone();
+    }
+
+    /// Variables that go told its tools, which name its caches exactly.
+    pub fn effective(&self) -> &Variables {
+        &self.effective
     }
 
     /// go's own helper that counts its runs: nobody asked for it.
