@@ -60,11 +60,12 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
         .map_err(|error| cannot_listen(&config, &error))?;
     let address = listener.local_addr().context("no local address")?;
     let book = Book::open(Purpose {
-        with_paths: false,
+        // Names are what packages are told by.
+        with_paths: true,
         backend,
     })?;
-    let (mut keeper, mut orders) = Keeper::start(book, config.clone())?;
     let history = Writing::start(Settings::of(&config))?;
+    let (mut keeper, mut orders) = Keeper::start(book, config.clone(), history.writer())?;
     let (pictures, readers) = watch::channel(Arc::new(keeper.first_picture()?));
     let keeping = std::thread::Builder::new()
         .name("keeper".to_owned())

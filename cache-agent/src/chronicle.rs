@@ -1,11 +1,12 @@
 //! The daemon's invocations: followed while they run, told once they are over.
 //!
-//! Takes: steps, facts, accounts that ended processes leave. Gives: records, explained; figures for metrics.
-//! Never: keeps more than a bounded past, which is the store's.
+//! Takes: steps, facts, accounts that ended processes leave, what the history knows. Gives: records, explained,
+//! to the history; figures for metrics. Never: waits for the history, or keeps a past of its own.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     os::fd::AsFd as _,
+    sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant},
 };
 
@@ -15,21 +16,28 @@ use cache_ebpf::ProcessKey;
 use crate::{
     aggregate::{Aggregate, Leaving},
     intake::ring::{Fact, printable},
-    invocation::{observer::Observer, tally::Tally, tracker::Finished},
+    invocation::{
+        cause, observer::Observer, record::Invocation, tally::Tally, tracker::Finished,
+    },
     ledger::{
         account::{Identity, Sums},
         book::Book,
     },
     process::seed,
     roster::Roster,
+    store::{
+        query::{Earlier, EarlierFilter},
+        record::Record,
+        writer::StoreWriter,
+    },
 };
 
-/// Finished invocations that grew a cache, remembered to explain later ones.
-const REMEMBERED: usize = 128;
-/// Packages kept of each of them.
-const PACKAGES_REMEMBERED: usize = 2_000;
-/// Records that wait for whoever takes them.
-const WAITING_MAX: usize = 4_096;
+/// Earlier invocations that may explain one.
+const EARLIER: u32 = 32;
+/// Records that wait for the history's answer; of more, the first ones go without a cause.
+const WAITING_MAX: usize = 1_024;
+/// How long the last ones wait for it when the agent ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// Between two looks for processes whose exit was lost.
 const BURIAL_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -40,13 +48,20 @@ struct Estate {
     leader: Option<Identity>,
 }
 
+/// A finished invocation that waits for what the history knows of its module.
+#[derive(Debug)]
+struct Waiting {
+    finished: Finished,
+    answer: Option<Receiver<Vec<Earlier>>>,
+}
+
 /// Follows invocations for the daemon.
 #[derive(Debug)]
 pub struct Chronicle {
     observer: Observer,
     estates: HashMap<ProcessKey, Estate>,
-    recent: VecDeque<Finished>,
-    waiting: Vec<Finished>,
+    waiting: VecDeque<Waiting>,
+    history: StoreWriter,
     burial: Instant,
     /// Figures since the start.
     pub tally: Tally,
@@ -54,7 +69,7 @@ pub struct Chronicle {
 
 impl Chronicle {
     /// Follows these commands too, and the tools that run already.
-    pub fn start(book: &mut Book, commands: &[String]) -> Result<Self> {
+    pub fn start(book: &mut Book, commands: &[String], history: StoreWriter) -> Result<Self> {
         let commands = commands.iter().map(String::as_str);
         let mut observer = Observer::start(book.session(), commands)?;
         seed::seed(book.session(), observer.tracker())?;
@@ -62,8 +77,8 @@ impl Chronicle {
         Ok(Self {
             observer,
             estates: HashMap::new(),
-            recent: VecDeque::new(),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
+            history,
             burial: Instant::now() + BURIAL_INTERVAL,
             tally: Tally::default(),
         })
@@ -111,6 +126,7 @@ impl Chronicle {
         aggregate: &mut Aggregate,
         busy: &HashSet<ProcessKey>,
     ) {
+        self.explain(Duration::ZERO);
         for leaving in aggregate.take_leaving() {
             self.inherit(leaving);
         }
@@ -145,29 +161,62 @@ impl Chronicle {
         }
     }
 
-    fn tell(&mut self, mut finished: Vec<Finished>) {
-        Observer::explain(&mut finished, self.recent.make_contiguous());
+    fn tell(&mut self, finished: Vec<Finished>) {
         for one in finished {
             self.tally.count(&one.record);
-            let is_worth_it = one.record.growth_bytes > 0 || one.record.freed_bytes > 0;
-            if is_worth_it {
-                let mut kept = one.clone();
-                kept.packages.truncate(PACKAGES_REMEMBERED);
-                self.recent.push_back(kept);
-                if self.recent.len() > REMEMBERED {
-                    self.recent.pop_front();
+            let answer = (one.record.growth_bytes > 0).then(|| self.ask(&one.record));
+            self.waiting.push_back(Waiting {
+                finished: one,
+                answer,
+            });
+        }
+        self.explain(Duration::ZERO);
+    }
+
+    fn ask(&self, record: &Invocation) -> Receiver<Vec<Earlier>> {
+        self.history.earlier(&EarlierFilter {
+            module: &record.module,
+            cwd: record.module.is_empty().then_some(record.cwd.as_str()),
+            before_ms: record.start_ms,
+            limit: EARLIER,
+        })
+    }
+
+    /// Explains what can be explained by now, in the order in which it was over, and hands it to the history.
+    fn explain(&mut self, patience: Duration) {
+        while let Some(Waiting {
+            mut finished,
+            answer,
+        }) = self.waiting.pop_front()
+        {
+            let earlier = match answer.as_ref().map(|answer| answer.recv_timeout(patience)) {
+                Some(Ok(earlier)) => earlier,
+                Some(Err(RecvTimeoutError::Timeout)) if self.may_wait(patience) => {
+                    self.waiting.push_front(Waiting { finished, answer });
+                    return;
                 }
-            }
-            if self.waiting.len() < WAITING_MAX {
-                self.waiting.push(one);
-            } else {
-                self.tally.untold += 1;
-            }
+                _ => Vec::new(),
+            };
+            let earlier: Vec<_> = earlier.into_iter().rev().map(Finished::from).collect();
+            finished.record.cause = cause::causes(&finished, &earlier);
+            let Finished { record, packages } = finished;
+            self.history
+                .record(Record::Invocation(Box::new(record), packages));
         }
     }
 
-    /// Records finished since this was last asked.
-    pub fn take_finished(&mut self) -> Vec<Finished> {
-        std::mem::take(&mut self.waiting)
+    fn may_wait(&self, patience: Duration) -> bool {
+        patience.is_zero() && self.waiting.len() < WAITING_MAX
+    }
+
+    /// True while somebody waits for the history.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The agent ends: what is over is told.
+    pub fn end(&mut self, aggregate: &mut Aggregate) {
+        self.settle(aggregate, &HashSet::new());
+        self.explain(LAST_ANSWERS);
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     policy::thresholds,
     roster::{Entry, Roster},
     snapshot::{Latency, Snapshot},
-    store::writer::Condition,
+    store::writer::{Condition, StoreWriter},
     vantage::Vantage,
 };
 
@@ -66,10 +66,14 @@ pub struct Keeper {
 
 impl Keeper {
     /// Attaches the kernel side and takes up the roots that are there.
-    pub fn start(mut book: Book, config: Config) -> Result<(Self, Orders)> {
+    pub fn start(
+        mut book: Book,
+        config: Config,
+        history: StoreWriter,
+    ) -> Result<(Self, Orders)> {
         let (sender, orders) = std::sync::mpsc::channel();
         let (bell, bell_writer) = std::io::pipe().context("no descriptor left")?;
-        let chronicle = Chronicle::start(&mut book, &[])?;
+        let chronicle = Chronicle::start(&mut book, &[], history)?;
         let mut keeper = Self {
             book,
             chronicle,
@@ -122,11 +126,12 @@ impl Keeper {
             } else {
                 self.quiet.saturating_add(1)
             };
-            if is_busy || self.has_news {
+            if is_busy || self.has_news || self.chronicle.is_waiting() {
                 self.has_news = false;
                 pictures.send_replace(Arc::new(self.look()?));
             }
             if stop {
+                self.chronicle.end(&mut self.aggregate);
                 return Ok(());
             }
         }
@@ -135,7 +140,7 @@ impl Keeper {
     /// Waits until something is to be done; how many events came meanwhile.
     fn wait(&mut self) -> Result<usize> {
         let until = Instant::now() + self.timeout();
-        if self.quiet >= QUIET_TICKS && !self.is_walking() {
+        if self.quiet >= QUIET_TICKS && !self.is_walking() && !self.chronicle.is_waiting() {
             return self.sleep(until);
         }
         let mut events = 0;

@@ -200,7 +200,7 @@ pub struct AgentUsage {
 }
 
 /// Upper bounds, in seconds, of the buckets of [`Latency`].
-pub const LATENCY_BUCKETS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0];
+pub const LATENCY_BUCKETS: [f64; 5] = [0.001, 0.025, 0.5, 1.0, 2.5];
 
 /// A histogram with fixed buckets.
 #[derive(Clone, Copy, Debug, Default)]

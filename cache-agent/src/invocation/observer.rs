@@ -13,7 +13,9 @@ use cache_ebpf::ProcessKey;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::{
-    cause, tool,
+    cause,
+    record::Invocation,
+    tool,
     tracker::{Finished, Tracker},
 };
 use crate::{
@@ -187,12 +189,18 @@ impl Observer {
         self.places.0.remove(&index);
     }
 
-    /// Gives each its causes, from `earlier` ones and those before it.
-    pub fn explain(finished: &mut [Finished], earlier: &[Finished]) {
-        let mut known = earlier.to_vec();
+    /// Gives each its causes, from `earlier` ones (earliest first) and those before it.
+    pub fn explain(finished: &mut [Finished], earlier: impl Fn(&Invocation) -> Vec<Finished>) {
+        let mut before: Vec<Finished> = Vec::new();
         for one in finished {
+            let mut known = if one.record.growth_bytes > 0 {
+                earlier(&one.record)
+            } else {
+                Vec::new()
+            };
+            known.extend(before.iter().cloned());
             one.record.cause = cause::causes(one, &known);
-            known.push(one.clone());
+            before.push(one.clone());
         }
     }
 }

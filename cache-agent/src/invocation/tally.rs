@@ -5,8 +5,8 @@ use super::record::Invocation;
 /// Groups of invocations in metrics: the go command, and everything else.
 pub const GROUPS: [&str; 2] = ["go", "other"];
 
-/// Upper bounds, in bytes, of the buckets of growth: hardly anything, a package or two, a build from scratch.
-pub const GROWTH_BUCKETS: [f64; 3] = [1_048_576.0, 33_554_432.0, 1_073_741_824.0];
+/// Upper bounds, in bytes, of the buckets of growth: up to a package or two, up to a build from scratch.
+pub const GROWTH_BUCKETS: [f64; 2] = [1_048_576.0, 104_857_600.0];
 
 /// One group.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -28,8 +28,6 @@ pub struct Group {
 pub struct Tally {
     /// In the order of [`GROUPS`].
     pub groups: [Group; GROUPS.len()],
-    /// Records that nobody took in time.
-    pub untold: u64,
 }
 
 impl Tally {
@@ -71,7 +69,7 @@ mod tests {
         }
         let [go, other] = tally.groups;
         assert_eq!((go.invocations, go.lookups, go.hits), (3, 9, 6));
-        assert_eq!(go.growth_counts, [2, 0, 0, 1]);
-        assert_eq!(other.growth_counts, [0, 1, 0, 0]);
+        assert_eq!(go.growth_counts, [2, 0, 1]);
+        assert_eq!(other.growth_counts, [0, 1, 0]);
     }
 }

@@ -42,21 +42,29 @@ impl Families {
             beyond,
             sum_seconds,
         } = latency;
-        let mut cumulative = 0;
-        let buckets = LATENCY_BUCKETS.iter().zip(counts).map(|(bound, count)| {
-            cumulative += count;
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(*bound);
-            bucket.set_cumulative_count(cumulative);
-            bucket
-        });
-        let mut histogram = Histogram::default();
-        histogram.set_bucket(buckets.collect());
-        histogram.set_sample_count(cumulative + beyond);
-        histogram.set_sample_sum(*sum_seconds);
+        let counts = Counts {
+            bounds: &LATENCY_BUCKETS,
+            counts,
+            beyond: *beyond,
+            sum: *sum_seconds,
+        };
         let mut metric = Metric::from_label(pairs(labels));
-        metric.set_histogram(histogram);
+        metric.set_histogram(histogram(counts));
         self.push(name, vec![metric]);
+    }
+
+    /// One histogram per row: labels, bounds with their counts, what is beyond, and the sum.
+    pub(super) fn add_histograms<'a, const N: usize>(
+        &mut self,
+        name: &Name,
+        rows: impl IntoIterator<Item = ([(&'a str, &'a str); N], Counts<'a>)>,
+    ) {
+        let metrics = rows.into_iter().map(|(labels, counts)| {
+            let mut metric = Metric::from_label(pairs(&labels));
+            metric.set_histogram(histogram(counts));
+            metric
+        });
+        self.push(name, metrics.collect());
     }
 
     /// What was added, in that order.
@@ -75,6 +83,37 @@ impl Families {
         family.set_metric(metrics);
         self.families.push(family);
     }
+}
+
+/// Figures of one histogram; counts are not cumulative.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts<'a> {
+    pub(super) bounds: &'a [f64],
+    pub(super) counts: &'a [u64],
+    pub(super) beyond: u64,
+    pub(super) sum: f64,
+}
+
+fn histogram(figures: Counts<'_>) -> Histogram {
+    let Counts {
+        bounds,
+        counts,
+        beyond,
+        sum,
+    } = figures;
+    let mut cumulative = 0;
+    let buckets = bounds.iter().zip(counts).map(|(bound, count)| {
+        cumulative += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(cumulative);
+        bucket
+    });
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(buckets.collect());
+    histogram.set_sample_count(cumulative + beyond);
+    histogram.set_sample_sum(sum);
+    histogram
 }
 
 fn metric(kind: MetricType, labels: Labels<'_>, value: f64) -> Metric {

@@ -10,7 +10,7 @@ use crate::snapshot::{Changes, FileSystem, MapUsage, RootSnapshot, Threshold};
 pub(super) const MAX_ROOTS: usize = 50;
 
 /// Kernel maps with series of their own, the first of the snapshot; the rest share those of map `other`.
-pub(super) const MAX_MAPS: usize = 6;
+pub(super) const MAX_MAPS: usize = 2;
 
 /// What the metrics tell of one root, or of several.
 #[derive(Debug)]

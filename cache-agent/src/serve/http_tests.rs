@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::invocation::tally::Tally;
 use crate::snapshot::{
     AgentUsage, Changes, EventCounts, FileSystem, GROUPS, HistoryCounts, Latency, RootSnapshot,
     RootState,
@@ -38,6 +39,7 @@ fn snapshot(attached: bool, states: &[RootState]) -> Snapshot {
         processes_folded: 0,
         users: Vec::new(),
         event_latency: Latency::default(),
+        invocations: Tally::default(),
         history: HistoryCounts::default(),
         usage: AgentUsage::default(),
     }

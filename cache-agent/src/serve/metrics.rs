@@ -1,15 +1,16 @@
 //! The snapshot as Prometheus metrics.
 //!
 //! The number of series is bounded whatever the load. With r roots (at most 51 rows), of which w
-//! have a size limit, c causes of loss and fault, and m kernel maps (at most 7 rows), a scrape has
-//! `52 + c + 2m + 10r + 2w` series, which keeps ten roots below 200; the tests count them.
+//! have a size limit, c causes of loss and fault, and m kernel maps (at most 3 rows), a scrape has
+//! `60 + c + 2m + 10r + 2w` series, which keeps ten roots below 200; the tests count them.
 
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder as _, TextEncoder};
 
-use super::families::Families;
+use super::families::{Counts, Families};
 use super::folded::{self, Row};
 use super::names::{self, Name};
+use crate::invocation::tally::{self, Tally};
 use crate::policy::thresholds::Level;
 use crate::snapshot::{
     AgentUsage, Changes, EventCounts, GROUPS, HistoryCounts, Observation, RootState, Snapshot,
@@ -34,6 +35,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     let rows = folded::rows(&snapshot.roots);
     add_sizes(&mut families, &rows);
     add_groups(&mut families, snapshot);
+    add_invocations(&mut families, &snapshot.invocations);
     add_limits(&mut families, snapshot, &rows);
     add_file_systems(&mut families, &rows);
     families.add_latency(
@@ -85,18 +87,76 @@ fn add_sizes(families: &mut Families, rows: &[Row]) {
     );
 }
 
-fn add_groups(families: &mut Families, snapshot: &Snapshot) {
-    let mut sums = [Changes::default(); GROUPS.len()];
-    for root in &snapshot.roots {
-        sums.iter_mut()
-            .zip(&root.groups)
-            .for_each(|(sum, group)| sum.add(group));
+/// Groups of tools with a series of their own; seldom verbs of go share one, to leave room for others.
+const TOOL_GROUPS: [&str; 11] = [
+    "go-build",
+    "go-test",
+    "go-run",
+    "go-vet",
+    "go-mod",
+    "go-other",
+    "gopls",
+    "golangci-lint",
+    "staticcheck",
+    "other",
+    "unattributed",
+];
+
+/// Name under which a group is exported.
+fn exported(group: &str) -> &str {
+    if TOOL_GROUPS.contains(&group) {
+        group
+    } else if group.starts_with("go-") {
+        "go-other"
+    } else {
+        "other"
     }
-    let rows = GROUPS
+}
+
+fn add_groups(families: &mut Families, snapshot: &Snapshot) {
+    let mut sums = [Changes::default(); TOOL_GROUPS.len()];
+    for root in &snapshot.roots {
+        for (group, changes) in GROUPS.iter().zip(&root.groups) {
+            let name = exported(group);
+            let slots = TOOL_GROUPS.iter().zip(&mut sums);
+            slots
+                .filter(|(slot, _)| **slot == name)
+                .for_each(|(_, sum)| sum.add(changes));
+        }
+    }
+    let rows = TOOL_GROUPS
         .iter()
         .zip(&sums)
         .map(|(group, sum)| ([("group", *group)], figure(sum.grown_bytes())));
     families.add(&names::GROUP_GROWTH, rows);
+}
+
+fn add_invocations(families: &mut Families, tally: &Tally) {
+    let groups = || tally::GROUPS.iter().zip(&tally.groups);
+    let label = |group: &'static str| [("group", group)];
+    families.add(
+        &names::INVOCATIONS,
+        groups().map(|(name, group)| (label(name), figure(group.invocations))),
+    );
+    let histograms = groups().map(|(name, group)| {
+        let [counts @ .., beyond] = &group.growth_counts;
+        let counts = Counts {
+            bounds: &tally::GROWTH_BUCKETS,
+            counts,
+            beyond: *beyond,
+            sum: group.growth_bytes,
+        };
+        (label(name), counts)
+    });
+    families.add_histograms(&names::INVOCATION_GROWTH, histograms);
+    families.add(
+        &names::LOOKUPS,
+        groups().map(|(name, group)| (label(name), figure(group.lookups))),
+    );
+    families.add(
+        &names::LOOKUP_HITS,
+        groups().map(|(name, group)| (label(name), figure(group.hits))),
+    );
 }
 
 /// Only the size limit has a series per root: the shares of a file system are crossed by all roots

@@ -2,6 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::config::checked::RootKind;
+use crate::invocation::record::Invocation;
 use crate::snapshot::{FileSystem, HistoryCounts, Latency, MapUsage, RootSnapshot, Threshold};
 
 fn root(number: u64) -> RootSnapshot {
@@ -51,6 +52,20 @@ fn root(number: u64) -> RootSnapshot {
     }
 }
 
+fn tally() -> Tally {
+    let mut tally = Tally::default();
+    for growth_bytes in [5, 2_000_000] {
+        tally.count(&Invocation {
+            tool: "go".to_owned(),
+            growth_bytes,
+            lookups: 4,
+            hits: 3,
+            ..Invocation::default()
+        });
+    }
+    tally
+}
+
 /// As large as it gets: all thresholds, more maps than have rows, fourteen causes.
 fn snapshot(roots: u64) -> Snapshot {
     let mut event_latency = Latency::default();
@@ -85,6 +100,7 @@ fn snapshot(roots: u64) -> Snapshot {
         processes_folded: 20_000,
         users: Vec::new(),
         event_latency,
+        invocations: tally(),
         history: HistoryCounts {
             lost_waiting: 4,
             lost_writing: 5,
@@ -116,6 +132,12 @@ fn values_arrive() {
         "go_cache_files_deleted_total{root=\"gobuild:user0\",kind=\"gobuild\"} 3",
         "go_cache_group_growth_bytes_total{group=\"go-build\"} 222",
         "go_cache_group_growth_bytes_total{group=\"unattributed\"} 0",
+        "go_cache_invocations_total{group=\"go\"} 2",
+        "go_cache_invocation_growth_bytes_bucket{group=\"go\",le=\"1048576\"} 1",
+        "go_cache_invocation_growth_bytes_sum{group=\"go\"} 2000005",
+        "go_cache_lookups_total{group=\"go\"} 8",
+        "go_cache_lookup_hits_total{group=\"go\"} 6",
+        "go_cache_lookup_hits_total{group=\"other\"} 0",
         "go_cache_limit_bytes{root=\"gobuild:user0\",kind=\"gobuild\",level=\"warn\"} 1000",
         "go_cache_limit_crossed{root=\"gobuild:user0\",kind=\"gobuild\",level=\"warn\"} 1",
         "go_cache_limit_crossed{root=\"gobuild:user1\",kind=\"gobuild\",level=\"warn\"} 0",
@@ -133,7 +155,7 @@ fn values_arrive() {
         "go_cache_agent_coverage_operations{observation=\"unsupported\"} 0",
         "go_cache_agent_events_dropped_total{cause=\"ring_full\"} 1",
         "go_cache_agent_map_capacity{map=\"m1\"} 9",
-        "go_cache_agent_map_capacity{map=\"other\"} 18",
+        "go_cache_agent_map_capacity{map=\"other\"} 54",
         "go_cache_files_renamed_total 2",
         "go_cache_agent_walk_duration_seconds 0.25",
         "go_cache_agent_history_lost_records_total{cause=\"writing\"} 5",

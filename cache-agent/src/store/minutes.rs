@@ -163,6 +163,7 @@ mod tests {
             processes_folded: 0,
             users: Vec::new(),
             event_latency: Latency::default(),
+            invocations: crate::invocation::tally::Tally::default(),
             history: HistoryCounts::default(),
             usage: AgentUsage::default(),
         }

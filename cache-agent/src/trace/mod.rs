@@ -21,19 +21,21 @@ use self::{
     command::{Ended, Family},
     document::{Document, RootRow},
     events::EventLines,
+    past::Past,
     places::Places,
     user::Credentials,
 };
 use crate::{
     cli::args::{Output, TraceArgs},
     intake::ring::{Fact, printable},
-    invocation::observer::Observer,
+    invocation::{observer::Observer, tracker::Finished},
     ledger::{
         account::{Accounts, Identity},
         book::Book,
     },
     probe::session::Purpose,
     snapshot::Changes,
+    store::query::Earlier,
     sys::usage,
 };
 
@@ -68,7 +70,7 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
     })
     .map(|accounts| {
         let mut finished = observer.finish(&accounts.by_invocation());
-        Observer::explain(&mut finished, &[]);
+        remember(args, &mut finished);
         (changed(accounts), finished)
     })?;
     places.clean(&credentials);
@@ -155,6 +157,27 @@ fn settle(
         }
     }
     Ok(accounts)
+}
+
+/// Causes come from what earlier traces and the daemon remember; this trace is remembered too.
+fn remember(args: &TraceArgs, finished: &mut [Finished]) {
+    let past = if args.no_store {
+        Past::none()
+    } else {
+        Past::open(args.state_dir.as_deref())
+    };
+    Observer::explain(finished, |record| in_order(past.earlier(record)));
+    past.keep(
+        finished
+            .iter()
+            .map(|one| (one.record.clone(), one.packages.clone())),
+    );
+}
+
+/// What the history tells newest first, earliest first.
+fn in_order(earlier: Vec<Earlier>) -> Vec<Finished> {
+    let earlier = earlier.into_iter().rev();
+    earlier.map(Finished::from).collect()
 }
 
 /// Processes that changed something.

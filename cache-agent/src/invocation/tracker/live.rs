@@ -24,6 +24,7 @@ use crate::{
         ci,
     },
     snapshot::Changes,
+    store::query::Earlier,
 };
 
 /// Tools counted one by one; the rest are `other`.
@@ -61,6 +62,19 @@ pub struct Finished {
     pub record: Invocation,
     /// What it built.
     pub packages: Vec<Package>,
+}
+
+impl From<Earlier> for Finished {
+    fn from(earlier: Earlier) -> Self {
+        let Earlier {
+            invocation,
+            packages,
+        } = earlier;
+        Self {
+            record: invocation,
+            packages,
+        }
+    }
 }
 
 impl Live {
