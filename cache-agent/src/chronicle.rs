@@ -15,6 +15,7 @@ use cache_ebpf::ProcessKey;
 
 use crate::{
     aggregate::{Aggregate, Leaving},
+    discover::sighted::Sighting,
     intake::ring::{Fact, printable},
     invocation::{
         cause, observer::Observer, record::Invocation, tally::Tally, tracker::Finished,
@@ -118,6 +119,11 @@ impl Chronicle {
         if let Some(index) = index {
             self.observer.unwatch(index);
         }
+    }
+
+    /// Caches that go commands named since this was last asked.
+    pub fn take_sightings(&mut self) -> Vec<Sighting> {
+        self.observer.tracker().take_sightings()
     }
 
     /// Takes over what ended processes left, and finishes what is over. `busy` still have accounts.

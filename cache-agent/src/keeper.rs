@@ -113,6 +113,7 @@ impl Keeper {
             let stop = self.obey()?;
             let chronicle = &mut self.chronicle;
             self.book.measure(|fact| chronicle.fact(fact))?;
+            self.take_sighted();
             self.look_after_roots()?;
             let walked = self.reconcile()?;
             let has_open = self.book.session().tables.open_files(1) > 0;
@@ -275,6 +276,22 @@ impl Keeper {
         self.take_up();
     }
 
+    /// Caches that go commands use become roots at once.
+    fn take_sighted(&mut self) {
+        let sightings = self.chronicle.take_sightings();
+        if !self.config.discover {
+            return;
+        }
+        let (book, thresholds) = (&mut self.book, self.config.discovered);
+        let found = sightings
+            .iter()
+            .map(|sighting| self.roster.take_sighted(book, sighting, thresholds));
+        if found.sum::<usize>() > 0 {
+            self.has_news = true;
+            self.take_up();
+        }
+    }
+
     fn take_up(&mut self) {
         if self.roster.take_up(&mut self.book) > 0
             && let Err(error) = self.book.seed_open_files()
@@ -367,6 +384,9 @@ impl Keeper {
             let Some(entry) = self.roster.by_index(*index) else {
                 continue;
             };
+            if let Some(heir) = entry.heir.take() {
+                self.book.bequeath(*index, heir)?;
+            }
             if let Some((mover, changes)) = moved {
                 tracing::info!(
                     root = entry.name,

@@ -6,24 +6,33 @@
 use std::{
     collections::{HashMap, HashSet},
     ffi::OsString,
-    os::fd::AsRawFd as _,
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use anyhow::Result;
+use cache_ebpf::ProcessKey;
 
 use crate::{
-    config::checked::{Config, RootConfig, RootKind, Thresholds},
+    config::{
+        checked::{Config, RootConfig, RootKind, Thresholds},
+        name::Names,
+    },
     discover::{
+        FoundRoot,
         goenv::Environment,
         host::{Candidate, for_host},
         recognise::recognise,
+        sighted::{Sighted, Sighting},
     },
     ledger::{book::Book, root::open_directory},
     policy::thresholds::State,
     snapshot::{Changes, GROUPS},
 };
+
+/// Roots, configured and discovered.
+const ENTRIES_MAX: usize = 1_000;
 
 /// A root by name, watched or not.
 #[derive(Debug)]
@@ -51,6 +60,13 @@ pub struct Entry {
     pub carried: Changes,
     /// Why it could not be taken up, told once.
     refused: Option<String>,
+    /// A go command named it while it ran: not found by looking, so not lost by looking again.
+    is_sighted: bool,
+    /// Outside of the agent's view: it is there as long as its directory is.
+    is_out_of_view: bool,
+    /// The command that alone can have written what was there before, to be told after the first walk; `None`
+    /// within: nobody in particular.
+    pub heir: Option<Option<ProcessKey>>,
 }
 
 impl Entry {
@@ -74,6 +90,9 @@ impl Entry {
             folded: [Changes::default(); GROUPS.len()],
             carried: Changes::default(),
             refused: None,
+            is_sighted: false,
+            is_out_of_view: false,
+            heir: None,
         }
     }
 
@@ -152,7 +171,74 @@ impl Roster {
             }
             self.entries.push(entry);
         }
+        if config.discover {
+            let (sighted, others) = before.into_iter().partition(|old| old.is_sighted);
+            before = others;
+            self.entries.extend::<Vec<Entry>>(sighted);
+        }
         before
+    }
+
+    /// Takes up the caches that a go command uses, unless they are watched already. How many were new.
+    pub fn take_sighted(
+        &mut self,
+        book: &mut Book,
+        sighting: &Sighting,
+        thresholds: Thresholds,
+    ) -> usize {
+        let mut new = 0;
+        for found in sighting.look() {
+            if self.entries.len() < ENTRIES_MAX && !is_watched(book, &found) {
+                new += usize::from(self.take_one(book, sighting, &found, thresholds));
+            }
+        }
+        new
+    }
+
+    fn take_one(
+        &mut self,
+        book: &mut Book,
+        sighting: &Sighting,
+        found: &Sighted,
+        thresholds: Thresholds,
+    ) -> bool {
+        let mut names = Names::default();
+        for entry in &self.entries {
+            names.take(&entry.name);
+        }
+        let path = if found.is_in_view {
+            found.path.clone()
+        } else {
+            let pid = sighting.process.tgid;
+            PathBuf::from(format!("/proc/{pid}/root{}", found.path.display()))
+        };
+        let candidate = Candidate {
+            root: FoundRoot {
+                path,
+                kind: found.kind,
+            },
+            name: names.derive(&format!("{}:uid{}", found.kind, sighting.uid)),
+            uid: sighting.uid,
+            exists: true,
+        };
+        // One that was there by this path but is gone, or was refused, is this one now.
+        self.entries
+            .retain(|entry| entry.index.is_some() || entry.path != candidate.root.path);
+        let mut entry = Entry::discovered(candidate, thresholds);
+        entry.is_sighted = true;
+        entry.is_out_of_view = !found.is_in_view;
+        entry.heir = Some(found.is_new.then_some(sighting.process));
+        match take_up(&mut entry, book) {
+            Ok(true) => {
+                self.entries.push(entry);
+                true
+            }
+            Ok(false) => false,
+            Err(error) => {
+                refuse(&mut entry, &format!("{error:#}"));
+                false
+            }
+        }
     }
 
     /// Takes up what has appeared. Returns how many roots changed their state.
@@ -182,7 +268,13 @@ impl Roster {
             entry
                 .index
                 .and_then(|index| book.root(index))
-                .is_some_and(|root| !root.is_in_place())
+                .is_some_and(|root| {
+                    if entry.is_out_of_view {
+                        !root.exists()
+                    } else {
+                        !root.is_in_place()
+                    }
+                })
         };
         self.entries
             .iter()
@@ -226,6 +318,17 @@ impl Roster {
         }
         points
     }
+}
+
+/// True where a root is this very directory.
+fn is_watched(book: &Book, found: &Sighted) -> bool {
+    let identity = |fd: BorrowedFd<'_>| {
+        let stat = rustix::fs::fstat(fd).ok()?;
+        Some((stat.st_dev, stat.st_ino))
+    };
+    let own = identity(found.directory.as_fd());
+    book.roots()
+        .any(|root| identity(root.directory().as_fd()) == own)
 }
 
 fn take_up(entry: &mut Entry, book: &mut Book) -> Result<bool> {

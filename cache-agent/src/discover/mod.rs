@@ -8,6 +8,7 @@ pub mod goenv;
 pub mod host;
 pub mod passwd;
 pub mod recognise;
+pub mod sighted;
 
 use std::path::PathBuf;
 

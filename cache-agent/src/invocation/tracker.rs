@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     config::checked::RootKind,
+    discover::sighted::Sighting,
     intake::{
         lineage::{Kind, Step},
         ring::Fact,
@@ -26,6 +27,9 @@ use crate::{
 const MEMBERS_MAX: usize = 131_072;
 /// Invocations under way at the same time.
 const LIVE_MAX: usize = 8_192;
+
+/// Sightings of caches that wait to be looked at; of more, the next command tells again.
+const SIGHTINGS_MAX: usize = 256;
 
 /// A process that descends from a tool.
 #[derive(Clone, Debug)]
@@ -90,6 +94,7 @@ pub struct Tracker {
     seeds: HashMap<u32, ProcessKey>,
     members: HashMap<ProcessKey, Member>,
     live: HashMap<ProcessKey, Live>,
+    sightings: Vec<Sighting>,
     /// Invocations and processes that found no room.
     pub untracked: u64,
 }
@@ -102,6 +107,7 @@ impl Tracker {
             seeds: HashMap::new(),
             members: HashMap::new(),
             live: HashMap::new(),
+            sightings: Vec::new(),
             untracked: 0,
         }
     }
@@ -234,7 +240,15 @@ impl Tracker {
         if let Some(built) = built {
             live.built(built);
         }
-        live.told(environment);
+        let sighting = live.told(environment);
+        if self.sightings.len() < SIGHTINGS_MAX {
+            self.sightings.extend(sighting);
+        }
+    }
+
+    /// Caches that go commands named since this was last asked.
+    pub fn take_sightings(&mut self) -> Vec<Sighting> {
+        std::mem::take(&mut self.sightings)
     }
 
     fn exit(&mut self, step: &Step<'_>) {

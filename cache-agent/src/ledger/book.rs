@@ -11,8 +11,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use cache_ebpf::{
-    NO_ROOT, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE, OPERATION_VANISH, ROOTS_MAX,
-    counter,
+    NO_ROOT, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE, OPERATION_VANISH, ProcessKey,
+    ROOTS_MAX, counter,
 };
 
 pub use self::{
@@ -127,6 +127,20 @@ impl Book {
             "roots {} and {twin_path} are the same directory",
             path.display()
         )
+    }
+
+    /// Credits what was there before the root was watched: to `heir`, who alone can have written it, or to
+    /// nobody.
+    pub fn bequeath(&mut self, index: u32, heir: Option<ProcessKey>) -> Result<()> {
+        let Some(before) = self.root_mut(index).and_then(WatchedRoot::disown) else {
+            return Ok(());
+        };
+        let heir = heir.unwrap_or(ProcessKey {
+            start_ns: 0,
+            tgid: 0,
+            pad: 0,
+        });
+        self.session.credit(heir, index, &before)
     }
 
     /// Lets a root go.

@@ -153,6 +153,23 @@ impl WatchedRoot {
         (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
     }
 
+    /// True while the directory itself exists, wherever it is.
+    pub fn exists(&self) -> bool {
+        rustix::fs::fstat(&self.directory).is_ok_and(|found| found.st_nlink > 0)
+    }
+
+    /// What was there before it was watched is told to have come since: so much, so many files.
+    pub fn disown(&mut self) -> Option<Changes> {
+        let base = self.base.as_mut()?;
+        let before = Changes {
+            growth_bytes: base.bytes.cast_signed(),
+            files_created: base.files,
+            ..Changes::default()
+        };
+        (base.bytes, base.files) = (0, 0);
+        Some(before)
+    }
+
     /// Starts a walk, unless one is under way.
     pub fn start_walk(&mut self, inner: HashSet<u64>, dropped_before: u64) -> Result<()> {
         if self.walk.is_some() {

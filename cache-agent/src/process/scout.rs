@@ -171,7 +171,7 @@ fn is_same(process: BorrowedFd<'_>, key: ProcessKey) -> bool {
 }
 
 /// Field 22; the name before it may contain anything.
-pub(super) fn start_ticks(stat: &str) -> Option<u64> {
+pub(crate) fn start_ticks(stat: &str) -> Option<u64> {
     stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
 }
 

@@ -10,6 +10,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::{Answer, Question};
 use crate::{
+    discover::sighted::Sighting,
     intake::lineage::Step,
     invocation::{
         environment::{self, Variables},
@@ -130,11 +131,15 @@ impl Live {
         self.packages.built(built);
     }
 
-    /// Variables of one of its tools.
-    pub(super) fn told(&mut self, environment: Variables) {
-        if self.effective.is_empty() {
-            self.effective = environment;
+    /// Variables of one of its tools; the first one names the caches.
+    pub(super) fn told(&mut self, environment: Variables) -> Option<Sighting> {
+        if !self.effective.is_empty() {
+            return None;
         }
+        self.effective = environment;
+        let Invocation { uid, start_ms, .. } = self.record;
+        let sighting = Sighting::of(self.key, uid, start_ms, &self.effective);
+        Some(sighting).filter(|sighting| !sighting.caches.is_empty())
     }
 
     /// `-trimpath` was asked for, by argument or by setting.
@@ -223,11 +228,6 @@ impl Live {
         record.argv = mask::argv(&identity.argv);
         record.uid = identity.uid;
         self.argv = identity.argv.clone();
-    }
-
-    /// Variables that go told its tools, which name its caches exactly.
-    pub fn effective(&self) -> &Variables {
-        &self.effective
     }
 
     /// go's own helper that counts its runs: nobody asked for it.

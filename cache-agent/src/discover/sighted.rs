@@ -1,0 +1,149 @@
+//! Caches that a running go command names: its tools carry the paths in their environment, and what a path
+//! means is decided in the mount namespace of the process that uses it.
+
+use std::{
+    os::{
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use cache_ebpf::ProcessKey;
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, open, openat2, statx};
+
+use crate::{
+    config::checked::RootKind,
+    invocation::environment::Variables,
+    process::seed::is_alive,
+};
+
+/// The variables that name caches.
+const NAMES: [(&str, RootKind); 2] = [
+    ("GOCACHE", RootKind::GoBuild),
+    ("GOMODCACHE", RootKind::GoMod),
+];
+
+/// A go command and what its tools say of its caches.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// The command.
+    pub process: ProcessKey,
+    /// Its user.
+    pub uid: u32,
+    /// When it started, in milliseconds since the epoch.
+    pub start_ms: i64,
+    /// Caches by kind, as the command spells them.
+    pub caches: Vec<(RootKind, PathBuf)>,
+}
+
+/// A cache that was found where the command sees it.
+#[derive(Debug)]
+pub struct Sighted {
+    /// What.
+    pub kind: RootKind,
+    /// Where, as the command sees it.
+    pub path: PathBuf,
+    /// The directory itself.
+    pub directory: OwnedFd,
+    /// The agent sees the same directory at that path.
+    pub is_in_view: bool,
+    /// Nothing can have been written there before the command started.
+    pub is_new: bool,
+}
+
+impl Sighting {
+    /// What variables of a tool say.
+    pub fn of(process: ProcessKey, uid: u32, start_ms: i64, told: &Variables) -> Self {
+        let caches = NAMES.iter().filter_map(|(name, kind)| {
+            let path = PathBuf::from(told.get(name)?);
+            path.is_absolute().then_some((*kind, path))
+        });
+        Self {
+            process,
+            uid,
+            start_ms,
+            caches: caches.collect(),
+        }
+    }
+
+    /// Finds the directories, while the process lives.
+    pub fn look(&self) -> Vec<Sighted> {
+        let root = format!("/proc/{}/root", self.process.tgid);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Ok(root) = open(root, flags, Mode::empty()) else {
+            return Vec::new();
+        };
+        // A number used again would show another one's files.
+        if !is_alive(&self.process) {
+            return Vec::new();
+        }
+        let caches = self.caches.iter();
+        let found = caches.filter_map(|(kind, path)| self.find(root.as_fd(), *kind, path));
+        found.collect()
+    }
+
+    fn find(&self, root: BorrowedFd<'_>, kind: RootKind, path: &Path) -> Option<Sighted> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let directory = openat2(root, path, flags, Mode::empty(), resolve).ok()?;
+        let found = rustix::fs::fstat(&directory).ok()?;
+        let seen = std::fs::metadata(path).ok();
+        let is_in_view =
+            seen.is_some_and(|seen| (seen.dev(), seen.ino()) == (found.st_dev, found.st_ino));
+        let born = birth(directory.as_fd());
+        let started = u64::try_from(self.start_ms).ok()?;
+        let started = SystemTime::UNIX_EPOCH + Duration::from_millis(started);
+        Some(Sighted {
+            kind,
+            path: path.to_owned(),
+            is_in_view,
+            is_new: born.is_some_and(|born| born >= started),
+            directory,
+        })
+    }
+}
+
+/// When the directory was made; not every file system knows.
+fn birth(directory: BorrowedFd<'_>) -> Option<SystemTime> {
+    let found = statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok()?;
+    if found.stx_mask & StatxFlags::BTIME.bits() == 0 {
+        return None;
+    }
+    let seconds = u64::try_from(found.stx_btime.tv_sec).ok()?;
+    let at = Duration::new(seconds, found.stx_btime.tv_nsec);
+    Some(SystemTime::UNIX_EPOCH + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::scout::start_ticks;
+
+    #[test]
+    fn caches_are_found_where_the_process_sees_them() {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let process = ProcessKey {
+            start_ns: start_ticks(&stat).unwrap() * 10_000_000,
+            tgid: std::process::id(),
+            pad: 0,
+        };
+        let cache = tempfile::tempdir().unwrap();
+        let path = cache.path().canonicalize().unwrap();
+        let told = Variables::from([
+            ("GOCACHE", path.to_string_lossy().into_owned()),
+            ("GOMODCACHE", "relative".to_owned()),
+        ]);
+        let sighting = Sighting::of(process, 0, 0, &told);
+        let found = sighting.look();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].kind, &found[0].path), (RootKind::GoBuild, &path));
+        assert!(found[0].is_in_view);
+        let stranger = ProcessKey {
+            start_ns: process.start_ns + 10_000_000,
+            ..process
+        };
+        assert!(Sighting::of(stranger, 0, 0, &told).look().is_empty());
+    }
+}
