@@ -160,8 +160,7 @@ impl Aggregate {
         book: &mut Book,
         processes: &HashMap<ProcessKey, Process>,
     ) -> Result<()> {
-        let waiting: HashSet<ProcessKey> =
-            self.resting.keys().map(|key| key.process).collect();
+        let waiting: HashSet<ProcessKey> = self.resting.keys().map(|key| key.process).collect();
         for (key, process) in processes {
             if process.ended_ns != 0 && !waiting.contains(key) {
                 book.session().tables.forget_process(key)?;

@@ -17,9 +17,7 @@ use crate::{
     aggregate::{Aggregate, Leaving},
     discover::sighted::Sighting,
     intake::ring::{Fact, printable},
-    invocation::{
-        cause, observer::Observer, record::Invocation, tally::Tally, tracker::Finished,
-    },
+    invocation::{cause, observer::Observer, record::Invocation, tally::Tally, tracker::Finished},
     ledger::{
         account::{Identity, Sums},
         book::Book,
@@ -127,11 +125,7 @@ impl Chronicle {
     }
 
     /// Takes over what ended processes left, and finishes what is over. `busy` still have accounts.
-    pub fn settle(
-        &mut self,
-        aggregate: &mut Aggregate,
-        busy: &HashSet<ProcessKey>,
-    ) {
+    pub fn settle(&mut self, aggregate: &mut Aggregate, busy: &HashSet<ProcessKey>) {
         self.explain(Duration::ZERO);
         for leaving in aggregate.take_leaving() {
             self.inherit(leaving);

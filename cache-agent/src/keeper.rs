@@ -66,11 +66,7 @@ pub struct Keeper {
 
 impl Keeper {
     /// Attaches the kernel side and takes up the roots that are there.
-    pub fn start(
-        mut book: Book,
-        config: Config,
-        history: StoreWriter,
-    ) -> Result<(Self, Orders)> {
+    pub fn start(mut book: Book, config: Config, history: StoreWriter) -> Result<(Self, Orders)> {
         let (sender, orders) = std::sync::mpsc::channel();
         let (bell, bell_writer) = std::io::pipe().context("no descriptor left")?;
         let chronicle = Chronicle::start(&mut book, &[], history)?;
@@ -418,7 +414,8 @@ impl Keeper {
     /// One picture; tells thresholds on the way.
     fn look(&mut self) -> Result<Snapshot> {
         let sums = self.aggregate.look(&mut self.book, &mut self.roster)?;
-        self.chronicle.settle(&mut self.aggregate, &sums.invocations);
+        self.chronicle
+            .settle(&mut self.aggregate, &sums.invocations);
         let mut roots = Vec::with_capacity(self.roster.entries.len());
         for entry in &mut self.roster.entries {
             let mut root = picture::root(entry, &self.book, &sums)?;

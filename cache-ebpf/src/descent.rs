@@ -27,8 +27,7 @@ use crate::{
     atomic,
     kernel::{Access, Read, Task},
     maps::{
-        ASLEEP, DRAFT_LINEAGE, FAMILY, LINEAGE_COUNTS, PROCESS_EVENTS, PROCESSES,
-        TOOLS, TRACKED,
+        ASLEEP, DRAFT_LINEAGE, FAMILY, LINEAGE_COUNTS, PROCESS_EVENTS, PROCESSES, TOOLS, TRACKED,
     },
 };
 
@@ -70,7 +69,11 @@ pub(crate) fn forked<A: Access>(parent: Task<A>, child: Task<A>) -> Read<()> {
     let is_head = inherited.flags & TRACKED_HEAD != 0;
     let own = Tracked {
         start_ns: process.start_ns,
-        invocation: if is_head { process } else { inherited.invocation },
+        invocation: if is_head {
+            process
+        } else {
+            inherited.invocation
+        },
         parent: if is_head { NOBODY } else { inherited.parent },
         flags: 0,
         pad: 0,
@@ -232,7 +235,8 @@ fn copy_strings(arguments: (u64, u64), environment: (u64, u64)) {
     let taken = if length > limit { limit } else { length } & limit;
     let target = (&raw mut draft.text).cast::<u8>();
     // SAFETY: at most 2047 bytes, which the text holds; the helper checks the user address itself.
-    let failed = unsafe { bpf_probe_read_user(target.cast(), taken as u32, arguments.0 as *const _) };
+    let failed =
+        unsafe { bpf_probe_read_user(target.cast(), taken as u32, arguments.0 as *const _) };
     let argv_len = if failed == 0 { taken } else { 0 };
     draft.event.argv_len = argv_len as u32;
 

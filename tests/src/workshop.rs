@@ -28,7 +28,9 @@ pub struct Workshop {
 impl Workshop {
     /// With the newest toolchain; every user can get to it.
     pub fn new(name: &str) -> Result<Self> {
-        let go = env::go()?.pop().context("CACHE_TEST_GO names no toolchain")?;
+        let go = env::go()?
+            .pop()
+            .context("CACHE_TEST_GO names no toolchain")?;
         let bench = Bench::for_everyone(name)?;
         let workshop = Self { bench, go };
         for place in ["home", "tmp", "mod", "src"] {
@@ -73,14 +75,20 @@ impl Workshop {
     pub fn module(&self, name: &str, packages: usize) -> Result<PathBuf> {
         let directory = self.place("src").join(name);
         open_directory(&directory)?;
-        write(&directory.join("go.mod"), &format!("module example.com/{name}\n\ngo 1.21\n"))?;
+        write(
+            &directory.join("go.mod"),
+            &format!("module example.com/{name}\n\ngo 1.21\n"),
+        )?;
         for number in 0..packages {
             let package = directory.join(format!("p{number}"));
             open_directory(&package)?;
             let mut text = format!("package p{number}\n");
             // Of another size and content in each module: nobody finds it in the cache already.
             for function in 0..20 {
-                writeln!(text, "func F{function}() string {{ return \"{name} {number} {function}\" }}")?;
+                writeln!(
+                    text,
+                    "func F{function}() string {{ return \"{name} {number} {function}\" }}"
+                )?;
             }
             write(&package.join("p.go"), &text)?;
         }
@@ -96,7 +104,10 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
 /// Makes a directory that everybody may write.
 pub fn open_directory(path: &Path) -> Result<()> {
     fs::create_dir_all(path)?;
-    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o777))?)
+    Ok(fs::set_permissions(
+        path,
+        fs::Permissions::from_mode(0o777),
+    )?)
 }
 
 /// All bytes of processes are in invocations, each once; packages explain what grew.
@@ -146,10 +157,14 @@ pub fn bytes_of(report: &Report, invocation: &Invocation, module: &str) -> i64 {
 
 /// The one invocation with these words in its command line.
 pub fn the_one<'a>(report: &'a Report, words: &[&str]) -> Result<&'a Invocation> {
-    let mut found = report
-        .invocations
-        .iter()
-        .filter(|invocation| invocation.argv.ends_with(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()));
+    let mut found = report.invocations.iter().filter(|invocation| {
+        invocation.argv.ends_with(
+            &words
+                .iter()
+                .map(|word| (*word).to_owned())
+                .collect::<Vec<_>>(),
+        )
+    });
     let one = found.next();
     let one = one.with_context(|| format!("no invocation {words:?}: {:#?}", report.invocations))?;
     ensure!(found.next().is_none(), "several invocations {words:?}");

@@ -14,9 +14,7 @@ use cache_ebpf::ProcessKey;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, open, openat2, statx};
 
 use crate::{
-    config::checked::RootKind,
-    invocation::environment::Variables,
-    process::seed::is_alive,
+    config::checked::RootKind, invocation::environment::Variables, process::seed::is_alive,
 };
 
 /// The variables that name caches.

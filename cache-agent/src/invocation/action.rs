@@ -27,7 +27,10 @@ pub fn prefix(build_id: &str) -> Option<Prefix> {
         for character in group {
             bits = bits << 6 | sextet(*character)?;
         }
-        for (target, byte) in target.iter_mut().zip(bits.to_be_bytes().into_iter().skip(1)) {
+        for (target, byte) in target
+            .iter_mut()
+            .zip(bits.to_be_bytes().into_iter().skip(1))
+        {
             *target = byte;
         }
     }

@@ -38,20 +38,25 @@ pub fn causes(now: &Finished, earlier: &[Finished]) -> Vec<Cause> {
         .collect();
     let overlap = |one: &Finished| -> i64 {
         let before = built(&one.packages);
-        let again = written.iter().filter(|(path, _)| before.contains_key(*path));
+        let again = written
+            .iter()
+            .filter(|(path, _)| before.contains_key(*path));
         again.map(|(_, bytes)| bytes).sum()
     };
-    let candidates: Vec<(&Finished, i64)> =
-        own.iter().map(|one| (*one, overlap(one))).collect();
-    let most = candidates.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+    let candidates: Vec<(&Finished, i64)> = own.iter().map(|one| (*one, overlap(one))).collect();
+    let most = candidates
+        .iter()
+        .map(|(_, bytes)| *bytes)
+        .max()
+        .unwrap_or(0);
     if most * 2 < total {
         return vec![first_build(record, own.is_empty(), &written)];
     }
     let near = candidates.iter().filter(|(_, bytes)| bytes * 2 >= most);
     // The one that differs least, and of those the latest.
-    let reference = near.rev().min_by_key(|(one, _)| {
-        differences(&one.record.fingerprint, &record.fingerprint).len()
-    });
+    let reference = near
+        .rev()
+        .min_by_key(|(one, _)| differences(&one.record.fingerprint, &record.fingerprint).len());
     let Some((reference, _)) = reference else {
         return vec![first_build(record, true, &written)];
     };
@@ -124,7 +129,11 @@ fn first_build(record: &Invocation, is_first: bool, written: &BTreeMap<&str, i64
 /// A few names, and how many more.
 fn named<'a>(paths: impl Iterator<Item = &'a str>) -> String {
     let paths: Vec<&str> = paths.collect();
-    let some = paths.iter().take(PACKAGES_NAMED).copied().collect::<Vec<_>>();
+    let some = paths
+        .iter()
+        .take(PACKAGES_NAMED)
+        .copied()
+        .collect::<Vec<_>>();
     let rest = paths.len().saturating_sub(PACKAGES_NAMED);
     if rest > 0 {
         format!("{} and {rest} more", some.join(", "))

@@ -11,25 +11,82 @@ pub type Fingerprint = BTreeMap<String, String>;
 
 /// Variables that enter action ids; known for certain once a tool of go has told them.
 pub const VARIABLES: [&str; 25] = [
-    "AR", "CC", "CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_CXXFLAGS", "CGO_ENABLED", "CGO_FFLAGS",
-    "CGO_LDFLAGS", "CXX", "FC", "GO386", "GOAMD64", "GOARCH", "GOARM", "GOARM64", "GOEXPERIMENT",
-    "GOFIPS140", "GOFLAGS", "GOMIPS", "GOMIPS64", "GOOS", "GOPPC64", "GORISCV64", "GOWASM",
+    "AR",
+    "CC",
+    "CGO_CFLAGS",
+    "CGO_CPPFLAGS",
+    "CGO_CXXFLAGS",
+    "CGO_ENABLED",
+    "CGO_FFLAGS",
+    "CGO_LDFLAGS",
+    "CXX",
+    "FC",
+    "GO386",
+    "GOAMD64",
+    "GOARCH",
+    "GOARM",
+    "GOARM64",
+    "GOEXPERIMENT",
+    "GOFIPS140",
+    "GOFLAGS",
+    "GOMIPS",
+    "GOMIPS64",
+    "GOOS",
+    "GOPPC64",
+    "GORISCV64",
+    "GOWASM",
     "PKG_CONFIG",
 ];
 
 /// Flags that enter action ids and take a value.
 const VALUED: [&str; 11] = [
-    "asmflags", "buildmode", "compiler", "covermode", "coverpkg", "gccgoflags", "gcflags",
-    "installsuffix", "ldflags", "pgo", "tags",
+    "asmflags",
+    "buildmode",
+    "compiler",
+    "covermode",
+    "coverpkg",
+    "gccgoflags",
+    "gcflags",
+    "installsuffix",
+    "ldflags",
+    "pgo",
+    "tags",
 ];
 /// Those that are set or not.
 const SWITCHES: [&str; 6] = ["asan", "cover", "linkshared", "msan", "race", "trimpath"];
 /// Other flags with a value, which must not be mistaken for a package.
 const VALUED_OTHERS: [&str; 31] = [
-    "C", "bench", "benchtime", "blockprofile", "blockprofilerate", "count", "coverprofile", "cpu",
-    "cpuprofile", "exec", "fuzz", "fuzztime", "list", "memprofile", "mod", "modfile",
-    "mutexprofile", "o", "outputdir", "overlay", "p", "parallel", "pkgdir", "run", "shuffle",
-    "skip", "timeout", "toolexec", "trace", "vet", "vettool",
+    "C",
+    "bench",
+    "benchtime",
+    "blockprofile",
+    "blockprofilerate",
+    "count",
+    "coverprofile",
+    "cpu",
+    "cpuprofile",
+    "exec",
+    "fuzz",
+    "fuzztime",
+    "list",
+    "memprofile",
+    "mod",
+    "modfile",
+    "mutexprofile",
+    "o",
+    "outputdir",
+    "overlay",
+    "p",
+    "parallel",
+    "pkgdir",
+    "run",
+    "shuffle",
+    "skip",
+    "timeout",
+    "toolexec",
+    "trace",
+    "vet",
+    "vettool",
 ];
 
 /// Fingerprint of a go command: its arguments, its variables, and those that its tools were told.
@@ -119,12 +176,21 @@ mod tests {
     #[test]
     fn flags_that_enter_action_ids_are_kept() {
         check("go build ./...", &[]);
-        check("go build -race -o x -tags a,b .", &[("race", "true"), ("tags", "a,b")]);
-        check("go -C /x build --trimpath=true -v p", &[("trimpath", "true")]);
+        check(
+            "go build -race -o x -tags a,b .",
+            &[("race", "true"), ("tags", "a,b")],
+        );
+        check(
+            "go -C /x build --trimpath=true -v p",
+            &[("trimpath", "true")],
+        );
         check("go build -race=false .", &[]);
         check("go run . -race", &[]);
         check("go run -race . -tags x", &[("race", "true")]);
-        check("go test ./... -cover -run X -args -race", &[("cover", "true")]);
+        check(
+            "go test ./... -cover -run X -args -race",
+            &[("cover", "true")],
+        );
         check("go vet -vettool x -tags t .", &[("tags", "t")]);
         check("go build -tags", &[("tags", "")]);
         check("go", &[]);
@@ -152,6 +218,9 @@ mod tests {
         let found = of(&words("go build"), &own, &effective, "go1.0");
         assert_eq!(found["GOFLAGS"], "-race");
         assert_eq!(found["go"], "1.27.3");
-        assert_eq!(of(&words("go build"), &own, &Variables::new(), "")["GOFLAGS"], "-v");
+        assert_eq!(
+            of(&words("go build"), &own, &Variables::new(), "")["GOFLAGS"],
+            "-v"
+        );
     }
 }

@@ -10,7 +10,15 @@ const ARGUMENT_CHARACTERS: usize = 256;
 const MASK: &str = "***";
 /// Parts of a flag's or variable's name that make its value a secret.
 const SECRET_NAMES: [&str; 9] = [
-    "token", "password", "passwd", "secret", "apikey", "api-key", "api_key", "credential", "auth",
+    "token",
+    "password",
+    "passwd",
+    "secret",
+    "apikey",
+    "api-key",
+    "api_key",
+    "credential",
+    "auth",
 ];
 
 /// Masks, cuts and makes printable.
@@ -122,7 +130,9 @@ fn without_credentials(text: &str) -> String {
         let (scheme, tail) = rest.split_at(at + 3);
         out.push_str(scheme);
         let end = tail
-            .find(|character: char| character == '/' || character.is_whitespace() || character == ',')
+            .find(|character: char| {
+                character == '/' || character.is_whitespace() || character == ','
+            })
             .unwrap_or(tail.len());
         let (authority, tail) = tail.split_at(end);
         match authority.rsplit_once('@') {
@@ -161,8 +171,14 @@ mod tests {
     #[test]
     fn secrets_are_masked() {
         check(&["go", "build", "-tags=a"], &["go", "build", "-tags=a"]);
-        check(&["x", "--token=abc", "--verbose=1"], &["x", "--token=***", "--verbose=1"]);
-        check(&["x", "--password", "abc", "y"], &["x", "--password", "***", "y"]);
+        check(
+            &["x", "--token=abc", "--verbose=1"],
+            &["x", "--token=***", "--verbose=1"],
+        );
+        check(
+            &["x", "--password", "abc", "y"],
+            &["x", "--password", "***", "y"],
+        );
         check(&["x", "--token", "-v"], &["x", "--token", "-v"]);
         check(&["env", "API_KEY=1", "go"], &["env", "API_KEY=***", "go"]);
         check(
@@ -176,7 +192,12 @@ mod tests {
     fn what_is_linked_in_is_masked() {
         check(
             &["go", "build", "-ldflags", "-s -X main.v=1 -X=main.t=s3 -w"],
-            &["go", "build", "-ldflags", "-s -X main.v=*** -X=main.t=*** -w"],
+            &[
+                "go",
+                "build",
+                "-ldflags",
+                "-s -X main.v=*** -X=main.t=*** -w",
+            ],
         );
         check(
             &["go", "build", "-ldflags=-X 'main.a=b c d' -s"],

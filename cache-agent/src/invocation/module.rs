@@ -71,16 +71,34 @@ mod tests {
     #[test]
     fn paths_of_a_module_cache_name_their_module() {
         for (path, expected) in [
-            ("cache/download/github.com/!burnt!sushi/toml/@v/v1.2.0.zip", Some("github.com/BurntSushi/toml@v1.2.0")),
-            ("cache/download/example.org/dep/@v/v1.0.0.zip123456.tmp", Some("example.org/dep@v1.0.0")),
-            ("cache/download/example.org/dep/@v/v1.0.0.ziphash", Some("example.org/dep@v1.0.0")),
-            ("cache/download/example.org/dep/@v/v0.0.0-2024-x.mod99.tmp", Some("example.org/dep@v0.0.0-2024-x")),
+            (
+                "cache/download/github.com/!burnt!sushi/toml/@v/v1.2.0.zip",
+                Some("github.com/BurntSushi/toml@v1.2.0"),
+            ),
+            (
+                "cache/download/example.org/dep/@v/v1.0.0.zip123456.tmp",
+                Some("example.org/dep@v1.0.0"),
+            ),
+            (
+                "cache/download/example.org/dep/@v/v1.0.0.ziphash",
+                Some("example.org/dep@v1.0.0"),
+            ),
+            (
+                "cache/download/example.org/dep/@v/v0.0.0-2024-x.mod99.tmp",
+                Some("example.org/dep@v0.0.0-2024-x"),
+            ),
             ("cache/download/example.org/dep/@v/list", None),
             ("cache/download/sumdb/sum.golang.org/latest", None),
             ("cache/vcs/abc/HEAD", None),
             ("cache/lock", None),
-            ("github.com/!a/b@v1.0.0/sub/x.go", Some("github.com/A/b@v1.0.0")),
-            ("github.com/a/b@v1.0.0.tmp-123/x.go", Some("github.com/a/b@v1.0.0")),
+            (
+                "github.com/!a/b@v1.0.0/sub/x.go",
+                Some("github.com/A/b@v1.0.0"),
+            ),
+            (
+                "github.com/a/b@v1.0.0.tmp-123/x.go",
+                Some("github.com/a/b@v1.0.0"),
+            ),
             ("plain/file", None),
             ("@v1", None),
             ("a@", None),
@@ -94,8 +112,14 @@ mod tests {
     #[test]
     fn a_go_mod_declares_its_module() {
         for (text, expected) in [
-            ("module example.com/shop\n\ngo 1.24\n", Some("example.com/shop")),
-            ("// x\nmodule \"example.com/q\" // why\n", Some("example.com/q")),
+            (
+                "module example.com/shop\n\ngo 1.24\n",
+                Some("example.com/shop"),
+            ),
+            (
+                "// x\nmodule \"example.com/q\" // why\n",
+                Some("example.com/q"),
+            ),
             ("modules x\nmodule\texample.com/t", Some("example.com/t")),
             ("module a b\n", None),
             ("go 1.24\n", None),

@@ -116,10 +116,7 @@ impl Observer {
     }
 
     /// Ends everything: records of what descends from the traced command or changed a root.
-    pub fn finish(
-        &mut self,
-        sums: &HashMap<ProcessKey, HashMap<u32, Sums>>,
-    ) -> Vec<Finished> {
+    pub fn finish(&mut self, sums: &HashMap<ProcessKey, HashMap<u32, Sums>>) -> Vec<Finished> {
         for (process, answer) in self.scout.wait(LAST_ANSWERS) {
             self.tracker.answer(&process, answer);
         }
@@ -140,7 +137,9 @@ impl Observer {
                 all.extend(live.finish(own.unwrap_or(&nothing), &paths, &read));
             }
         }
-        all.sort_by(|a, b| (a.record.start_ms, &a.record.id).cmp(&(b.record.start_ms, &b.record.id)));
+        all.sort_by(|a, b| {
+            (a.record.start_ms, &a.record.id).cmp(&(b.record.start_ms, &b.record.id))
+        });
         all
     }
 

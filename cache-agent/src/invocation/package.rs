@@ -138,8 +138,11 @@ impl Packages {
             path: built.path.clone(),
             variant: built.variant.clone(),
         };
-        self.shares
-            .add(&share, entry.bytes + object.bytes, entry.files + object.files);
+        self.shares.add(
+            &share,
+            entry.bytes + object.bytes,
+            entry.files + object.files,
+        );
     }
 
     /// What is kept beside the output of a known action has a derived name.
@@ -188,7 +191,11 @@ impl Packages {
                 || Share::unmapped(Class::by_look(b"", about.verb)),
                 |at| by_look(at, read, about, &built),
             );
-            rest.push((share, entry.bytes + object.bytes, entry.files + object.files));
+            rest.push((
+                share,
+                entry.bytes + object.bytes,
+                entry.files + object.files,
+            ));
         }
         for (at, object) in self.objects.drain() {
             rest.push((by_look(at, read, about, &built), object.bytes, object.files));

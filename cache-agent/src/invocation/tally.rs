@@ -45,7 +45,10 @@ impl Tally {
         group.hits += record.hits;
         group.growth_bytes += growth;
         let bucket = GROWTH_BUCKETS.iter().position(|bound| growth <= *bound);
-        if let Some(count) = group.growth_counts.get_mut(bucket.unwrap_or(GROWTH_BUCKETS.len())) {
+        if let Some(count) = group
+            .growth_counts
+            .get_mut(bucket.unwrap_or(GROWTH_BUCKETS.len()))
+        {
             *count += 1;
         }
     }

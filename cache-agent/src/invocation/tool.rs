@@ -31,8 +31,26 @@ pub const GO_CHILDREN: [&str; 6] = ["compile", "link", "asm", "cgo", "cover", "v
 
 /// Verbs of the go command.
 const VERBS: [&str; 20] = [
-    "bug", "build", "clean", "doc", "env", "fix", "fmt", "generate", "get", "help", "install",
-    "list", "mod", "run", "telemetry", "test", "tool", "version", "vet", "work",
+    "bug",
+    "build",
+    "clean",
+    "doc",
+    "env",
+    "fix",
+    "fmt",
+    "generate",
+    "get",
+    "help",
+    "install",
+    "list",
+    "mod",
+    "run",
+    "telemetry",
+    "test",
+    "tool",
+    "version",
+    "vet",
+    "work",
 ];
 
 /// Name of a program: the kernel's name of it, completed by the arguments where the kernel cut it.
@@ -124,7 +142,11 @@ mod tests {
             ("go", "go frobnicate", ("go", "")),
             ("go", "", ("go", "")),
             ("make", "make test", ("make", "")),
-            ("a-very-long-nam", "/x/a-very-long-name -v", ("a-very-long-name", "")),
+            (
+                "a-very-long-nam",
+                "/x/a-very-long-name -v",
+                ("a-very-long-name", ""),
+            ),
             ("a-very-long-nam", "other", ("a-very-long-nam", "")),
         ] {
             let argv: Vec<_> = line.split(' ').map(str::to_owned).collect();

@@ -39,7 +39,10 @@ pub struct Tables {
     events: RingBuf<MapData>,
 }
 
-pub(super) fn taken<M: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M> {
+pub(super) fn taken<M: TryFrom<aya::maps::Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &str,
+) -> Result<M> {
     let map = ebpf
         .take_map(name)
         .with_context(|| format!("the kernel object has no map {name}"))?;

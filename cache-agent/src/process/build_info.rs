@@ -107,7 +107,9 @@ fn main_module(modules: &[u8]) -> Option<String> {
 
 fn plain(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes.get(..bytes.len().min(VERSION_BYTES))?).ok()?;
-    let is_plain = text.chars().all(|character| character.is_ascii_graphic() || character == ' ');
+    let is_plain = text
+        .chars()
+        .all(|character| character.is_ascii_graphic() || character == ' ');
     is_plain.then(|| text.to_owned())
 }
 
@@ -133,7 +135,10 @@ mod tests {
     fn versions_of_go_and_of_the_program_are_told() {
         for (modules, version) in [
             ("", "go1.27.3"),
-            ("path\tx\nmod\tgolang.org/x/tools/gopls\tv0.16.1\th1:=\n", "v0.16.1"),
+            (
+                "path\tx\nmod\tgolang.org/x/tools/gopls\tv0.16.1\th1:=\n",
+                "v0.16.1",
+            ),
             ("mod\texample.com/x\t(devel)\t\n", "go1.27.3"),
         ] {
             let found = parse(&information("go1.27.3", modules)).unwrap();

@@ -161,7 +161,9 @@ mod tests {
         let low = uid.replace('-', "_");
         let docker = format!("/system.slice/docker-{id}.scope");
         let plain = format!("/docker/{id}");
-        let systemd = format!("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{low}.slice/cri-containerd-{id}.scope");
+        let systemd = format!(
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{low}.slice/cri-containerd-{id}.scope"
+        );
         let fs = format!("/kubepods/besteffort/pod{uid}/{id}");
         let podman = format!("/user.slice/user-1000.slice/user@1000.service/libpod-{id}.scope");
         let colons = format!("/system.slice:cri-containerd:{id}");
@@ -170,16 +172,34 @@ mod tests {
             (&plain, &id, "docker", "", "", ""),
             (&systemd, &id, "containerd", uid, "", ""),
             (&fs, &id, "kubernetes", uid, "", ""),
-            (&podman, &id, "podman", "", "user@1000.service", "user-1000.slice"),
+            (
+                &podman,
+                &id,
+                "podman",
+                "",
+                "user@1000.service",
+                "user-1000.slice",
+            ),
             (&colons, &id, "containerd", "", "", ""),
             ("/system.slice/cron.service", "", "", "", "cron.service", ""),
-            ("/user.slice/user-0.slice/session-3.scope", "", "", "", "session-3.scope", "user-0.slice"),
+            (
+                "/user.slice/user-0.slice/session-3.scope",
+                "",
+                "",
+                "",
+                "session-3.scope",
+                "user-0.slice",
+            ),
             ("/podium/x", "", "", "", "", ""),
             ("", "", "", "", "", ""),
         ] {
             let found = surroundings(path);
             let found = [
-                found.container, found.runtime, found.pod, found.unit, found.slice,
+                found.container,
+                found.runtime,
+                found.pod,
+                found.unit,
+                found.slice,
             ];
             assert_eq!(found, [container, runtime, pod, unit, slice], "{path}");
         }

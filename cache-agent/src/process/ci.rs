@@ -37,7 +37,10 @@ const SYSTEMS: [System; 7] = [
         sign: "BUILDKITE",
         facts: [
             ("job", &["BUILDKITE_LABEL", "BUILDKITE_STEP_KEY"]),
-            ("pipeline", &["BUILDKITE_BUILD_NUMBER", "BUILDKITE_PIPELINE_SLUG"]),
+            (
+                "pipeline",
+                &["BUILDKITE_BUILD_NUMBER", "BUILDKITE_PIPELINE_SLUG"],
+            ),
             ("repository", &["BUILDKITE_REPO"]),
             ("branch", &["BUILDKITE_BRANCH"]),
         ],
@@ -123,8 +126,16 @@ pub fn traceparent(variables: &Variables) -> String {
     let is_valid = lengths == [2, 32, 16, 2]
         && fields.iter().all(|field| is_hex(field))
         && fields.first() != Some(&"ff")
-        && fields.iter().skip(1).take(2).all(|id| id.bytes().any(|byte| byte != b'0'));
-    if is_valid { value.clone() } else { String::new() }
+        && fields
+            .iter()
+            .skip(1)
+            .take(2)
+            .all(|id| id.bytes().any(|byte| byte != b'0'));
+    if is_valid {
+        value.clone()
+    } else {
+        String::new()
+    }
 }
 
 #[cfg(test)]
@@ -178,10 +189,22 @@ mod tests {
         let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         for (value, is_valid) in [
             (valid, true),
-            ("00-00000000000000000000000000000000-b7ad6b7169203331-01", false),
-            ("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false),
-            ("00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false),
-            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", false),
+            (
+                "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+                false,
+            ),
+            (
+                "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                false,
+            ),
+            (
+                "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                false,
+            ),
+            (
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+                false,
+            ),
             ("x", false),
         ] {
             let found = traceparent(&allowed(format!("TRACEPARENT={value}").as_bytes()));

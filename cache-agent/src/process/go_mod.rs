@@ -20,12 +20,7 @@ const GO_MOD_BYTES: u64 = 64 * 1024;
 ///
 /// The calling thread gets the file system rights of this user for as long as it looks: root's own would
 /// show what the user may not see.
-pub fn module(
-    directory: OwnedFd,
-    root: BorrowedFd<'_>,
-    uid: u32,
-    gid: u32,
-) -> Option<String> {
+pub fn module(directory: OwnedFd, root: BorrowedFd<'_>, uid: u32, gid: u32) -> Option<String> {
     let _rights = Rights::of(uid, gid);
     let mut directory = directory;
     for _ in 0..LEVELS {
@@ -97,7 +92,12 @@ mod tests {
 
     fn module_of(path: &Path, root: &Path) -> Option<String> {
         let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
-        module(directory(path), directory(root).as_fd(), uid.as_raw(), gid.as_raw())
+        module(
+            directory(path),
+            directory(root).as_fd(),
+            uid.as_raw(),
+            gid.as_raw(),
+        )
     }
 
     #[test]

@@ -186,12 +186,19 @@ impl Memory {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = File::from(openat(process, "exe", flags, Mode::empty()).ok()?);
         let metadata = file.metadata().ok()?;
-        let program = (metadata.dev(), metadata.ino(), metadata.size(), metadata.ctime());
+        let program = (
+            metadata.dev(),
+            metadata.ino(),
+            metadata.size(),
+            metadata.ctime(),
+        );
         if let Some(known) = self.versions.get(&program) {
             return Some(known.clone());
         }
         let found = build_info::read(&file);
-        let version = found.map(|found| found.version().to_owned()).unwrap_or_default();
+        let version = found
+            .map(|found| found.version().to_owned())
+            .unwrap_or_default();
         remember(&mut self.versions, program, &version);
         Some(version)
     }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{command::Ended, invocations, places::Place};
 use crate::{
-    invocation::tracker::Finished,
     intake::causes::{Counters, DROP_CAUSES, named},
+    invocation::tracker::Finished,
     ledger::{
         account::{Account, Accounts, difference},
         book::{Book, Reconciliation},

@@ -136,7 +136,11 @@ fn print_one(record: &Invocation, rolled: Rolled, out: &mut impl Write) -> io::R
         record.duration_s,
     )?;
     for cause in &record.cause {
-        writeln!(out, "{:52}  {indent}cause: {} {}", "", cause.kind, cause.detail)?;
+        writeln!(
+            out,
+            "{:52}  {indent}cause: {} {}",
+            "", cause.kind, cause.detail
+        )?;
     }
     Ok(())
 }
@@ -153,10 +157,18 @@ fn print_packages(finished: &[Finished], out: &mut impl Write) -> io::Result<()>
     if rows.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\npackages:\n{:>13} {:>8}  {:<10}  PATH", "GROWTH", "FILES", "CLASS")?;
+    writeln!(
+        out,
+        "\npackages:\n{:>13} {:>8}  {:<10}  PATH",
+        "GROWTH", "FILES", "CLASS"
+    )?;
     for ((path, class), (bytes, files)) in rows.iter().take(PACKAGES_SHOWN) {
         let path = if path.is_empty() { "(unmapped)" } else { path };
-        writeln!(out, "{:>13} {files:>8}  {class:<10}  {path}", signed(*bytes))?;
+        writeln!(
+            out,
+            "{:>13} {files:>8}  {class:<10}  {path}",
+            signed(*bytes)
+        )?;
     }
     if rows.len() > PACKAGES_SHOWN {
         let rest = rows.iter().skip(PACKAGES_SHOWN);

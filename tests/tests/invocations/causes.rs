@@ -13,9 +13,18 @@ fn settings_that_differ_are_named() -> Result<()> {
     let report = traced.exact()?;
     whole(report)?;
     for (words, expected) in [
-        (&["go", "build", "./..."][..], ("first build", "of example.com/cause in this cache")),
-        (&["build", "-v", "./..."], ("GOFLAGS", "\"-mod=mod\" -> \"-gcflags=-l\"")),
-        (&["-tags=x", "-gcflags=-N", "./..."], ("gcflags", "\"\" -> \"-N\"")),
+        (
+            &["go", "build", "./..."][..],
+            ("first build", "of example.com/cause in this cache"),
+        ),
+        (
+            &["build", "-v", "./..."],
+            ("GOFLAGS", "\"-mod=mod\" -> \"-gcflags=-l\""),
+        ),
+        (
+            &["-tags=x", "-gcflags=-N", "./..."],
+            ("gcflags", "\"\" -> \"-N\""),
+        ),
     ] {
         let build = the_one(report, words)?;
         let is_told = build
@@ -35,15 +44,27 @@ fn secrets_are_masked() -> Result<()> {
     let words = ["build", "-ldflags", "-s -X main.token=geheim1 -w", "./..."];
     let trace = shop.trace()?.directory(&module);
     let trace = trace.env("GITLAB_CI", "true").env("CI_JOB_NAME", "lint");
-    let trace = trace.env("CI_JOB_TOKEN", "geheim2").env("MY_PASSWORD", "geheim3");
+    let trace = trace
+        .env("CI_JOB_TOKEN", "geheim2")
+        .env("MY_PASSWORD", "geheim3");
     let traced = trace.run("go", words)?;
     let report = traced.exact()?;
     let build = &report.invocations[0];
     ensure!(
-        build.argv == ["go", "build", "-ldflags", "-s -X main.token=*** -w", "./..."],
+        build.argv
+            == [
+                "go",
+                "build",
+                "-ldflags",
+                "-s -X main.token=*** -w",
+                "./..."
+            ],
         "{build:#?}"
     );
-    ensure!(build.ci.get("job").map(String::as_str) == Some("lint"), "{build:#?}");
+    ensure!(
+        build.ci.get("job").map(String::as_str) == Some("lint"),
+        "{build:#?}"
+    );
     let told = format!("{:?}", report.invocations);
     ensure!(!told.contains("geheim"), "{told}");
     Ok(())

@@ -2,6 +2,7 @@
 //! by the names of the modules they made.
 
 mod causes;
+mod daemon;
 mod storms;
 
 use anyhow::{Context as _, Result, ensure};
@@ -42,9 +43,19 @@ fn nested_commands_know_their_parents() -> Result<()> {
     );
     ensure!(make.growth_bytes == 0 && make.tool == "make", "{make:#?}");
     for (invocation, own, other) in [(inner, "inner", "outer"), (outer, "outer", "inner")] {
-        ensure!(bytes_of(report, invocation, own) > 5_000, "{own}: {:#?}", report.packages);
-        ensure!(bytes_of(report, invocation, other) == 0, "{own} has bytes of {other}");
-        ensure!(invocation.module == format!("example.com/{own}"), "{invocation:#?}");
+        ensure!(
+            bytes_of(report, invocation, own) > 5_000,
+            "{own}: {:#?}",
+            report.packages
+        );
+        ensure!(
+            bytes_of(report, invocation, other) == 0,
+            "{own} has bytes of {other}"
+        );
+        ensure!(
+            invocation.module == format!("example.com/{own}"),
+            "{invocation:#?}"
+        );
     }
     described(outer, &shop)
 }
@@ -64,15 +75,24 @@ fn described(invocation: &Invocation, shop: &Workshop) -> Result<()> {
         processes,
         ..
     } = invocation;
-    ensure!((tool.as_str(), verb.as_str()) == ("go", "build"), "{tool} {verb}");
-    ensure!(*version == format!("go{}", shop.go.version), "version {version}");
+    ensure!(
+        (tool.as_str(), verb.as_str()) == ("go", "build"),
+        "{tool} {verb}"
+    );
+    ensure!(
+        *version == format!("go{}", shop.go.version),
+        "version {version}"
+    );
     let directory = shop.place("src").join("outer");
     ensure!(*cwd == directory.to_string_lossy(), "cwd {cwd}");
     ensure!(user == "root" && *exit_code == Some(0), "{invocation:#?}");
     ensure!(*lookups == hits + misses && *misses >= 9, "{invocation:#?}");
     let compiles = processes.get("compile").context("no compiler ran")?;
     // Three packages, and once for its version.
-    ensure!(compiles.count >= 3 && compiles.cpu_s > 0.0, "{processes:#?}");
+    ensure!(
+        compiles.count >= 3 && compiles.cpu_s > 0.0,
+        "{processes:#?}"
+    );
     Ok(())
 }
 
@@ -82,7 +102,10 @@ fn a_warm_build_hits() -> Result<()> {
     let shop = Workshop::new("warm")?;
     let module = shop.module("warm", 4)?;
     for is_warm in [false, true] {
-        let traced = shop.trace()?.directory(&module).run("go", ["build", "./..."])?;
+        let traced = shop
+            .trace()?
+            .directory(&module)
+            .run("go", ["build", "./..."])?;
         let report = traced.exact()?;
         whole(report)?;
         let build = the_one(report, &["build", "./..."])?;
@@ -101,7 +124,10 @@ fn a_warm_build_hits() -> Result<()> {
 fn tests_of_the_standard_library_have_packages() -> Result<()> {
     let shop = Workshop::new("std")?;
     let words = ["test", "-run=NONE", "strings", "bytes", "sort"];
-    let traced = shop.trace()?.directory(&shop.go.goroot.join("src")).run("go", words)?;
+    let traced = shop
+        .trace()?
+        .directory(&shop.go.goroot.join("src"))
+        .run("go", words)?;
     let report = traced.exact()?;
     whole(report)?;
     let test = the_one(report, &words)?;
@@ -113,7 +139,10 @@ fn tests_of_the_standard_library_have_packages() -> Result<()> {
     );
     let variants = ["strings [strings.test]", "strings.test"];
     for variant in variants {
-        let is_there = report.packages.iter().any(|package| package.path == variant);
+        let is_there = report
+            .packages
+            .iter()
+            .any(|package| package.path == variant);
         ensure!(is_there, "no package {variant}");
     }
     Ok(())
@@ -124,7 +153,10 @@ fn tests_of_the_standard_library_have_packages() -> Result<()> {
 fn the_shortest_command_is_recorded() -> Result<()> {
     let shop = Workshop::new("short")?;
     let script = "for n in 1 2 3; do go env -json GOVERSION >/dev/null; done; go build nonsense";
-    let traced = shop.trace()?.directory(&shop.place("src")).run("sh", ["-c", script])?;
+    let traced = shop
+        .trace()?
+        .directory(&shop.place("src"))
+        .run("sh", ["-c", script])?;
     let report = traced.report()?;
     let short: Vec<_> = report
         .invocations
@@ -133,9 +165,18 @@ fn the_shortest_command_is_recorded() -> Result<()> {
         .collect();
     ensure!(short.len() == 3, "{:#?}", report.invocations);
     for invocation in short {
-        ensure!(invocation.argv == ["go", "env", "-json", "GOVERSION"], "{invocation:#?}");
-        ensure!(invocation.uid == 0 && invocation.exit_code == Some(0), "{invocation:#?}");
-        ensure!(invocation.cwd == shop.place("src").to_string_lossy(), "{invocation:#?}");
+        ensure!(
+            invocation.argv == ["go", "env", "-json", "GOVERSION"],
+            "{invocation:#?}"
+        );
+        ensure!(
+            invocation.uid == 0 && invocation.exit_code == Some(0),
+            "{invocation:#?}"
+        );
+        ensure!(
+            invocation.cwd == shop.place("src").to_string_lossy(),
+            "{invocation:#?}"
+        );
     }
     let failed = the_one(report, &["build", "nonsense"])?;
     ensure!(failed.exit_code == Some(1), "{failed:#?}");

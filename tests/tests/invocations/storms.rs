@@ -42,7 +42,10 @@ fn four_builds_by_three_users() -> Result<()> {
         ensure!(build.exit_code == Some(0), "{build:#?}");
         for module in names {
             let bytes = bytes_of(report, build, module);
-            ensure!((bytes > 10_000) == (module == *name), "{name} has {bytes} B of {module}");
+            ensure!(
+                (bytes > 10_000) == (module == *name),
+                "{name} has {bytes} B of {module}"
+            );
         }
     }
     Ok(())
@@ -64,7 +67,9 @@ fn a_storm_of_processes_beside_a_build() -> Result<()> {
     let traced = shop.trace()?.run("sh", ["-c", &script])?;
     let report = traced.exact()?;
     whole(report)?;
-    let storm: i64 = (0..STORM).map(|index| signed(crowd_bytes(index) as u64)).sum();
+    let storm: i64 = (0..STORM)
+        .map(|index| signed(crowd_bytes(index) as u64))
+        .sum();
     let shell = report
         .invocations
         .iter()
@@ -77,8 +82,16 @@ fn a_storm_of_processes_beside_a_build() -> Result<()> {
     let build = the_one(report, &["build", "./..."])?;
     ensure!(build.parent.as_ref() == Some(&shell.id), "{build:#?}");
     ensure!(bytes_of(report, build, "calm") > 10_000, "{build:#?}");
-    let counted: u64 = shell.processes.values().map(|processes| processes.count).sum();
-    ensure!(counted >= STORM as u64, "{counted} processes: {:?}", shell.processes);
+    let counted: u64 = shell
+        .processes
+        .values()
+        .map(|processes| processes.count)
+        .sum();
+    ensure!(
+        counted >= STORM as u64,
+        "{counted} processes: {:?}",
+        shell.processes
+    );
     env::say(&format!(
         "storm: agent {:.2} s CPU, {} MiB",
         report.agent.cpu_s,
@@ -110,14 +123,24 @@ fn a_number_used_again_confuses_nothing() -> Result<()> {
         numbers.push(build.id.rsplit('-').nth(1).context("an odd id")?.to_owned());
         for other in 0..ROUNDS {
             let bytes = bytes_of(report, build, &format!("round{other}"));
-            ensure!((bytes > 2_000) == (other == round), "round {round}: {bytes} B of {other}");
+            ensure!(
+                (bytes > 2_000) == (other == round),
+                "round {round}: {bytes} B of {other}"
+            );
         }
     }
     let used = numbers.len();
     numbers.sort();
     numbers.dedup();
     if numbers.len() == used {
-        return env::skip(SUITE, "a_number_used_again_confuses_nothing", "no number was given out again");
+        return env::skip(
+            SUITE,
+            "a_number_used_again_confuses_nothing",
+            "no number was given out again",
+        );
     }
-    env::say(&format!("{used} builds had {} process numbers", numbers.len()))
+    env::say(&format!(
+        "{used} builds had {} process numbers",
+        numbers.len()
+    ))
 }

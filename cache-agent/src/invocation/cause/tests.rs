@@ -79,11 +79,27 @@ fn packages_not_built_before_are_new() {
 #[test]
 fn settings_that_differ_are_the_cause() {
     for (before, after, expected) in [
-        (&[("GOFLAGS", "")][..], &[("GOFLAGS", "-race")][..], ("GOFLAGS", "\"\" -> \"-race\"")),
-        (&[("go", "1.26.1")], &[("go", "1.27.3")], ("go", "1.26.1 -> 1.27.3")),
+        (
+            &[("GOFLAGS", "")][..],
+            &[("GOFLAGS", "-race")][..],
+            ("GOFLAGS", "\"\" -> \"-race\""),
+        ),
+        (
+            &[("go", "1.26.1")],
+            &[("go", "1.27.3")],
+            ("go", "1.26.1 -> 1.27.3"),
+        ),
         (&[], &[("tags", "a")], ("tags", "\"\" -> \"a\"")),
-        (&[("GOAMD64", "v1")], &[("GOAMD64", "v3")], ("GOAMD64", "\"v1\" -> \"v3\"")),
-        (&[], &[("trimpath", "true")], ("trimpath", "\"\" -> \"true\"")),
+        (
+            &[("GOAMD64", "v1")],
+            &[("GOAMD64", "v3")],
+            ("GOAMD64", "\"v1\" -> \"v3\""),
+        ),
+        (
+            &[],
+            &[("trimpath", "true")],
+            ("trimpath", "\"\" -> \"true\""),
+        ),
     ] {
         check(&run(2, after, &BOTH), &[run(1, before, &BOTH)], &[expected]);
     }
@@ -104,15 +120,27 @@ fn the_nearest_earlier_one_is_compared_with() {
 fn variables_that_only_one_side_told_are_not_compared() {
     let mut earlier = run(1, &[], &BOTH);
     earlier.record.fingerprint.clear();
-    let now = run(2, &[("GOAMD64", "v1"), ("go", "1.27.3")], &[("example.com/shop/a", LARGE)]);
-    check(&now, &[earlier], &[("source changed", "example.com/shop/a")]);
+    let now = run(
+        2,
+        &[("GOAMD64", "v1"), ("go", "1.27.3")],
+        &[("example.com/shop/a", LARGE)],
+    );
+    check(
+        &now,
+        &[earlier],
+        &[("source changed", "example.com/shop/a")],
+    );
 }
 
 #[test]
 fn with_equal_settings_sources_changed_or_the_cache_was_cleaned() {
     let before = run(1, &[], &BOTH);
     let edited = run(3, &[], &[("example.com/shop/a", LARGE)]);
-    check(&edited, std::slice::from_ref(&before), &[("source changed", "example.com/shop/a")]);
+    check(
+        &edited,
+        std::slice::from_ref(&before),
+        &[("source changed", "example.com/shop/a")],
+    );
     let mut clean = run(2, &[], &[]);
     clean.record.argv = ["go", "clean", "-cache"].map(str::to_owned).to_vec();
     clean.record.freed_bytes = 5;
@@ -130,9 +158,16 @@ fn another_checkout_is_told_unless_paths_are_trimmed() {
     elsewhere.record.cwd = "/src2".to_owned();
     let expected = [("timestamps/-trimpath/workdir differ", "/src -> /src2")];
     check(&elsewhere, &[run(1, &[], &own)], &expected);
-    elsewhere.record.fingerprint.insert("trimpath".to_owned(), "true".to_owned());
+    elsewhere
+        .record
+        .fingerprint
+        .insert("trimpath".to_owned(), "true".to_owned());
     let trimmed = run(1, &[("trimpath", "true")], &own);
-    check(&elsewhere, &[trimmed], &[("source changed", "example.com/shop/a")]);
+    check(
+        &elsewhere,
+        &[trimmed],
+        &[("source changed", "example.com/shop/a")],
+    );
 }
 
 #[test]

@@ -103,7 +103,11 @@ fn variant(argv: &[String], environment: &Variables, is_trimmed: bool) -> String
 /// Files that cgo makes of `x.go` and once for the package.
 fn cgo_files(argv: &[String]) -> Vec<String> {
     let once = [
-        "_cgo_gotypes.go", "_cgo_export.c", "_cgo_export.h", "_cgo_main.c", "_cgo_flags",
+        "_cgo_gotypes.go",
+        "_cgo_export.c",
+        "_cgo_export.h",
+        "_cgo_main.c",
+        "_cgo_flags",
         "_cgo_import.go",
     ];
     let base = |word: &String| word.rsplit('/').next().map(str::to_owned);
@@ -125,7 +129,9 @@ mod tests {
 
     #[test]
     fn a_compiler_names_package_and_action() {
-        let argv = words("/g/compile -o x -trimpath y -p strings -race -buildid ASNFZ4mrze8BI0VniavN/ASNFZ4mrze8BI0VniavN -pack a.go");
+        let argv = words(
+            "/g/compile -o x -trimpath y -p strings -race -buildid ASNFZ4mrze8BI0VniavN/ASNFZ4mrze8BI0VniavN -pack a.go",
+        );
         let environment = Variables::from([
             ("GOARCH", "amd64".to_owned()),
             ("GOOS", "linux".to_owned()),

@@ -232,7 +232,11 @@ impl Live {
 
     /// go's own helper that counts its runs: nobody asked for it.
     pub fn is_sidecar(&self) -> bool {
-        self.record.tool == "go" && self.argv.get(1).is_some_and(|word| word == "** telemetry **")
+        self.record.tool == "go"
+            && self
+                .argv
+                .get(1)
+                .is_some_and(|word| word == "** telemetry **")
     }
 
     /// The leader has ended.
@@ -329,7 +333,11 @@ impl Live {
         };
         record.processes = BTreeMap::new();
         for (root, changes) in &self.trimmed {
-            count(&mut record, paths.get(root).cloned().unwrap_or_default(), changes);
+            count(
+                &mut record,
+                paths.get(root).cloned().unwrap_or_default(),
+                changes,
+            );
         }
         Some(Finished {
             record,
@@ -368,12 +376,19 @@ fn packages(record: &Invocation, packages: &Packages) -> Vec<Package> {
         .iter()
         .map(|(share, bytes, files)| row(&share.path, share.class, &share.variant, bytes, files))
         .collect();
-    let grown = record.growth_bytes.saturating_add_unsigned(record.freed_bytes);
+    let grown = record
+        .growth_bytes
+        .saturating_add_unsigned(record.freed_bytes);
     let (mapped, _) = packages.shares().total();
     if grown > mapped {
         rows.push(row("", Class::Other, "", grown - mapped, 0));
     }
-    rows.sort_by_key(|package| (std::cmp::Reverse(package.growth_bytes), package.path.clone()));
+    rows.sort_by_key(|package| {
+        (
+            std::cmp::Reverse(package.growth_bytes),
+            package.path.clone(),
+        )
+    });
     rows
 }
 
@@ -404,7 +419,10 @@ fn wall_clock(boot_ns: u64) -> (String, i64) {
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     let milliseconds = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-    (humantime::format_rfc3339_millis(at).to_string(), milliseconds)
+    (
+        humantime::format_rfc3339_millis(at).to_string(),
+        milliseconds,
+    )
 }
 
 #[cfg(test)]

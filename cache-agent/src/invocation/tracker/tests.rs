@@ -45,9 +45,24 @@ fn a_tool_begins_an_invocation_and_its_exit_ends_it() {
     let mut tracker = Tracker::new("boot".to_owned());
     let nobody = key(0, 0);
     let (go, child) = (key(10, 100), key(11, 200));
-    assert!(step(&mut tracker, PROCESS_EXEC, go, [go, nobody], "go build ./...").is_some());
+    assert!(
+        step(
+            &mut tracker,
+            PROCESS_EXEC,
+            go,
+            [go, nobody],
+            "go build ./..."
+        )
+        .is_some()
+    );
     assert!(step(&mut tracker, PROCESS_FORK, child, [go, nobody], "go").is_none());
-    step(&mut tracker, PROCESS_EXEC, child, [go, nobody], "compile -V=full");
+    step(
+        &mut tracker,
+        PROCESS_EXEC,
+        child,
+        [go, nobody],
+        "compile -V=full",
+    );
     step(&mut tracker, PROCESS_EXIT, go, [go, nobody], "");
     let live = tracker.live().next().unwrap();
     assert!(live.has_ended() && !live.is_over());
@@ -56,7 +71,10 @@ fn a_tool_begins_an_invocation_and_its_exit_ends_it() {
     assert!(live.is_over());
     let finished = live.finish(&HashMap::new(), &HashMap::new(), &|_, _| None);
     let record = &finished[0].record;
-    assert_eq!((record.tool.as_str(), record.verb.as_str()), ("go", "build"));
+    assert_eq!(
+        (record.tool.as_str(), record.verb.as_str()),
+        ("go", "build")
+    );
     assert_eq!(record.exit_code, Some(1));
     assert_eq!(record.id, "boot-10-100");
     assert!((record.duration_s - 2.0).abs() < 1e-6);

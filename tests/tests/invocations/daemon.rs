@@ -1,0 +1,131 @@
+//! Invocations as the daemon follows them: told to the history, counted in metrics, and leading to caches that
+//! nobody named.
+
+use std::{
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cache_tests::{
+    daemon::{Daemon, Run},
+    env,
+    report::signed,
+    tree,
+    workshop::{Workshop, write},
+};
+use serde_json::Value;
+
+/// Until a finished invocation is in the history.
+const TOLD: Duration = Duration::from_secs(20);
+
+/// A build by a daemon that watches its cache: one record, with all its bytes.
+#[test]
+fn the_daemon_remembers_invocations() -> Result<()> {
+    let shop = Workshop::new("remembers")?;
+    let module = shop.module("remembers", 6)?;
+    let state = shop.place("state");
+    let daemon = Run::new(&shop.bench, "agent")?
+        .root(shop.bench.root())
+        .state(&state)
+        .ready()?;
+    build(&shop, &module, &shop.bench.root())?;
+    let bytes = signed(shop.bench.walk()?.bytes);
+    let record = told(&daemon, &state, "example.com/remembers")?;
+    ensure!(
+        record["growth_bytes"] == bytes,
+        "{bytes} B on disk: {record:#}"
+    );
+    ensure!(
+        record["exit_code"] == 0 && record["verb"] == "build",
+        "{record:#}"
+    );
+    let misses = record["misses"].as_u64().unwrap_or(0);
+    ensure!(misses >= 6, "{record:#}");
+    let exposition = daemon.scrape()?;
+    let of_go = |name: &str| exposition.value(name, &[("group", "go")]);
+    ensure!(
+        of_go("go_cache_invocations_total")? >= 1.0,
+        "no invocation counted"
+    );
+    ensure!(
+        of_go("go_cache_lookups_total")? >= 6.0,
+        "no look-up counted"
+    );
+    Ok(())
+}
+
+/// A cache that nobody named becomes a root while the first build fills it; nothing of it is lost.
+#[test]
+fn a_cache_in_use_is_discovered() -> Result<()> {
+    let shop = Workshop::new("discovers")?;
+    let module = shop.module("discovers", 40)?;
+    let config = shop.place("agent.toml");
+    write(&config, "discover = true\n")?;
+    let state = shop.place("state");
+    let daemon = Run::new(&shop.bench, "agent")?
+        .config(&config)
+        .state(&state)
+        .ready()?;
+    let cache = shop.place("unknown");
+    build(&shop, &module, &cache)?;
+    let bytes = tree::walk(&cache, &[])?.bytes;
+    let record = told(&daemon, &state, "example.com/discovers")?;
+    let path = cache.to_string_lossy();
+    let root = &record["roots"][path.as_ref()];
+    ensure!(
+        root["growth_bytes"] == bytes,
+        "{bytes} B in {path}: {record:#}\n{}",
+        daemon.log()?
+    );
+    let exposition = daemon.scrape()?;
+    let size = exposition.of_root("go_cache_size_bytes", "gobuild:uid0")?;
+    ensure!(size.to_string() == bytes.to_string(), "{size} of {bytes} B");
+    Ok(())
+}
+
+fn build(shop: &Workshop, module: &Path, cache: &Path) -> Result<()> {
+    let status = Command::new(shop.program())
+        .args(["build", "./..."])
+        .current_dir(module)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", shop.place("home"))
+        .env("GOCACHE", cache)
+        .env("GOMODCACHE", shop.place("mod"))
+        .envs([
+            ("GOENV", "off"),
+            ("GOTOOLCHAIN", "local"),
+            ("GOPROXY", "off"),
+        ])
+        .status()?;
+    ensure!(status.success(), "go build: {status}");
+    Ok(())
+}
+
+/// The record of the build in this module, once the history has it.
+fn told(daemon: &Daemon, state: &Path, module: &str) -> Result<Value> {
+    let until = Instant::now() + TOLD;
+    loop {
+        let output = Command::new(env::agent()?)
+            .args(["invocations", "--json", "--state-dir"])
+            .arg(state)
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let found: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let all = found["invocations"].as_array().cloned().unwrap_or_default();
+        if let Some(record) = all.iter().find(|record| record["module"] == module) {
+            return Ok(record.clone());
+        }
+        if Instant::now() > until {
+            let told = String::from_utf8_lossy(&output.stderr);
+            bail!(
+                "no record of {module}: {found:#}\n{told}\n{}",
+                daemon.log().context("no log")?
+            );
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+}
