@@ -112,10 +112,7 @@ impl Keeper {
             self.take_sighted();
             self.look_after_roots()?;
             let walked = self.reconcile()?;
-            let has_open = self.book.session().tables.open_files(1) > 0;
-            if has_open {
-                self.book.sweep()?;
-            }
+            let has_open = self.book.sweep_open()?;
             let settled = self.drain();
             let is_busy = events + settled > 0 || walked || has_open;
             self.quiet = if is_busy {

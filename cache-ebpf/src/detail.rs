@@ -10,7 +10,7 @@ use aya_ebpf::{
     bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{
         bpf_ktime_get_ns,
-        generated::{bpf_get_current_comm, bpf_ringbuf_output, bpf_ringbuf_query},
+        generated::{bpf_get_current_comm, bpf_ringbuf_output},
     },
 };
 use cache_ebpf::{
@@ -27,11 +27,6 @@ use crate::{
 
 #[unsafe(no_mangle)]
 static WITH_PATHS: Global<u64> = Global::new(0);
-
-/// Unread bytes in the ring beyond which user space is woken although it did not ask.
-const CROWDED_BYTES: u64 = 256 * 1024;
-/// `BPF_RB_AVAIL_DATA` of `bpf_ringbuf_query`.
-const AVAILABLE_DATA: u64 = 0;
 
 /// Raises a counter.
 #[inline(always)]
@@ -192,18 +187,15 @@ fn ring() -> *mut core::ffi::c_void {
     core::ptr::from_ref(&EVENTS).cast_mut().cast()
 }
 
-/// Wakes user space only when it sleeps, or when the ring fills faster than it looks.
+/// Wakes user space only when it sleeps: awake, it looks at the ring by itself, and a wake-up costs ten times
+/// the event.
 #[inline(always)]
 fn wakeup() -> u32 {
-    if let Some(asleep) = ASLEEP.get_ptr_mut(0) {
-        // SAFETY: an array slot, always live.
-        if unsafe { asleep.read_volatile() } != 0 && unsafe { atomic::exchange(asleep, 0) } != 0 {
-            return BPF_RB_FORCE_WAKEUP;
-        }
-    }
-    // SAFETY: the helper has no precondition but a ring.
-    let unread = unsafe { bpf_ringbuf_query(ring(), AVAILABLE_DATA) };
-    if unread > CROWDED_BYTES {
+    let Some(asleep) = ASLEEP.get_ptr_mut(0) else {
+        return BPF_RB_NO_WAKEUP;
+    };
+    // SAFETY: an array slot, always live.
+    if unsafe { asleep.read_volatile() } != 0 && unsafe { atomic::exchange(asleep, 0) } != 0 {
         BPF_RB_FORCE_WAKEUP
     } else {
         BPF_RB_NO_WAKEUP

@@ -7,6 +7,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -109,8 +110,8 @@ impl Trace {
             .command
             .spawn()
             .with_context(|| format!("cannot start {}", self.command.get_program().display()))?;
-        let stdout = child.stdout.take().map(collect);
-        let stderr = child.stderr.take().map(collect);
+        let stdout = child.stdout.take().map(Collector::of);
+        let stderr = child.stderr.take().map(Collector::of);
         Ok(Tracing {
             trace: self,
             before,
@@ -128,13 +129,40 @@ impl Trace {
     }
 }
 
-fn collect(mut source: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut text = Vec::new();
-        // What came before an error is what there is to look at.
-        drop(source.read_to_end(&mut text));
-        text
-    })
+/// What a program prints, read while it runs.
+#[derive(Debug)]
+struct Collector {
+    text: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Collector {
+    fn of(mut source: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&text);
+        let reader = thread::spawn(move || {
+            let mut chunk = vec![0; 64 * 1024];
+            // What came before an error is what there is to look at.
+            while let Ok(length @ 1..) = source.read(&mut chunk) {
+                let mut text = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                text.extend_from_slice(chunk.get(..length).unwrap_or_default());
+            }
+        });
+        Self { text, reader }
+    }
+
+    fn so_far(&self) -> String {
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    fn whole(self) -> String {
+        let Self { text, reader } = self;
+        // A reader that panicked has left what it read.
+        drop(reader.join());
+        let text = text.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&text).into_owned()
+    }
 }
 
 /// A running trace; dropped before its end, it is killed.
@@ -143,8 +171,8 @@ pub struct Tracing {
     trace: Trace,
     before: Vec<Tree>,
     child: Child,
-    stdout: Option<JoinHandle<Vec<u8>>>,
-    stderr: Option<JoinHandle<Vec<u8>>>,
+    stdout: Option<Collector>,
+    stderr: Option<Collector>,
 }
 
 impl Tracing {
@@ -153,14 +181,20 @@ impl Tracing {
         self.child.id()
     }
 
+    /// What the agent, and the command, wrote to stderr so far.
+    pub fn stderr_so_far(&self) -> String {
+        self.stderr
+            .as_ref()
+            .map(Collector::so_far)
+            .unwrap_or_default()
+    }
+
     /// Waits for the end.
     pub fn finish(mut self) -> Result<Traced> {
         let status = wait::for_end(&mut self.child, self.trace.limit)
             .map_err(|error| anyhow!("the trace hangs: {error:#}"))?;
-        let text = |collector: Option<JoinHandle<Vec<u8>>>| {
-            let bytes = collector.and_then(|collector| collector.join().ok());
-            String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
-        };
+        let text =
+            |collector: Option<Collector>| collector.map(Collector::whole).unwrap_or_default();
         let (stdout, stderr) = (text(self.stdout.take()), text(self.stderr.take()));
         let report = fs::read_to_string(&self.trace.json).ok();
         let report = report

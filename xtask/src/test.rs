@@ -30,6 +30,7 @@ const REQUIRED: [&str; 7] = [
     "cli",
     "faults",
     "history",
+    "live",
 ];
 
 #[derive(Debug, clap::Args)]
@@ -238,6 +239,7 @@ mod tests {
             "metrics",
             "faults",
             "history",
+            "live",
         ])
         .collect();
         assert_eq!(missing, ["required suite cli did not run"]);

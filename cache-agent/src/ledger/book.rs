@@ -205,6 +205,15 @@ impl Book {
         self.session.sweep()
     }
 
+    /// The same if there are any; true if so.
+    pub fn sweep_open(&mut self) -> Result<bool> {
+        let has_open = self.session.tables.open_files(1) > 0;
+        if has_open {
+            self.sweep()?;
+        }
+        Ok(has_open)
+    }
+
     /// Total of a root since it was registered.
     pub fn total(&self, index: u32) -> Result<Changes> {
         Ok(changes(&self.session.tables.total(index)?))

@@ -12,7 +12,11 @@ pub mod places;
 pub mod table;
 pub mod user;
 
-use std::{ffi::OsString, os::fd::AsFd as _, time::Duration};
+use std::{
+    ffi::OsString,
+    os::fd::AsFd as _,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use cache_ebpf::counter;
@@ -42,6 +46,9 @@ use crate::{
 /// Looks at the ring and at the command: often enough for `--events` to feel live.
 const TICK: Duration = Duration::from_millis(50);
 
+/// Between two looks at the files that stay open: what they grew by is told this much later at most.
+const SWEEP_TICK: Duration = Duration::from_secs(1);
+
 /// Runs the command; its exit status.
 pub fn run(args: &TraceArgs) -> Result<Ended> {
     let credentials = user::resolve(args.user.as_ref())?;
@@ -60,7 +67,12 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
     let counted = book.session().tables.counters()?;
     let lines = EventLines::new(args.events, &roots);
     let mut family = spawn(&mut book, &args.command, &credentials)?;
+    let mut next_sweep = Instant::now() + SWEEP_TICK;
     let ended = family.wait(TICK, || {
+        if Instant::now() >= next_sweep {
+            next_sweep = Instant::now() + SWEEP_TICK;
+            book.sweep_open()?;
+        }
         observer.look(book.session());
         while book.drain(|fact| note(&lines, &mut observer, fact)) > 0 {}
         book.measure(|fact| note(&lines, &mut observer, fact))

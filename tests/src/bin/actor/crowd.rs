@@ -5,7 +5,7 @@ use std::{
     io::Write as _,
     os::unix::fs::FileExt as _,
     path::Path,
-    process,
+    process, thread,
     time::Duration,
 };
 
@@ -103,5 +103,16 @@ pub(super) fn hold(file: &Path, bytes: usize, until: &Path) -> Result<()> {
         Ok(until.exists().then_some(()))
     })?;
     file.write_all(&vec![b'h'; bytes])?;
+    Ok(())
+}
+
+/// Lets a file grow to `bytes` bytes in `steps` steps, `pause` apart; sparse, so that the disk's speed does
+/// not matter.
+pub(super) fn grow(file: &Path, bytes: u64, steps: u64, pause: Duration) -> Result<()> {
+    let file = File::create_new(file)?;
+    for step in 1..=steps {
+        file.write_all_at(b"g", bytes / steps * step - 1)?;
+        thread::sleep(pause);
+    }
     Ok(())
 }

@@ -20,6 +20,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::{self, Command, ExitCode},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -76,6 +77,12 @@ fn act(words: &[&str]) -> Result<()> {
             until_full::read_only(mounted.as_ref(), directory.as_ref())
         }
         ["append", bytes, file] => content::append(file.as_ref(), bytes.parse()?),
+        ["grow", bytes, steps, pause_ms, file] => crowd::grow(
+            file.as_ref(),
+            bytes.parse()?,
+            steps.parse()?,
+            Duration::from_millis(pause_ms.parse()?),
+        ),
         ["ring", file, bytes] => ring::whole(file.as_ref(), bytes.parse()?),
         ["ring-write", file, bytes] => ring::write_only(file.as_ref(), bytes.parse()?),
         _ => bail!("not understood"),
