@@ -172,10 +172,8 @@ impl Aggregate {
 
     /// Closes all accounts of a root that is let go: they belong to its name, whatever directory comes next.
     pub fn close_root(&mut self, book: &mut Book, roster: &mut Roster, index: u32) -> Result<()> {
-        let mut total = book.total(index)?;
-        if let Some(root) = book.root(index) {
-            total.add(&root.corrected);
-        }
+        let total = book.total(index)?;
+        let corrected = book.root(index).map(|root| root.corrected);
         let tables = &mut book.session().tables;
         let processes: HashMap<ProcessKey, Process> = tables.processes()?.into_iter().collect();
         let credits = tables.credits()?;
@@ -185,6 +183,7 @@ impl Aggregate {
         }
         if let Some(entry) = roster.by_index(index) {
             entry.carried.add(&total);
+            entry.corrected.add(&corrected.unwrap_or_default());
         }
         Ok(())
     }
@@ -219,8 +218,15 @@ fn group(key: &CreditKey, identity: Option<&Identity>) -> usize {
     }
 }
 
-/// All groups of a root: what was folded, what lives, and into `unattributed` what neither explains.
-pub fn complete(folded: &Groups, live: Option<&Groups>, total: &Changes) -> Groups {
+/// All groups of a root: what was folded, what lives, and into `unattributed` what walks corrected and what
+/// the accounts lack of `total`, which was read before them: an account is behind then only if it lost
+/// something, while one that is ahead has just grown.
+pub fn complete(
+    folded: &Groups,
+    live: Option<&Groups>,
+    total: &Changes,
+    corrected: &Changes,
+) -> Groups {
     let mut groups = *folded;
     let mut sum = Changes::default();
     for (at, group) in groups.iter_mut().enumerate() {
@@ -229,6 +235,53 @@ pub fn complete(folded: &Groups, live: Option<&Groups>, total: &Changes) -> Grou
         }
         sum.add(group);
     }
-    groups[tool::UNATTRIBUTED].add(&difference(total, &sum));
+    let unattributed = &mut groups[tool::UNATTRIBUTED];
+    if is_behind(&sum, total) {
+        unattributed.add(&difference(total, &sum));
+    }
+    unattributed.add(corrected);
     groups
+}
+
+/// Compares what only ever grows.
+fn is_behind(sum: &Changes, total: &Changes) -> bool {
+    sum.grown_bytes() < total.grown_bytes()
+        || sum.freed_bytes < total.freed_bytes
+        || sum.files_created < total.files_created
+        || sum.files_deleted < total.files_deleted
+        || sum.files_renamed < total.files_renamed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grown(growth_bytes: i64) -> Changes {
+        Changes {
+            growth_bytes,
+            files_created: 1,
+            ..Changes::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(accounts: i64, total: i64, corrected: i64, unattributed: i64) {
+        let mut live = [Changes::default(); GROUPS.len()];
+        live[0] = grown(accounts);
+        let corrected = Changes {
+            growth_bytes: corrected,
+            ..Changes::default()
+        };
+        let folded = [Changes::default(); GROUPS.len()];
+        let groups = complete(&folded, Some(&live), &grown(total), &corrected);
+        assert_eq!(groups[tool::UNATTRIBUTED].growth_bytes, unattributed);
+    }
+
+    #[test]
+    fn what_accounts_lack_is_unattributed_and_what_they_gained_meanwhile_is_not() {
+        check(100, 100, 0, 0);
+        check(60, 100, 0, 40);
+        check(144, 100, 0, 0);
+        check(144, 100, -7, -7);
+    }
 }

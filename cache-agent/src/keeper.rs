@@ -410,12 +410,15 @@ impl Keeper {
 
     /// One picture; tells thresholds on the way.
     fn look(&mut self) -> Result<Snapshot> {
+        let totals = picture::totals(&self.book)?;
         let sums = self.aggregate.look(&mut self.book, &mut self.roster)?;
         self.chronicle
             .settle(&mut self.aggregate, &sums.invocations);
         let mut roots = Vec::with_capacity(self.roster.entries.len());
         for entry in &mut self.roster.entries {
-            let mut root = picture::root(entry, &self.book, &sums)?;
+            let total = entry.index.and_then(|index| totals.get(&index));
+            let total = total.copied().unwrap_or_default();
+            let mut root = picture::root(entry, &self.book, total, &sums);
             if entry.index.is_some() {
                 let (state, events) = thresholds::evaluate(
                     &entry.thresholds,

@@ -1,6 +1,6 @@
 //! The parts of a snapshot, each from its source.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::Result;
 use cache_ebpf::counter;
@@ -12,7 +12,7 @@ use crate::{
     ledger::{book::Book, root::WatchedRoot},
     probe::{coverage::Coverage, tables::Tables},
     roster::Entry,
-    snapshot::{AgentUsage, EventCounts, FileSystem, MapUsage, RootSnapshot, RootState},
+    snapshot::{AgentUsage, Changes, EventCounts, FileSystem, MapUsage, RootSnapshot, RootState},
     sys::usage,
 };
 
@@ -22,18 +22,22 @@ pub fn kernel_now_ns() -> u64 {
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// One root.
-pub fn root(entry: &Entry, book: &Book, sums: &Sums) -> Result<RootSnapshot> {
+/// Totals by number of the root; to be read before the accounts they are compared with.
+pub fn totals(book: &Book) -> Result<HashMap<u32, Changes>> {
+    let total = |root: &WatchedRoot| Ok((root.index, book.total(root.index)?));
+    book.roots().map(total).collect()
+}
+
+/// One root, whose kernel total is `now`.
+pub fn root(entry: &Entry, book: &Book, now: Changes, sums: &Sums) -> RootSnapshot {
     let watched = entry.index.and_then(|index| book.root(index));
-    let mut total = entry.carried;
-    let mut now = crate::snapshot::Changes::default();
+    let (mut total, mut corrected) = (entry.carried, entry.corrected);
     if let Some(root) = watched {
-        now = book.total(root.index)?;
         total.add(&now);
-        total.add(&root.corrected);
+        corrected.add(&root.corrected);
     }
     let live = entry.index.and_then(|index| sums.roots.get(&index));
-    Ok(RootSnapshot {
+    RootSnapshot {
         name: entry.name.clone(),
         path: entry.path.clone(),
         kind: entry.kind,
@@ -43,13 +47,13 @@ pub fn root(entry: &Entry, book: &Book, sums: &Sums) -> Result<RootSnapshot> {
             .and_then(|root| root.base)
             .map_or(0, |base| base.disk_bytes),
         files: watched.map_or(0, |root| root.files(&now)),
-        groups: complete(&entry.folded, live, &total),
+        groups: complete(&entry.folded, live, &total, &corrected),
         drift_bytes: watched.map_or(0, |root| root.drift_bytes),
         walk_duration: watched.map_or(Duration::ZERO, |root| root.walk_duration),
         walked_at: watched.and_then(|root| root.walked_at),
         file_system: watched.map_or_else(FileSystem::default, file_system),
         thresholds: Vec::new(),
-    })
+    }
 }
 
 fn state(root: Option<&WatchedRoot>) -> RootState {

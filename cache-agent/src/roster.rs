@@ -58,6 +58,8 @@ pub struct Entry {
     pub folded: [Changes; GROUPS.len()],
     /// Totals of earlier directories at this path.
     pub carried: Changes,
+    /// What walks of them corrected.
+    pub corrected: Changes,
     /// Why it could not be taken up, told once.
     refused: Option<String>,
     /// A go command named it while it ran: not found by looking, so not lost by looking again.
@@ -89,6 +91,7 @@ impl Entry {
             next_walk: Instant::now(),
             folded: [Changes::default(); GROUPS.len()],
             carried: Changes::default(),
+            corrected: Changes::default(),
             refused: None,
             is_sighted: false,
             is_out_of_view: false,
