@@ -63,6 +63,7 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
         // Names are what packages are told by.
         with_paths: true,
         backend,
+        maps: config.maps,
     })?;
     let history = Writing::start(Settings::of(&config))?;
     let (mut keeper, mut orders) = Keeper::start(book, config.clone(), history.writer())?;

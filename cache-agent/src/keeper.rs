@@ -445,7 +445,7 @@ impl Keeper {
             backend: session.backend.as_str(),
             degraded,
             coverage: session.coverage.operations(),
-            maps: picture::maps(&session.tables, &sums, &roots),
+            maps: picture::maps(session, &sums, &roots),
             roots,
             events,
             processes_tracked: sums.tracked,

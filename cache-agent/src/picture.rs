@@ -10,7 +10,7 @@ use crate::{
     aggregate::{Sums, complete},
     intake::causes::{Counters, DROP_CAUSES, FAULT_CAUSES, named},
     ledger::{book::Book, root::WatchedRoot},
-    probe::{coverage::Coverage, tables::Tables},
+    probe::{coverage::Coverage, session::Session},
     roster::Entry,
     snapshot::{AgentUsage, Changes, EventCounts, FileSystem, MapUsage, RootSnapshot, RootState},
     sys::usage,
@@ -107,22 +107,22 @@ pub fn events(counters: &Counters, missed_runs: u64) -> EventCounts {
 }
 
 /// Maps that can fill up, the most telling ones first.
-pub fn maps(tables: &Tables, sums: &Sums, roots: &[RootSnapshot]) -> Vec<MapUsage> {
-    use cache_ebpf::capacity;
-    let row = |name, entries, capacity| MapUsage {
+pub fn maps(session: &Session, sums: &Sums, roots: &[RootSnapshot]) -> Vec<MapUsage> {
+    let sizes = &session.maps;
+    let row = |name, entries, capacity: u32| MapUsage {
         name,
         entries,
-        capacity,
+        capacity: u64::from(capacity),
     };
-    let open = tables.open_files(usize::MAX) as u64;
+    let open = session.tables.open_files(usize::MAX) as u64;
     vec![
-        row("credits", sums.accounts, capacity::CREDITS as u64),
-        row("processes", sums.tracked, capacity::PROCESSES as u64),
-        row("open", open, capacity::OPEN as u64),
+        row("credits", sums.accounts, sizes.accounts),
+        row("processes", sums.tracked, sizes.processes),
+        row("open", open, sizes.open_files),
         row(
             "sizes",
             roots.iter().map(|root| root.files).sum(),
-            capacity::SIZES as u64,
+            sizes.files,
         ),
         row(
             "roots",
@@ -130,7 +130,7 @@ pub fn maps(tables: &Tables, sums: &Sums, roots: &[RootSnapshot]) -> Vec<MapUsag
                 .iter()
                 .filter(|root| root.state != RootState::Absent)
                 .count() as u64,
-            u64::from(cache_ebpf::ROOTS_MAX),
+            cache_ebpf::ROOTS_MAX,
         ),
     ]
 }

@@ -420,6 +420,8 @@ pub mod map {
     pub const FAMILY: &str = "FAMILY";
     /// Calls under way.
     pub const PENDING: &str = "PENDING";
+    /// Path of the first file such a call touched.
+    pub const PENDING_PATHS: &str = "PENDING_PATHS";
     /// [`Crossing`](crate::Crossing) by root.
     pub const CROSSINGS: &str = "CROSSINGS";
     /// [`counter`](crate::counter) slots.
@@ -440,7 +442,7 @@ pub mod map {
     pub const PROCESS_EVENTS: &str = "PROCESS_EVENTS";
 }
 
-/// Entries the maps can hold that grow with the load.
+/// Entries the maps hold that grow with the load, unless user space says otherwise.
 pub mod capacity {
     /// Files open for write. Every sweep passes all its buckets, so this is kept small.
     pub const OPEN: usize = 4_096;
@@ -450,6 +452,10 @@ pub mod capacity {
     pub const CREDITS: usize = 32_768;
     /// Processes with an account.
     pub const PROCESSES: usize = 32_768;
+    /// Name- and size-changing system calls under way.
+    pub const CALLS: usize = 8_192;
+    /// Bytes of the ring.
+    pub const RING_BYTES: usize = 1_048_576;
 }
 
 /// Roots watched at most at the same time.

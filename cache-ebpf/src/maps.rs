@@ -1,4 +1,4 @@
-//! All maps and their sizes. User space may enlarge them at load, by the same names.
+//! All maps and their sizes. User space may change them at load, by the same names.
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
@@ -74,11 +74,12 @@ pub(crate) static FAMILY: HashMap<u32, u64, 131_072, ON_DEMAND> = HashMap::new()
 
 /// Name- and size-changing system calls under way, by thread.
 #[btf_map]
-pub(crate) static PENDING: HashMap<u64, Pending, 8192, ON_DEMAND> = HashMap::new();
+pub(crate) static PENDING: HashMap<u64, Pending, { capacity::CALLS }, ON_DEMAND> = HashMap::new();
 
 /// Path of the first file such a call touched: after the call its name is gone.
 #[btf_map]
-pub(crate) static PENDING_PATHS: HashMap<u64, [u8; PATH_BYTES], 8192, ON_DEMAND> = HashMap::new();
+pub(crate) static PENDING_PATHS: HashMap<u64, [u8; PATH_BYTES], { capacity::CALLS }, ON_DEMAND> =
+    HashMap::new();
 
 /// Border crossings of directories, by root.
 #[btf_map]
@@ -91,7 +92,7 @@ pub(crate) static COUNTERS: PerCpuArray<u64, { counter::COUNT as usize }> = PerC
 
 /// Detail events.
 #[btf_map]
-pub(crate) static EVENTS: RingBuf<Event, 1_048_576> = RingBuf::new();
+pub(crate) static EVENTS: RingBuf<Event, { capacity::RING_BYTES }> = RingBuf::new();
 
 /// Slot 0: 1 while user space sleeps and wants to be woken by the next event.
 #[btf_map]

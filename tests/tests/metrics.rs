@@ -340,11 +340,12 @@ fn walks_while_others_write_find_no_drift() -> Result<()> {
     let tree = tree::walk(&path, &[])?;
     let exposition = daemon.wait_size("ci", tree.bytes)?;
     let worst = drifts.into_iter().map(f64::abs).fold(0.0, f64::max);
-    assert!(worst < 1.0, "drift of {worst} B");
+    let log = daemon.log()?;
+    assert!(worst < 1.0, "drift of {worst} B\n{log}");
     let unattributed = exposition.value(
         "go_cache_group_growth_bytes_total",
         &[("group", "unattributed")],
     )?;
-    assert_eq!(unattributed.to_string(), "0");
+    assert_eq!(unattributed.to_string(), "0", "{log}");
     Ok(())
 }

@@ -10,6 +10,10 @@ use std::time::Duration;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::config::{
+    error::Problem,
+    maps::{MapSize, Maps},
+};
 use crate::probe::backend::Choice;
 
 /// Attributes every byte of Go's caches to the process that wrote it.
@@ -76,9 +80,23 @@ pub struct TraceArgs {
     /// Kernel hooks to use
     #[arg(long, value_enum, default_value_t)]
     pub backend: Choice,
+    /// Size of a kernel map, as in [maps] of the configuration (repeatable)
+    #[arg(long = "map", value_name = "NAME=NUMBER")]
+    pub maps: Vec<MapSize>,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
+}
+
+impl TraceArgs {
+    /// Sizes of the kernel maps.
+    pub fn maps(&self) -> Result<Maps, Problem> {
+        let mut maps = Maps::default();
+        for MapSize { key, value } in &self.maps {
+            maps.set(key, *value)?;
+        }
+        Ok(maps)
+    }
 }
 
 const TRACE_HELP: &str = "\

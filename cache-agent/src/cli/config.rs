@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::args::{ConfigArgs, ConfigVerb};
 use super::write;
 use crate::config;
-use crate::config::checked::{Config, RootConfig, RootKind, Thresholds};
+use crate::config::checked::{Config, OFF, RootConfig, RootKind, Thresholds};
 use crate::config::history::History;
+use crate::config::maps::Maps;
 
 /// Does what was asked; the text goes to `output`.
 pub fn run(arguments: &ConfigArgs, output: &mut impl Write) -> anyhow::Result<()> {
@@ -48,7 +49,9 @@ struct Shown<'a> {
     discover: bool,
     walk_interval: String,
     state_dir: &'a Path,
+    canary_interval: String,
     history: ShownHistory,
+    maps: ShownMaps,
     discovered: ShownThresholds,
     #[serde(rename = "root")]
     roots: Vec<ShownRoot<'a>>,
@@ -72,6 +75,16 @@ struct ShownRoot<'a> {
 }
 
 #[derive(Serialize)]
+struct ShownMaps {
+    ring_bytes: u32,
+    open_files: u32,
+    files: u32,
+    accounts: u32,
+    processes: u32,
+    calls: u32,
+}
+
+#[derive(Serialize)]
 struct ShownThresholds {
     #[serde(skip_serializing_if = "Option::is_none")]
     warn: Option<u64>,
@@ -89,6 +102,8 @@ impl<'a> From<&'a Config> for Shown<'a> {
             walk_interval,
             state_dir,
             history,
+            canary_interval,
+            maps,
             discovered,
             roots,
         } = config;
@@ -98,6 +113,11 @@ impl<'a> From<&'a Config> for Shown<'a> {
             walk_interval: humantime::format_duration(*walk_interval).to_string(),
             state_dir,
             history: history.into(),
+            canary_interval: canary_interval.map_or_else(
+                || OFF.to_owned(),
+                |interval| humantime::format_duration(interval).to_string(),
+            ),
+            maps: maps.into(),
             discovered: discovered.into(),
             roots: roots.iter().map(ShownRoot::from).collect(),
         }
@@ -136,6 +156,27 @@ impl<'a> From<&'a RootConfig> for ShownRoot<'a> {
     }
 }
 
+impl From<&Maps> for ShownMaps {
+    fn from(maps: &Maps) -> Self {
+        let Maps {
+            ring_bytes,
+            open_files,
+            files,
+            accounts,
+            processes,
+            calls,
+        } = *maps;
+        Self {
+            ring_bytes,
+            open_files,
+            files,
+            accounts,
+            processes,
+            calls,
+        }
+    }
+}
+
 impl From<&Thresholds> for ShownThresholds {
     fn from(thresholds: &Thresholds) -> Self {
         let Thresholds {
@@ -157,8 +198,9 @@ mod tests {
 
     use super::*;
 
-    const FULL: &str = "listen = \"[::1]:9\"\ndiscover = true\nwalk_interval = \"90min\"\nstate_dir = \"/srv/state\"\n\
+    const FULL: &str = "listen = \"[::1]:9\"\ndiscover = true\nwalk_interval = \"90min\"\nstate_dir = \"/srv/state\"\ncanary_interval = \"off\"\n\
                         [history]\nenabled = false\nmax_age = \"7d\"\nmax_size = \"64MiB\"\n\
+                        [maps]\nfiles = 7\n\
                         [discovered]\nfree_space = \"5%\"\n\
                         [[root]]\nname = \"ci\"\npath = \"/srv/ci\"\nkind = \"gobuild\"\nwarn = \"8GiB\"\nfree_inodes = 0.1\n\
                         [[root]]\npath = \"/srv/two\"\n";
@@ -204,7 +246,9 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&shown).unwrap();
         let expected = serde_json::json!({
             "listen": "[::1]:9", "discover": true, "walk_interval": "1h 30m", "state_dir": "/srv/state",
-            "history": {"enabled": false, "max_age": "7days", "max_size": 67_108_864}, "discovered": {"free_space": 0.05},
+            "canary_interval": "off", "history": {"enabled": false, "max_age": "7days", "max_size": 67_108_864},
+            "maps": {"ring_bytes": 1_048_576, "open_files": 4096, "files": 7, "accounts": 32_768, "processes": 32_768, "calls": 8192},
+            "discovered": {"free_space": 0.05},
             "root": [
                 {"name": "ci", "path": "/srv/ci", "kind": "gobuild", "warn": 8_589_934_592_u64, "free_inodes": 0.1},
                 {"name": "two", "path": "/srv/two"},

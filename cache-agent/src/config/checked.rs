@@ -10,8 +10,9 @@ use toml::Spanned;
 
 use super::error::{ConfigError, Origin, Place, Problem};
 use super::history::{self, History};
+use super::maps::Maps;
 use super::name::{self, Names};
-use super::raw::{RawConfig, RawHistory, RawRoot, RawThresholds};
+use super::raw::{RawConfig, RawHistory, RawMaps, RawRoot, RawThresholds};
 
 /// Port of the HTTP server: the exporters' range 9100-9999 is fully allocated.
 pub const DEFAULT_PORT: u16 = 10435;
@@ -22,7 +23,13 @@ pub const DEFAULT_WALK_INTERVAL: Duration = Duration::from_hours(1);
 /// Where systemd's `StateDirectory=cache-agent` is.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/cache-agent";
 
-const MAX_WALK_INTERVAL: Duration = Duration::from_hours(30 * 24);
+/// A proof that is younger than anybody's next look, at a few system calls.
+pub const DEFAULT_CANARY_INTERVAL: Duration = Duration::from_mins(1);
+
+const MAX_INTERVAL: Duration = Duration::from_hours(30 * 24);
+
+/// What switches the canary off.
+pub const OFF: &str = "off";
 
 /// The checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +44,10 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What is remembered there.
     pub history: History,
+    /// Time between two runs of the canary; `None` = off.
+    pub canary_interval: Option<Duration>,
+    /// Sizes of kernel maps; a change needs a restart.
+    pub maps: Maps,
     /// Thresholds of every discovered root.
     pub discovered: Thresholds,
     /// The roots named by their owner, in the order of the file; names and paths are unique.
@@ -51,6 +62,8 @@ impl Default for Config {
             walk_interval: DEFAULT_WALK_INTERVAL,
             state_dir: DEFAULT_STATE_DIR.into(),
             history: History::default(),
+            canary_interval: Some(DEFAULT_CANARY_INTERVAL),
+            maps: Maps::default(),
             discovered: Thresholds::default(),
             roots: Vec::new(),
         }
@@ -175,6 +188,8 @@ pub(super) fn check(raw: RawConfig, origin: Origin<'_>) -> Result<Config, Config
         walk_interval,
         state_dir,
         history,
+        canary_interval,
+        maps,
         discovered,
         roots,
     } = raw;
@@ -193,6 +208,12 @@ pub(super) fn check(raw: RawConfig, origin: Origin<'_>) -> Result<Config, Config
             .read("state_dir", state_dir, |text| parse_directory(&text))?
             .unwrap_or(defaults.state_dir),
         history: reader.history(history)?,
+        canary_interval: reader
+            .read("canary_interval", canary_interval, |text| {
+                parse_interval_or_off(&text)
+            })?
+            .unwrap_or(defaults.canary_interval),
+        maps: reader.maps(maps)?,
         discovered: reader.thresholds(discovered)?,
         roots: reader.roots(roots)?,
     };
@@ -225,6 +246,31 @@ impl Reader<'_> {
                 place,
                 problem,
             })
+    }
+
+    fn maps(&self, raw: RawMaps) -> Result<Maps, ConfigError> {
+        let RawMaps {
+            ring_bytes,
+            open_files,
+            files,
+            accounts,
+            processes,
+            calls,
+        } = raw;
+        let mut maps = Maps::default();
+        self.read("ring_bytes", ring_bytes, |size| {
+            maps.set("ring_bytes", size.0)
+        })?;
+        for (key, value) in [
+            ("open_files", open_files),
+            ("files", files),
+            ("accounts", accounts),
+            ("processes", processes),
+            ("calls", calls),
+        ] {
+            self.read(key, value, |entries| maps.set(key, entries))?;
+        }
+        Ok(maps)
     }
 
     fn roots(&self, raw_roots: Vec<RawRoot>) -> Result<Vec<RootConfig>, ConfigError> {
@@ -379,11 +425,22 @@ fn parse_listen(text: &str) -> Result<SocketAddr, Problem> {
 }
 
 fn parse_interval(text: &str) -> Result<Duration, Problem> {
-    let allowed = Duration::from_secs(1)..=MAX_WALK_INTERVAL;
-    let duration = humantime::parse_duration(text)
+    interval(text).ok_or_else(|| Problem::Duration(text.to_owned()))
+}
+
+fn parse_interval_or_off(text: &str) -> Result<Option<Duration>, Problem> {
+    if text == OFF {
+        return Ok(None);
+    }
+    let duration = interval(text).ok_or_else(|| Problem::DurationOrOff(text.to_owned()))?;
+    Ok(Some(duration))
+}
+
+fn interval(text: &str) -> Option<Duration> {
+    let allowed = Duration::from_secs(1)..=MAX_INTERVAL;
+    humantime::parse_duration(text)
         .ok()
-        .filter(|duration| allowed.contains(duration));
-    duration.ok_or_else(|| Problem::Duration(text.to_owned()))
+        .filter(|duration| allowed.contains(duration))
 }
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ fn empty_file_means_defaults() {
 #[test]
 fn every_key_arrives() {
     let read = config(
-        "listen = \"[::1]:9\"\ndiscover = true\nwalk_interval = \"90s\"\nstate_dir = \"/srv/state\"\n\
+        "listen = \"[::1]:9\"\ndiscover = true\nwalk_interval = \"90s\"\nstate_dir = \"/srv/state\"\ncanary_interval = \"10s\"\n\
          [history]\nenabled = false\nmax_age = \"7d\"\nmax_size = \"64MiB\"\n\
+         [maps]\nring_bytes = \"64KiB\"\nopen_files = 8\n\
          [discovered]\nwarn = 7\nfree_space = 0.5\nfree_inodes = 0.25\n\
          [[root]]\nname = \"ci\"\npath = \"/srv/ci/go-build\"\nkind = \"gobuild\"\n\
          warn = \"8GiB\"\nfree_space = \"5%\"\nfree_inodes = 0.1\n",
@@ -30,6 +31,12 @@ fn every_key_arrives() {
             enabled: false,
             max_age: Duration::from_hours(7 * 24),
             max_size: 64 << 20,
+        },
+        canary_interval: Some(Duration::from_secs(10)),
+        maps: Maps {
+            ring_bytes: 65_536,
+            open_files: 8,
+            ..Maps::default()
         },
         discovered: Thresholds {
             warn: Some(7),
@@ -72,6 +79,13 @@ fn absent_names_come_from_the_path() {
 }
 
 #[test]
+fn the_canary_can_be_switched_off() {
+    let interval = |text: &str| config(text).unwrap().canary_interval;
+    assert_eq!(interval(""), Some(Duration::from_mins(1)));
+    assert_eq!(interval("canary_interval = \"off\""), None);
+}
+
+#[test]
 fn errors_say_what_is_allowed() {
     for (text, expected) in [
         (
@@ -85,6 +99,18 @@ fn errors_say_what_is_allowed() {
         (
             "walk_interval = \"1ms\"",
             "invalid value of `walk_interval` at f:1:17: `1ms` must be a duration from 1s to 30days such as 15min, 1h or 1h 30min",
+        ),
+        (
+            "canary_interval = \"never\"",
+            "invalid value of `canary_interval` at f:1:19: `never` must be \"off\" or a duration from 1s to 30days such as 1m or 15min",
+        ),
+        (
+            "[maps]\nring_bytes = \"5KiB\"",
+            "invalid value of `ring_bytes` at f:2:14: the ring must be a power of two from 4KiB to 256MiB",
+        ),
+        (
+            "[maps]\naccounts = 1",
+            "invalid value of `accounts` at f:2:12: a map must have from 2 to 1048576 entries",
         ),
         (
             "discover = false",

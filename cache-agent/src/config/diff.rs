@@ -16,8 +16,8 @@ pub struct Difference {
     pub changed: Vec<ChangedRoot>,
     /// Keys of the top level whose value differs.
     pub keys: Vec<&'static str>,
-    /// The address differs: it takes effect at the next start.
-    pub needs_restart: bool,
+    /// Those among them that take effect at the next start.
+    pub needs_restart: Vec<&'static str>,
 }
 
 /// A root whose settings differ.
@@ -38,6 +38,8 @@ impl Difference {
             walk_interval,
             state_dir,
             history,
+            canary_interval,
+            maps,
             discovered,
             roots,
         } = new;
@@ -63,9 +65,14 @@ impl Difference {
                 ("walk_interval", old.walk_interval == *walk_interval),
                 ("state_dir", old.state_dir == *state_dir),
                 ("history", old.history == *history),
+                ("canary_interval", old.canary_interval == *canary_interval),
+                ("maps", old.maps == *maps),
                 ("discovered", old.discovered == *discovered),
             ]),
-            needs_restart: old.listen != *listen,
+            needs_restart: differing([
+                ("listen", old.listen == *listen),
+                ("maps", old.maps == *maps),
+            ]),
         }
     }
 
@@ -99,9 +106,11 @@ impl fmt::Display for Difference {
             )
         }));
         parts.extend(keys.iter().map(|key| format!("{key} changed")));
-        if *needs_restart {
-            parts.push("the new address takes effect after a restart".to_owned());
-        }
+        parts.extend(
+            needs_restart
+                .iter()
+                .map(|key| format!("{key} takes effect after a restart")),
+        );
         if parts.is_empty() {
             parts.push("nothing changed".to_owned());
         }
@@ -172,7 +181,13 @@ mod tests {
         check(
             "",
             "listen = \"0.0.0.0:1\"",
-            "listen changed; the new address takes effect after a restart",
+            "listen changed; listen takes effect after a restart",
+        );
+        check("", "canary_interval = \"off\"", "canary_interval changed");
+        check(
+            "",
+            "[maps]\nfiles = 7",
+            "maps changed; maps takes effect after a restart",
         );
         check("", "[discovered]\nwarn = 1", "discovered changed");
         check(

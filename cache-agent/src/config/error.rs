@@ -5,6 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::maps::Maps;
+
 /// The text being read and the name of its file.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
@@ -160,6 +162,21 @@ pub enum Problem {
     /// Too small to be of use, or absurd.
     #[error("the history needs a size from 16MiB to 1EiB")]
     HistorySize,
+    /// Neither a duration nor off.
+    #[error("`{0}` must be \"off\" or a duration from 1s to 30days such as 1m or 15min")]
+    DurationOrOff(String),
+    /// No such kernel map.
+    #[error("`{0}` must be one of {list}", list = Maps::KEYS.join(", "))]
+    MapName(String),
+    /// Not a name and a size.
+    #[error("`{0}` must be NAME=NUMBER")]
+    MapShape(String),
+    /// A kernel map too small or too large.
+    #[error("a map must have from {0} to {1} entries")]
+    MapSize(u32, u32),
+    /// A ring that the kernel does not allow, or that is too large.
+    #[error("the ring must be a power of two from 4KiB to 256MiB")]
+    RingSize,
 }
 
 /// A key that means nothing in its table.

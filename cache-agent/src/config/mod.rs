@@ -7,6 +7,7 @@ pub mod checked;
 pub mod diff;
 pub mod error;
 pub mod history;
+pub mod maps;
 pub mod name;
 pub mod raw;
 

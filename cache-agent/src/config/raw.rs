@@ -23,9 +23,14 @@ pub struct RawConfig {
     pub walk_interval: Option<Spanned<String>>,
     /// Directory for what outlives the agent.
     pub state_dir: Option<Spanned<String>>,
+    /// Time between two runs of the canary, or off.
+    pub canary_interval: Option<Spanned<String>>,
     /// What is remembered there.
     #[serde(default)]
     pub history: RawHistory,
+    /// Sizes of kernel maps.
+    #[serde(default)]
+    pub maps: RawMaps,
     /// Thresholds of every discovered root.
     #[serde(default)]
     pub discovered: RawThresholds,
@@ -62,6 +67,24 @@ pub struct RawRoot {
     pub free_space: Option<Spanned<Ratio>>,
     /// See [`RawThresholds`].
     pub free_inodes: Option<Spanned<Ratio>>,
+}
+
+/// `[maps]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawMaps {
+    /// Ring of detail events.
+    pub ring_bytes: Option<Spanned<Size>>,
+    /// Files open for write.
+    pub open_files: Option<Spanned<u64>>,
+    /// Closed files.
+    pub files: Option<Spanned<u64>>,
+    /// Accounts.
+    pub accounts: Option<Spanned<u64>>,
+    /// Processes.
+    pub processes: Option<Spanned<u64>>,
+    /// Calls under way.
+    pub calls: Option<Spanned<u64>>,
 }
 
 /// `[discovered]`; serde cannot flatten a table that refuses unknown keys, so `[[root]]` repeats it.
@@ -286,7 +309,7 @@ mod tests {
             (
                 "zzz = 1",
                 "unknown key `zzz` at /etc/x.toml:1:1 in the top level; \
-                 allowed are listen, discover, walk_interval, state_dir, history, discovered, root",
+                 allowed are listen, discover, walk_interval, state_dir, canary_interval, history, maps, discovered, root",
             ),
             (
                 "\n[[root]]\nname = \"ci\"\n",

@@ -8,11 +8,11 @@ use aya::{
     programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _},
 };
 use aya_log::EbpfLogger;
-use cache_ebpf::{InodeKey, ProcessKey, Reply, control, offsets::WITH_PATHS};
+use cache_ebpf::{InodeKey, ProcessKey, Reply, control, map, offsets::WITH_PATHS};
 use log::Log;
 use tracing::{Level, level_filters::LevelFilter};
 
-use crate::snapshot::Changes;
+use crate::{config::maps::Maps, snapshot::Changes};
 
 use super::{
     attach::Prepared,
@@ -36,6 +36,8 @@ pub struct Purpose {
     pub with_paths: bool,
     /// Kernel hooks to use.
     pub backend: Choice,
+    /// Sizes of the maps.
+    pub maps: Maps,
 }
 
 /// What the kernel calls a root.
@@ -59,6 +61,8 @@ pub struct Session {
     pub tables: Tables,
     /// Who descends from a tool.
     pub lineage: Lineage,
+    /// Their sizes.
+    pub maps: Maps,
     /// What is observed.
     pub coverage: Coverage,
     missed_runs: MissedRuns,
@@ -106,6 +110,7 @@ impl Session {
             backend,
             tables,
             lineage,
+            maps: purpose.maps,
             coverage,
             missed_runs: MissedRuns::of_loaded(),
         })
@@ -215,9 +220,33 @@ fn load(prepared: &Prepared, purpose: Purpose) -> Result<Ebpf> {
     for (name, value) in &prepared.globals {
         loader.override_global(name, value, true);
     }
+    for (name, entries) in entries(&purpose.maps) {
+        loader.map_max_entries(name, entries);
+    }
     loader
         .load(OBJECT)
         .context("cannot load the kernel object: needs CAP_BPF and CAP_PERFMON, or root")
+}
+
+/// Maps that have a size of their own.
+fn entries(maps: &Maps) -> [(&'static str, u32); 7] {
+    let Maps {
+        ring_bytes,
+        open_files,
+        files,
+        accounts,
+        processes,
+        calls,
+    } = *maps;
+    [
+        (map::EVENTS, ring_bytes),
+        (map::OPEN, open_files),
+        (map::SIZES, files),
+        (map::CREDITS, accounts),
+        (map::PROCESSES, processes),
+        (map::PENDING, calls),
+        (map::PENDING_PATHS, calls),
+    ]
 }
 
 /// The kernel side leaves out messages that nobody would see (`aya_log_common::Level`: 1 error to 5 trace).

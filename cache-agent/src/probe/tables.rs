@@ -37,6 +37,8 @@ pub struct Tables {
     asleep: Array<MapData, u64>,
     reply: Array<MapData, Reply>,
     events: RingBuf<MapData>,
+    /// Losses of user space itself, by counter.
+    lost: [u64; counter::COUNT as usize],
 }
 
 pub(super) fn taken<M: TryFrom<aya::maps::Map, Error = MapError>>(
@@ -115,6 +117,7 @@ impl Tables {
             asleep: taken(ebpf, map::ASLEEP)?,
             reply: taken(ebpf, map::REPLY)?,
             events: taken(ebpf, map::EVENTS)?,
+            lost: [0; counter::COUNT as usize],
         })
     }
 
@@ -200,7 +203,7 @@ impl Tables {
         self.totals.set(index, zero, 0)?;
         self.credits
             .insert(nobody(index), zero, 0)
-            .context("cannot create the account of a root")
+            .context("no account is free for a root; raise `accounts` in [maps]")
     }
 
     /// Enters the size of a file found by a walk, unless the hooks know it already.
@@ -208,19 +211,8 @@ impl Tables {
         if !self.keeps_sizes {
             return Ok(());
         }
-        match self.sizes.insert(
-            key,
-            Settled {
-                size,
-                generation: 0,
-                root,
-            },
-            NOEXIST,
-        ) {
-            Ok(()) => Ok(()),
-            Err(error) if already_exists(&error) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        let outcome = self.sizes.insert(key, walked(size, root), NOEXIST);
+        self.entered(outcome, counter::FAULT_SIZES_FULL)
     }
 
     /// Puts right the size of a file nobody has open for write.
@@ -228,15 +220,20 @@ impl Tables {
         if !self.keeps_sizes {
             return Ok(());
         }
-        Ok(self.sizes.insert(
-            key,
-            Settled {
-                size,
-                generation: 0,
-                root,
-            },
-            0,
-        )?)
+        let outcome = self.sizes.insert(key, walked(size, root), 0);
+        self.entered(outcome, counter::FAULT_SIZES_FULL)
+    }
+
+    /// One that is there already is as good as entered; for one without room the loss is counted.
+    fn entered(&mut self, outcome: Result<(), MapError>, loss: u32) -> Result<()> {
+        match outcome {
+            Err(error) if is_full(&error) => {
+                self.lost[loss as usize] += 1;
+                Ok(())
+            }
+            Err(error) if already_exists(&error) => Ok(()),
+            other => Ok(other?),
+        }
     }
 
     /// Forgets the sizes of files of `root` that `exists` denies.
@@ -252,20 +249,14 @@ impl Tables {
 
     /// Enters a multiply linked file found by a walk, unless the hooks know it already.
     pub fn enter_links(&mut self, key: InodeKey, root: u32, inside: u32, nlink: u32) -> Result<()> {
-        match self.links.insert(
-            key,
-            Links {
-                inside,
-                nlink,
-                root,
-                pad: 0,
-            },
-            NOEXIST,
-        ) {
-            Ok(()) => Ok(()),
-            Err(error) if already_exists(&error) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        let links = Links {
+            inside,
+            nlink,
+            root,
+            pad: 0,
+        };
+        let outcome = self.links.insert(key, links, NOEXIST);
+        self.entered(outcome, counter::FAULT_LINKS)
     }
 
     /// Size that the ledger has of a file of `root`, open or closed.
@@ -313,11 +304,8 @@ impl Tables {
 
     /// Enters a process the kernel has not met yet.
     pub fn enter_process(&mut self, key: ProcessKey, process: Process) -> Result<()> {
-        match self.processes.insert(key, process, NOEXIST) {
-            Ok(()) => Ok(()),
-            Err(error) if already_exists(&error) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        let outcome = self.processes.insert(key, process, NOEXIST);
+        self.entered(outcome, counter::FAULT_PROCESSES_FULL)
     }
 
     /// Forgets a process that ended.
@@ -354,11 +342,11 @@ impl Tables {
         Ok(optional(self.crossings.get(&index, 0))?.is_some())
     }
 
-    /// All counters, summed over the CPUs.
+    /// All counters, summed over the CPUs, with the losses of user space itself.
     pub fn counters(&self) -> Result<[u64; counter::COUNT as usize]> {
-        let mut sums = [0; counter::COUNT as usize];
+        let mut sums = self.lost;
         for (slot, sum) in (0..).zip(&mut sums) {
-            *sum = self.counters.get(&slot, 0)?.iter().sum();
+            *sum += self.counters.get(&slot, 0)?.iter().sum::<u64>();
         }
         Ok(sums)
     }
@@ -415,6 +403,24 @@ pub fn nobody(root: u32) -> CreditKey {
     }
 }
 
+/// A size as a walk found it: of which generation is not known.
+fn walked(size: u64, root: u32) -> Settled {
+    Settled {
+        size,
+        generation: 0,
+        root,
+    }
+}
+
 pub(super) fn already_exists(error: &MapError) -> bool {
-    matches!(error, MapError::SyscallError(error) if error.io_error.kind() == ErrorKind::AlreadyExists)
+    is_syscall_error(error, ErrorKind::AlreadyExists)
+}
+
+/// `E2BIG`: no room left.
+fn is_full(error: &MapError) -> bool {
+    is_syscall_error(error, ErrorKind::ArgumentListTooLong)
+}
+
+fn is_syscall_error(error: &MapError, kind: ErrorKind) -> bool {
+    matches!(error, MapError::SyscallError(error) if error.io_error.kind() == kind)
 }

@@ -58,6 +58,7 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
     let mut book = Book::open(Purpose {
         with_paths: true,
         backend: args.backend,
+        maps: args.maps()?,
     })?;
     let mut observer = Observer::start(book.session(), [])?;
     let places = Places::prepare(&args.roots, &credentials)?;
