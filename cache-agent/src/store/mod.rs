@@ -268,27 +268,24 @@ fn set_aside(path: &Path, reason: &str, error: &StoreError) -> Result<String, St
 
 /// A database with a write-ahead log needs its shared memory file even to be read. Where that file is absent
 /// and cannot be made (the directory is somebody else's), nobody writes, and the file alone is the whole truth.
-fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    schema::configure_to_read(&connection)?;
-    match schema::version(&connection) {
+fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let connect = |path: &Path, more: OpenFlags| {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let connection = Connection::open_with_flags(path, flags | more)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        schema::configure_to_read(&connection)?;
+        Ok(connection)
+    };
+    match connect(path, OpenFlags::empty()) {
         Err(rusqlite::Error::SqliteFailure(error, _))
-            if error.code == ErrorCode::CannotOpen
+            if matches!(error.code, ErrorCode::CannotOpen | ErrorCode::ReadOnly)
                 && !place::with_suffix(path, "-wal").exists() =>
         {
-            let connection = Connection::open_with_flags(
-                place::immutable_uri(path),
-                flags | OpenFlags::SQLITE_OPEN_URI,
-            )?;
-            schema::configure_to_read(&connection)?;
-            Ok(connection)
+            connect(&place::immutable_uri(path), OpenFlags::SQLITE_OPEN_URI)
         }
-        Err(error) => Err(error.into()),
-        Ok(_) => Ok(connection),
+        connected => connected,
     }
 }
 
