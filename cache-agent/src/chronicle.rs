@@ -83,6 +83,12 @@ impl Chronicle {
         })
     }
 
+    /// Follows these commands from now on.
+    pub fn follow(&mut self, book: &mut Book, commands: &[String]) -> Result<()> {
+        let commands = commands.iter().map(String::as_str);
+        book.session().lineage.follow_tools(commands)
+    }
+
     /// Takes what the kernel side tells of processes. Comes before the facts of files.
     ///
     /// How many steps there were.

@@ -69,7 +69,7 @@ impl Keeper {
     pub fn start(mut book: Book, config: Config, history: StoreWriter) -> Result<(Self, Orders)> {
         let (sender, orders) = std::sync::mpsc::channel();
         let (bell, bell_writer) = std::io::pipe().context("no descriptor left")?;
-        let chronicle = Chronicle::start(&mut book, &[], history)?;
+        let chronicle = Chronicle::start(&mut book, &config.following.commands, history)?;
         let mut keeper = Self {
             book,
             chronicle,
@@ -239,6 +239,8 @@ impl Keeper {
                 Order::Stop => stop = true,
                 Order::Reload(config) => {
                     self.config = *config;
+                    let commands = &self.config.following.commands;
+                    self.chronicle.follow(&mut self.book, commands)?;
                     self.apply();
                     self.has_news = true;
                 }
@@ -275,10 +277,10 @@ impl Keeper {
         if !self.config.discover {
             return;
         }
-        let (book, thresholds) = (&mut self.book, self.config.discovered);
+        let (book, config) = (&mut self.book, &self.config);
         let found = sightings
             .iter()
-            .map(|sighting| self.roster.take_sighted(book, sighting, thresholds));
+            .map(|sighting| self.roster.take_sighted(book, sighting, config));
         if found.sum::<usize>() > 0 {
             self.has_news = true;
             self.take_up();

@@ -183,16 +183,13 @@ impl Roster {
     }
 
     /// Takes up the caches that a go command uses, unless they are watched already. How many were new.
-    pub fn take_sighted(
-        &mut self,
-        book: &mut Book,
-        sighting: &Sighting,
-        thresholds: Thresholds,
-    ) -> usize {
+    pub fn take_sighted(&mut self, book: &mut Book, sighting: &Sighting, config: &Config) -> usize {
         let mut new = 0;
         for found in sighting.look() {
-            if self.entries.len() < ENTRIES_MAX && !is_watched(book, &found) {
-                new += usize::from(self.take_one(book, sighting, &found, thresholds));
+            let is_wanted =
+                self.entries.len() < ENTRIES_MAX && config.following.allows(&found.path);
+            if is_wanted && !is_watched(book, &found) {
+                new += usize::from(self.take_one(book, sighting, &found, config.discovered));
             }
         }
         new

@@ -10,6 +10,7 @@ use super::args::{ConfigArgs, ConfigVerb};
 use super::write;
 use crate::config;
 use crate::config::checked::{Config, OFF, RootConfig, RootKind, Thresholds};
+use crate::config::following::Following;
 use crate::config::history::History;
 use crate::config::maps::Maps;
 
@@ -52,9 +53,17 @@ struct Shown<'a> {
     canary_interval: String,
     history: ShownHistory,
     maps: ShownMaps,
+    invocations: ShownFollowing,
     discovered: ShownThresholds,
     #[serde(rename = "root")]
     roots: Vec<ShownRoot<'a>>,
+}
+
+#[derive(Serialize)]
+struct ShownFollowing {
+    commands: Vec<String>,
+    allow: Vec<String>,
+    deny: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -104,6 +113,7 @@ impl<'a> From<&'a Config> for Shown<'a> {
             history,
             canary_interval,
             maps,
+            following,
             discovered,
             roots,
         } = config;
@@ -118,8 +128,28 @@ impl<'a> From<&'a Config> for Shown<'a> {
                 |interval| humantime::format_duration(interval).to_string(),
             ),
             maps: maps.into(),
+            invocations: following.into(),
             discovered: discovered.into(),
             roots: roots.iter().map(ShownRoot::from).collect(),
+        }
+    }
+}
+
+impl From<&Following> for ShownFollowing {
+    fn from(following: &Following) -> Self {
+        let Following {
+            commands,
+            allow,
+            deny,
+        } = following;
+        let texts = |patterns: &[glob::Pattern]| {
+            let texts = patterns.iter().map(|pattern| pattern.as_str().to_owned());
+            texts.collect()
+        };
+        Self {
+            commands: commands.clone(),
+            allow: texts(allow),
+            deny: texts(deny),
         }
     }
 }
@@ -201,6 +231,7 @@ mod tests {
     const FULL: &str = "listen = \"[::1]:9\"\ndiscover = true\nwalk_interval = \"90min\"\nstate_dir = \"/srv/state\"\ncanary_interval = \"off\"\n\
                         [history]\nenabled = false\nmax_age = \"7d\"\nmax_size = \"64MiB\"\n\
                         [maps]\nfiles = 7\n\
+                        [invocations]\ncommands = [\"please\"]\ndeny = [\"/tmp/**\"]\n\
                         [discovered]\nfree_space = \"5%\"\n\
                         [[root]]\nname = \"ci\"\npath = \"/srv/ci\"\nkind = \"gobuild\"\nwarn = \"8GiB\"\nfree_inodes = 0.1\n\
                         [[root]]\npath = \"/srv/two\"\n";
@@ -248,7 +279,7 @@ mod tests {
             "listen": "[::1]:9", "discover": true, "walk_interval": "1h 30m", "state_dir": "/srv/state",
             "canary_interval": "off", "history": {"enabled": false, "max_age": "7days", "max_size": 67_108_864},
             "maps": {"ring_bytes": 1_048_576, "open_files": 4096, "files": 7, "accounts": 32_768, "processes": 32_768, "calls": 8192},
-            "discovered": {"free_space": 0.05},
+            "invocations": {"commands": ["please"], "allow": [], "deny": ["/tmp/**"]}, "discovered": {"free_space": 0.05},
             "root": [
                 {"name": "ci", "path": "/srv/ci", "kind": "gobuild", "warn": 8_589_934_592_u64, "free_inodes": 0.1},
                 {"name": "two", "path": "/srv/two"},

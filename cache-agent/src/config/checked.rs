@@ -9,10 +9,11 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::error::{ConfigError, Origin, Place, Problem};
+use super::following::{self, Following};
 use super::history::{self, History};
 use super::maps::Maps;
 use super::name::{self, Names};
-use super::raw::{RawConfig, RawHistory, RawMaps, RawRoot, RawThresholds};
+use super::raw::{RawConfig, RawFollowing, RawHistory, RawMaps, RawRoot, RawThresholds};
 
 /// Port of the HTTP server: the exporters' range 9100-9999 is fully allocated.
 pub const DEFAULT_PORT: u16 = 10435;
@@ -48,6 +49,8 @@ pub struct Config {
     pub canary_interval: Option<Duration>,
     /// Sizes of kernel maps; a change needs a restart.
     pub maps: Maps,
+    /// Which commands are followed, and which caches they may add.
+    pub following: Following,
     /// Thresholds of every discovered root.
     pub discovered: Thresholds,
     /// The roots named by their owner, in the order of the file; names and paths are unique.
@@ -64,6 +67,7 @@ impl Default for Config {
             history: History::default(),
             canary_interval: Some(DEFAULT_CANARY_INTERVAL),
             maps: Maps::default(),
+            following: Following::default(),
             discovered: Thresholds::default(),
             roots: Vec::new(),
         }
@@ -190,6 +194,7 @@ pub(super) fn check(raw: RawConfig, origin: Origin<'_>) -> Result<Config, Config
         history,
         canary_interval,
         maps,
+        invocations,
         discovered,
         roots,
     } = raw;
@@ -214,6 +219,7 @@ pub(super) fn check(raw: RawConfig, origin: Origin<'_>) -> Result<Config, Config
             })?
             .unwrap_or(defaults.canary_interval),
         maps: reader.maps(maps)?,
+        following: reader.following(invocations)?,
         discovered: reader.thresholds(discovered)?,
         roots: reader.roots(roots)?,
     };
@@ -271,6 +277,22 @@ impl Reader<'_> {
             self.read(key, value, |entries| maps.set(key, entries))?;
         }
         Ok(maps)
+    }
+
+    fn following(&self, raw: RawFollowing) -> Result<Following, ConfigError> {
+        let RawFollowing {
+            commands,
+            allow,
+            deny,
+        } = raw;
+        let patterns = |texts: Vec<String>| following::check_patterns(&texts);
+        Ok(Following {
+            commands: self
+                .read("commands", commands, following::check_commands)?
+                .unwrap_or_default(),
+            allow: self.read("allow", allow, patterns)?.unwrap_or_default(),
+            deny: self.read("deny", deny, patterns)?.unwrap_or_default(),
+        })
     }
 
     fn roots(&self, raw_roots: Vec<RawRoot>) -> Result<Vec<RootConfig>, ConfigError> {

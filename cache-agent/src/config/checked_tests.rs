@@ -38,6 +38,7 @@ fn every_key_arrives() {
             open_files: 8,
             ..Maps::default()
         },
+        following: Following::default(),
         discovered: Thresholds {
             warn: Some(7),
             free_space: Some(0.5),

@@ -40,6 +40,7 @@ impl Difference {
             history,
             canary_interval,
             maps,
+            following,
             discovered,
             roots,
         } = new;
@@ -67,6 +68,7 @@ impl Difference {
                 ("history", old.history == *history),
                 ("canary_interval", old.canary_interval == *canary_interval),
                 ("maps", old.maps == *maps),
+                ("invocations", old.following == *following),
                 ("discovered", old.discovered == *discovered),
             ]),
             needs_restart: differing([

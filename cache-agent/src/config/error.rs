@@ -177,6 +177,15 @@ pub enum Problem {
     /// A ring that the kernel does not allow, or that is too large.
     #[error("the ring must be a power of two from 4KiB to 256MiB")]
     RingSize,
+    /// Not the name of a program.
+    #[error("`{0}` must be the name of a program, without its directory")]
+    Command(String),
+    /// Not a pattern.
+    #[error("`{0}` must be a pattern of absolute paths such as /home/*/.cache/**")]
+    Pattern(String),
+    /// A list too long.
+    #[error("at most {0} of them")]
+    TooMany(usize),
 }
 
 /// A key that means nothing in its table.

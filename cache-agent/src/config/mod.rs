@@ -6,6 +6,7 @@
 pub mod checked;
 pub mod diff;
 pub mod error;
+pub mod following;
 pub mod history;
 pub mod maps;
 pub mod name;

@@ -31,6 +31,9 @@ pub struct RawConfig {
     /// Sizes of kernel maps.
     #[serde(default)]
     pub maps: RawMaps,
+    /// Which commands are followed, and which caches they may add.
+    #[serde(default)]
+    pub invocations: RawFollowing,
     /// Thresholds of every discovered root.
     #[serde(default)]
     pub discovered: RawThresholds,
@@ -49,6 +52,18 @@ pub struct RawHistory {
     pub max_age: Option<Spanned<String>>,
     /// Size of the database at which the oldest records are removed.
     pub max_size: Option<Spanned<Size>>,
+}
+
+/// `[invocations]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawFollowing {
+    /// Programs besides the known tools.
+    pub commands: Option<Spanned<Vec<String>>>,
+    /// Where caches in use may become roots.
+    pub allow: Option<Spanned<Vec<String>>>,
+    /// Where they may not.
+    pub deny: Option<Spanned<Vec<String>>>,
 }
 
 /// One `[[root]]`.
@@ -309,7 +324,7 @@ mod tests {
             (
                 "zzz = 1",
                 "unknown key `zzz` at /etc/x.toml:1:1 in the top level; \
-                 allowed are listen, discover, walk_interval, state_dir, canary_interval, history, maps, discovered, root",
+                 allowed are listen, discover, walk_interval, state_dir, canary_interval, history, maps, invocations, discovered, root",
             ),
             (
                 "\n[[root]]\nname = \"ci\"\n",
