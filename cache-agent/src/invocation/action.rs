@@ -1,7 +1,7 @@
 //! Names of build actions: from a compiler's arguments to the entries of a build cache.
 //!
 //! `-buildid X/..`: X is base64url of the first 15 bytes of the action's id, whose hexadecimal form names the
-//! `-a` entry (cmd/go/internal/work/buildid.go, cmd/go/internal/cache/cache.go).
+//! `-a` entry (buildid.go of cmd/go's package work, cache.go of its package cache).
 
 use sha2::{Digest as _, Sha256};
 

@@ -265,7 +265,12 @@ fn fuzzed(path: &[u8]) -> Option<String> {
 }
 
 fn object_path(id: &Id) -> Vec<u8> {
-    let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut digits = String::with_capacity(2 * id.len());
+    for byte in id {
+        digits.extend(
+            [byte >> 4, byte & 0xf].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('?')),
+        );
+    }
     let directory = digits.get(..2).unwrap_or_default();
     format!("{directory}/{digits}-d").into_bytes()
 }

@@ -73,7 +73,10 @@ fn one(found: &mut Surroundings, parent: &str, component: &str) {
         }
         return;
     }
-    if component.starts_with("user-") && component.ends_with(".slice") {
+    let is_user_slice = component
+        .strip_suffix(".slice")
+        .is_some_and(|name| name.starts_with("user-"));
+    if is_user_slice {
         component.clone_into(&mut found.slice);
     }
     let is_unit = [".service", ".scope", ".socket", ".mount"]

@@ -107,24 +107,24 @@ struct Memory {
 fn answer_all(asked: &Receiver<Question>, answering: &SyncSender<(ProcessKey, Answer)>) {
     let mut memory = Memory::default();
     while let Ok(question) = asked.recv() {
-        let answer = look(&question, &mut memory).unwrap_or_default();
+        let answer = look(&question, &mut memory);
         if answering.send((question.process, answer)).is_err() {
             return;
         }
     }
 }
 
-/// `None` if the process is gone, or its number is another one's.
-fn look(question: &Question, memory: &mut Memory) -> Option<Answer> {
+/// Of a process that is gone, or whose number is another one's, only the user.
+fn look(question: &Question, memory: &mut Memory) -> Answer {
     let user = memory.user(question.uid);
     let path = format!("/proc/{}", question.process.tgid);
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // Whatever is opened from here on is this process', or nobody's.
     let Ok(process) = open(path, flags, Mode::empty()) else {
-        return Some(only_user(user));
+        return only_user(user);
     };
     if !is_same(process.as_fd(), question.process) {
-        return Some(only_user(user));
+        return only_user(user);
     }
     let inner = |name: &str| openat(&process, name, flags, Mode::empty()).ok();
     let module = match (inner("cwd"), inner("root")) {
@@ -139,14 +139,14 @@ fn look(question: &Question, memory: &mut Memory) -> Option<Answer> {
         environment::Variables::new()
     };
     let groups = read(process.as_fd(), "cgroup").unwrap_or_default();
-    Some(Answer {
+    Answer {
         version: memory.version(process.as_fd()).unwrap_or_default(),
         cwd: directory(&process).unwrap_or_default(),
         module: module.unwrap_or_default(),
         user,
         cgroup: cgroup::path(&String::from_utf8_lossy(&groups)),
         environment,
-    })
+    }
 }
 
 fn only_user(user: String) -> Answer {

@@ -44,7 +44,7 @@ impl Families {
         } = latency;
         let counts = Counts {
             bounds: &LATENCY_BUCKETS,
-            counts,
+            within: counts,
             beyond: *beyond,
             sum: *sum_seconds,
         };
@@ -89,7 +89,7 @@ impl Families {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counts<'a> {
     pub(super) bounds: &'a [f64],
-    pub(super) counts: &'a [u64],
+    pub(super) within: &'a [u64],
     pub(super) beyond: u64,
     pub(super) sum: f64,
 }
@@ -97,12 +97,12 @@ pub(super) struct Counts<'a> {
 fn histogram(figures: Counts<'_>) -> Histogram {
     let Counts {
         bounds,
-        counts,
+        within,
         beyond,
         sum,
     } = figures;
     let mut cumulative = 0;
-    let buckets = bounds.iter().zip(counts).map(|(bound, count)| {
+    let buckets = bounds.iter().zip(within).map(|(bound, count)| {
         cumulative += count;
         let mut bucket = Bucket::default();
         bucket.set_upper_bound(*bound);

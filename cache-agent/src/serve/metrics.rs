@@ -142,7 +142,7 @@ fn add_invocations(families: &mut Families, tally: &Tally) {
         let [counts @ .., beyond] = &group.growth_counts;
         let counts = Counts {
             bounds: &tally::GROWTH_BUCKETS,
-            counts,
+            within: counts,
             beyond: *beyond,
             sum: group.growth_bytes,
         };

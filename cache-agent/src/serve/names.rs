@@ -41,7 +41,7 @@ names! {
     INVOCATIONS = COUNTER "go_cache_invocations_total" "Runs of build tools that ended since the agent started.";
     INVOCATION_GROWTH = HISTOGRAM "go_cache_invocation_growth_bytes" "Bytes by which a run of a build tool made caches grow, nested runs not included.";
     LOOKUPS = COUNTER "go_cache_lookups_total" "Look-ups in build caches by runs that ended: entries found, and entries created because they were not.";
-    LOOKUP_HITS = COUNTER "go_cache_lookup_hits_total" "Look-ups that found their entry: over go_cache_lookups_total, the hit ratio.";
+    LOOKUP_HITS = COUNTER "go_cache_lookup_hits_total" "Look-ups that found their entry; over all look-ups, the hit ratio.";
     LIMIT = GAUGE "go_cache_limit_bytes" "Configured size limit of the root.";
     LIMIT_CROSSED = GAUGE "go_cache_limit_crossed" "1 while the size limit of the root is crossed, else 0.";
     FS_LIMIT_CROSSED = GAUGE "go_cache_fs_limit_crossed_roots" "Roots whose file system is below the configured share of free space or inodes.";

@@ -113,11 +113,9 @@ pub fn print(finished: &[Finished], out: &mut impl Write) -> io::Result<()> {
 }
 
 fn print_one(record: &Invocation, rolled: Rolled, out: &mut impl Write) -> io::Result<()> {
-    let hits = if record.lookups == 0 {
-        "-".to_owned()
-    } else {
-        format!("{} %", record.hits * 100 / record.lookups)
-    };
+    let hits = (record.hits * 100)
+        .checked_div(record.lookups)
+        .map_or_else(|| "-".to_owned(), |percent| format!("{percent} %"));
     let exit = record
         .exit_code
         .map_or_else(|| "-".to_owned(), |code| code.to_string());

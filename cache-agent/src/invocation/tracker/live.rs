@@ -227,7 +227,7 @@ impl Live {
         tool::verb_of(&record.tool, &identity.argv).clone_into(&mut record.verb);
         record.argv = mask::argv(&identity.argv);
         record.uid = identity.uid;
-        self.argv = identity.argv.clone();
+        self.argv.clone_from(&identity.argv);
     }
 
     /// go's own helper that counts its runs: nobody asked for it.
