@@ -39,21 +39,25 @@ pub struct Disk {
 pub enum Work {
     /// This, by a shell; its output comes back as it is.
     Command(String),
-    /// Every test of `suites` whose name holds one of `filters`, or every one if there is no filter.
+    /// These, one after the other.
     Tests {
         suites: Vec<Suite>,
-        filters: Vec<String>,
         /// A test that takes longer is killed.
         limit_s: u64,
     },
 }
 
-/// A test executable.
+/// A test executable and what is chosen of it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Suite {
     pub name: String,
     /// In the guest.
     pub executable: String,
+    /// What the agents of its tests are told to use.
+    pub backend: String,
+    /// Parts of names, one of each list in every test that is chosen; any name will do for an empty
+    /// list.
+    pub filters: Vec<Vec<String>>,
 }
 
 /// What the guest tells.
@@ -65,7 +69,11 @@ pub enum Message {
     /// Part of the command's output.
     Output(String),
     /// A test begins.
-    Begins { suite: String, test: String },
+    Begins {
+        suite: String,
+        backend: String,
+        test: String,
+    },
     /// A test ended.
     Test(Tested),
     /// All is done; how often something failed.
@@ -78,6 +86,8 @@ pub enum Message {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Tested {
     pub suite: String,
+    /// The backend asked for.
+    pub backend: String,
     pub test: String,
     pub outcome: Outcome,
     pub seconds: f64,

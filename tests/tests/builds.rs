@@ -18,6 +18,15 @@ const LIMIT: Duration = Duration::from_mins(20);
 /// What is vetted where all of the standard library would take too long.
 const FEW: [&str; 2] = ["strings", "net/http"];
 
+/// Packages that import next to nothing.
+const LEAVES: &[&str] = &[
+    "unicode/utf8",
+    "unicode/utf16",
+    "math/bits",
+    "container/ring",
+    "cmp",
+];
+
 #[test]
 fn oldest_go() -> Result<()> {
     with(0, "oldest_go", |day| day.pass(&FEW))
@@ -31,6 +40,19 @@ fn middle_go() -> Result<()> {
 #[test]
 fn newest_go() -> Result<()> {
     with(2, "newest_go", |day| day.pass(&["std"]))
+}
+
+/// Small enough for an emulated machine: leaf packages, no runtime.
+#[test]
+fn a_few_packages() -> Result<()> {
+    let Some(newest) = env::go()?.len().checked_sub(1) else {
+        return env::skip(SUITE, "a_few_packages", "CACHE_TEST_GO names no toolchain");
+    };
+    with(newest, "a_few_packages", |day| {
+        day.grows("cold build", &[&["build"], LEAVES].concat())?;
+        day.stays("warm build", &[&["build"], LEAVES].concat())?;
+        day.empties()
+    })
 }
 
 /// Runs `test` with the toolchain number `index`, or notes that there is none.

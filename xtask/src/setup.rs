@@ -18,9 +18,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 pub(crate) use self::{
-    go::Go,
+    go::{Go, NEWEST as NEWEST_GO},
     kernels::{Kernel, VERSIONS as KERNEL_VERSIONS},
-    machine::{Disk, VmTools, ensure as for_vm},
+    machine::{Disk, GO_DISK, VmTools, ensure as for_vm},
     observers::{Auditd, ensure as observer, ensure_auditd as auditd},
     programs::{ensure_bpftool, ensure_cargo_deny},
     toolchain::Toolchain,
@@ -66,6 +66,11 @@ pub(crate) fn for_build() -> Result<BuildTools> {
 pub(crate) fn for_test() -> Result<TestTools> {
     let build = for_build()?;
     programs::ensure_cargo_checkers()?;
+    let kernels: Vec<&str> = KERNEL_VERSIONS
+        .iter()
+        .map(|(version, _)| *version)
+        .collect();
+    for_vm(&kernels)?;
     Ok(TestTools {
         build,
         go: go::ensure()?,

@@ -19,10 +19,11 @@ use crate::{
     command::{as_root, cargo, program, run as run_command},
     paths,
     setup::{self, TestTools},
+    vm,
 };
 
 /// Suites without which a green run would say too little.
-const REQUIRED: [&str; 8] = [
+const REQUIRED: [&str; 9] = [
     "conformance",
     "builds",
     "invocations",
@@ -31,7 +32,10 @@ const REQUIRED: [&str; 8] = [
     "faults",
     "history",
     "live",
+    VMS,
 ];
+/// The virtual machines count as one suite.
+const VMS: &str = "vm";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -65,6 +69,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         verdicts.push(timed("unit tests", unit_tests));
     }
     let skips = system_tests(options, &tools, &built, &mut verdicts)?;
+    if options.only.as_ref().is_none_or(|only| only == VMS) {
+        verdicts.push(timed(VMS, vm::all));
+    }
     report(options, &verdicts, &skips)
 }
 
@@ -104,7 +111,9 @@ fn system_tests(
         .with_context(|| format!("cannot make the folder {}", scratch.display()))?;
     let skips = scratch.join("skips.tsv");
     fs::write(&skips, "").with_context(|| format!("cannot write {}", skips.display()))?;
-    let variables = environment(options, tools, built, &skips)?;
+    let notes = scratch.join("verdicts.jsonl");
+    fs::write(&notes, "").with_context(|| format!("cannot write {}", notes.display()))?;
+    let variables = environment(options, tools, built, [&skips, &notes])?;
     for suite in suites::build()? {
         let Some((filter, tests)) = suite.selection(options.only.as_deref())? else {
             continue;
@@ -113,6 +122,8 @@ fn system_tests(
         verdict.tests = tests.to_string();
         verdicts.push(verdict);
     }
+    let verdicts_of_operations = fs::read_to_string(&notes)?;
+    vm::results::add(&own_kernel()?, verdicts_of_operations.lines())?;
     let noted = fs::read_to_string(&skips)
         .with_context(|| format!("cannot read the skipped tests in {}", skips.display()))?;
     Ok(noted.lines().map(str::to_owned).collect())
@@ -133,7 +144,7 @@ fn environment(
     options: &Options,
     tools: &TestTools,
     built: &Built,
-    skips: &Path,
+    [skips, verdicts]: [&Path; 2],
 ) -> Result<Vec<(&'static str, OsString)>> {
     let mut go = Vec::new();
     for toolchain in &tools.go {
@@ -151,11 +162,18 @@ fn environment(
             built.kernel_object.clone().into(),
         ),
         ("CACHE_TEST_SKIPS", absolute(skips)?.into()),
+        ("CACHE_TEST_VERDICTS", absolute(verdicts)?.into()),
     ];
     if options.soak {
         variables.push(("CACHE_TEST_SOAK", "1".into()));
     }
     Ok(variables)
+}
+
+/// The first two numbers of the running kernel's release.
+fn own_kernel() -> Result<String> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    Ok(release.split('.').take(2).collect::<Vec<_>>().join("."))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
@@ -240,6 +258,7 @@ mod tests {
             "faults",
             "history",
             "live",
+            "vm",
         ])
         .collect();
         assert_eq!(missing, ["required suite cli did not run"]);
@@ -248,7 +267,7 @@ mod tests {
     #[test]
     fn skips_count_in_required_suites_only() {
         let skips = [
-            "vm\tboots\tno qemu".to_owned(),
+            "filesystems\txfs::table\tthe kernel has no xfs".to_owned(),
             "cli\tsudo\tno sudo".to_owned(),
         ];
         let forbidden: Vec<_> = forbidden_skips(&skips).collect();

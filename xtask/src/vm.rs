@@ -14,6 +14,8 @@ mod probe;
     reason = "this file belongs to the tests too, where it is public"
 )]
 mod protocol;
+pub(crate) mod results;
+mod table;
 mod tell;
 
 use anyhow::Result;
@@ -25,8 +27,8 @@ pub(crate) struct Options {
     /// Which kernel
     #[arg(long, default_value = "all", value_parser = ["6.1", "6.12", "7.2", "all"])]
     kernel: String,
-    /// Backend that the agents of the tests are told to use
-    #[arg(long, default_value = "auto", value_parser = ["auto", "fentry", "tracepoint"])]
+    /// Only the passes with this backend
+    #[arg(long, default_value = "all", value_parser = ["auto", "fentry", "tracepoint", "all"])]
     backend: String,
     /// Run this by the guest's shell instead of the tests
     #[arg(long, value_name = "COMMAND")]
@@ -38,12 +40,25 @@ pub(crate) struct Options {
     /// Leave console log, results and initramfs in target/vm/run
     #[arg(long)]
     keep: bool,
+    /// Put the table of the last runs into README.md instead
+    #[arg(long, conflicts_with = "command")]
+    table: bool,
     /// Only tests whose name contains one of these
     #[arg(last = true)]
     filters: Vec<String>,
 }
 
+impl Options {
+    /// Whether passes with that backend are to be run.
+    fn wants(&self, backend: &str) -> bool {
+        [backend, "all"].contains(&self.backend.as_str())
+    }
+}
+
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.table {
+        return table::insert();
+    }
     let versions: Vec<&str> = KERNEL_VERSIONS
         .iter()
         .map(|(version, _)| *version)
@@ -51,6 +66,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .collect();
     let build = setup::for_build()?;
     let tools = setup::for_vm(&versions)?;
-    let binaries = binaries::build(&build)?;
-    matrix::run(options, &tools, &binaries)
+    matrix::run(options, &tools, &binaries::build(&build)?)
+}
+
+/// The whole matrix, as part of all tests.
+pub(crate) fn all() -> Result<()> {
+    run(&Options {
+        kernel: "all".to_owned(),
+        backend: "all".to_owned(),
+        command: None,
+        keep: false,
+        count_instructions: false,
+        table: false,
+        filters: Vec::new(),
+    })
 }

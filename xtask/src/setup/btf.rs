@@ -50,9 +50,9 @@ fn payload(image: &[u8]) -> Option<&[u8]> {
 /// Debian's ways to pack a kernel.
 fn unpacked(payload: &[u8]) -> Result<Vec<u8>> {
     let unpacker = match payload {
-        [0xfd, b'7', b'z', ..] => "xz",
+        [0x02, 0x21, 0x4c, 0x18, ..] => "lz4",
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
-        _ => "gzip",
+        _ => "xz",
     };
     let mut command = program(unpacker);
     // The payload's last four bytes are its unpacked length, which unpackers take for rubbish.

@@ -17,7 +17,9 @@ use crate::{
     paths,
 };
 
-pub(crate) const VERSIONS: [&str; 3] = ["1.21.13", "1.24.11", "1.27.3"];
+/// Newest supported version.
+pub(crate) const NEWEST: &str = "1.27.3";
+pub(crate) const VERSIONS: [&str; 3] = ["1.21.13", "1.24.11", NEWEST];
 
 #[derive(Debug)]
 pub(crate) struct Go {

@@ -2,13 +2,13 @@
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::{
-    apt, by_hand, found, installing,
+    apt, by_hand, found, go, installing,
     kernels::{Kernel, ensure_kernels},
 };
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
 
 /// Room of a disk of the guest: the files are sparse. xfs wants at least 300 MiB.
 const DISK_BYTES: u64 = 2 << 30;
+/// The toolchain of the guest, on a disk of its own.
+pub(crate) const GO_DISK: &str = "go";
 /// Disks of the guest: serial number, type and mount options of the file system, and its maker with
 /// what it needs to be told.
 const DISKS: [(&str, &str, &str, &[&str]); 4] = [
@@ -62,6 +64,7 @@ pub(crate) fn ensure(versions: &[&str]) -> Result<VmTools> {
         ("mkfs.btrfs", "btrfs-progs"),
         ("xz", "xz-utils"),
         ("zstd", "zstd"),
+        ("lz4", "lz4"),
     ] {
         ensure_program(tool, package)?;
     }
@@ -110,5 +113,31 @@ fn disks() -> Result<Vec<Disk>> {
                 image,
             })
         })
+        .chain([go_disk(&folder)])
         .collect()
+}
+
+/// The newest of the tests' Go toolchains.
+fn go_disk(folder: &Path) -> Result<Disk> {
+    let Some(go) = go::ensure()?.pop() else {
+        bail!("there is no Go toolchain");
+    };
+    let image = folder.join(format!("{GO_DISK}-{}.img", go.version));
+    if !image.exists() {
+        let partial = folder.join(format!("{GO_DISK}.partial"));
+        File::create(&partial)?.set_len(DISK_BYTES)?;
+        let tool = paths::find_program("mkfs.ext4").context("no maker")?;
+        let source = go.goroot.canonicalize()?;
+        ask(program(tool)
+            .args(["-q", "-F", "-d"])
+            .arg(source)
+            .arg(&partial))?;
+        fs::rename(&partial, &image)?;
+    }
+    Ok(Disk {
+        serial: GO_DISK,
+        kind: "ext4",
+        options: "",
+        image,
+    })
 }

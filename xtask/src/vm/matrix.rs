@@ -19,15 +19,24 @@ use super::{
     machine::Machine,
     probe,
     protocol::{DISKS, Disk, MODULES, PLAN, Plan, Suite, Work},
+    results,
     tell::Heard,
 };
 use crate::{
     paths,
-    setup::{self, Kernel, VmTools},
+    setup::{self, GO_DISK, Kernel, NEWEST_GO, VmTools},
+    test::suites,
 };
 
-/// Suites that run in the guest; the others need more of a userland than it has.
-const SUITES: [&str; 2] = ["conformance", "filesystems"];
+/// What runs in the guest: suite, backend, and parts of test names, one of which must be in the name
+/// (none for all tests). The other suites need more of a userland than it has, and the fallback
+/// backend is one that other machines run natively: here it is proven on one file system.
+const PASSES: [(&str, &str, &[&str]); 4] = [
+    ("conformance", "fentry", &[]),
+    ("filesystems", "fentry", &[]),
+    ("builds", "auto", &["a_few_packages"]),
+    ("conformance", "tracepoint", &["native::", "ring::"]),
+];
 /// One test; the slowest needs a quarter of it under emulation.
 const TEST_LIMIT_S: u64 = 240;
 /// One machine.
@@ -50,6 +59,8 @@ pub(super) fn run(options: &Options, tools: &VmTools, binaries: &Binaries) -> Re
     let mut failed = Vec::new();
     for (kernel, duration, heard) in boot_all(options, tools, binaries) {
         let heard = heard.with_context(|| format!("kernel {}", kernel.version))?;
+        let verdicts = heard.tests.iter().flat_map(|tested| &tested.verdicts);
+        results::add(kernel.version, verdicts.map(String::as_str))?;
         let verdict = if heard.failures.is_empty() {
             "ok"
         } else {
@@ -64,9 +75,6 @@ pub(super) fn run(options: &Options, tools: &VmTools, binaries: &Binaries) -> Re
         for failure in heard.failures {
             lines.push(format!("    {failure}"));
             failed.push(kernel.version);
-        }
-        for skip in heard.tests.iter().flat_map(|tested| &tested.skips) {
-            lines.push(format!("    skipped: {}", skip.replace('\t', " / ")));
         }
     }
     failed.dedup();
@@ -162,16 +170,19 @@ impl Run<'_> {
         if let Some(command) = &self.options.command {
             return Work::Command(command.clone());
         }
-        let chosen = self.binaries.suites.iter();
-        let chosen = chosen.filter(|suite| SUITES.contains(&suite.name.as_str()));
+        let passes = PASSES.iter();
+        let passes = passes.filter(|(_, backend, _)| self.options.wants(backend));
+        let suites = passes.map(|(name, backend, parts)| Suite {
+            name: (*name).to_owned(),
+            executable: guest_suite(name),
+            backend: (*backend).to_owned(),
+            filters: vec![
+                parts.iter().map(|part| (*part).to_owned()).collect(),
+                self.options.filters.clone(),
+            ],
+        });
         Work::Tests {
-            suites: chosen
-                .map(|suite| Suite {
-                    name: suite.name.clone(),
-                    executable: guest_suite(&suite.name),
-                })
-                .collect(),
-            filters: self.options.filters.clone(),
+            suites: suites.collect(),
             limit_s: TEST_LIMIT_S,
         }
     }
@@ -196,10 +207,9 @@ pub(super) fn initramfs(run: &Run<'_>, work: &Work, folder: &Path) -> Result<Pat
         let name = module.file_name().context("a module without a name")?;
         archive.copy(module, &format!("{MODULES}/{}", name.to_string_lossy()))?;
     }
-    for suite in &run.binaries.suites {
-        if SUITES.contains(&suite.name.as_str()) {
-            archive.copy(&suite.executable, &guest_suite(&suite.name))?;
-        }
+    let guests = |suite: &&suites::Suite| PASSES.iter().any(|(name, ..)| *name == suite.name);
+    for suite in run.binaries.suites.iter().filter(guests) {
+        archive.copy(&suite.executable, &guest_suite(&suite.name))?;
     }
     // The tests know the actor by the path it was built at.
     let actor = run.binaries.program("actor")?;
@@ -208,7 +218,7 @@ pub(super) fn initramfs(run: &Run<'_>, work: &Work, folder: &Path) -> Result<Pat
     archive.text(b"root:x:0:\n", "/etc/group")?;
     let plan = Plan {
         disks: run.tools.disks.iter().map(planned).collect(),
-        environment: environment(run.options),
+        environment: environment(),
         work: work.clone(),
     };
     archive.text(&serde_json::to_vec(&plan)?, PLAN)?;
@@ -228,14 +238,14 @@ fn guest_suite(name: &str) -> String {
     format!("/vm/suites/{name}")
 }
 
-fn environment(options: &Options) -> BTreeMap<String, String> {
+fn environment() -> BTreeMap<String, String> {
     let variables = [
         ("PATH", "/bin".to_owned()),
         ("HOME", "/home".to_owned()),
         ("CACHE_AGENT", "/bin/cache-agent".to_owned()),
         ("CACHE_TEST_SCRATCH", format!("{DISKS}/scratch")),
         ("CACHE_TEST_DISKS", DISKS.to_owned()),
-        ("CACHE_TEST_BACKEND", options.backend.clone()),
+        ("CACHE_TEST_GO", format!("{NEWEST_GO}={DISKS}/{GO_DISK}")),
         ("CACHE_TEST_PATIENCE", PATIENCE.to_owned()),
         ("CACHE_TEST_KERNEL_OBJECT", "/vm/cache-ebpf.o".to_owned()),
     ];

@@ -45,7 +45,11 @@ impl Heard {
                         .and_then(|()| output.flush()),
                 );
             }
-            Message::Begins { suite, test } => self.running = Some(format!("{suite} {test}")),
+            Message::Begins {
+                suite,
+                backend,
+                test,
+            } => self.running = Some(format!("{suite} {test} by {backend}")),
             Message::Test(tested) => self.tested(version, tested),
             Message::Done { failures } => {
                 self.done = true;
@@ -59,7 +63,7 @@ impl Heard {
 
     fn tested(&mut self, version: &str, tested: Tested) {
         self.running = None;
-        let name = format!("{} {}", tested.suite, tested.test);
+        let name = format!("{} {} by {}", tested.suite, tested.test, tested.backend);
         let outcome = match tested.outcome {
             Outcome::Passed => "ok",
             Outcome::Failed => "FAILED",
@@ -73,6 +77,10 @@ impl Heard {
             eprintln!("{}", tested.output.trim_end());
             self.failures.push(format!("{name} {outcome}"));
         }
+        // Nothing here is up to the machine: it is made for the tests.
+        let skipped = tested.skips.iter().map(|skip| skip.replace('\t', " / "));
+        self.failures
+            .extend(skipped.map(|skip| format!("skipped: {skip}")));
         self.tests.push(tested);
     }
 
@@ -138,11 +146,12 @@ mod tests {
     fn silence_is_a_failure_that_names_the_test() {
         let begins = Message::Begins {
             suite: "cli".to_owned(),
+            backend: "auto".to_owned(),
             test: "hangs".to_owned(),
         };
         assert_eq!(
             concluded("silence", "", vec![begins]),
-            ["the guest ended without a verdict (during cli hangs)"]
+            ["the guest ended without a verdict (during cli hangs by auto)"]
         );
     }
 }

@@ -32,20 +32,15 @@ pub(super) fn all(plan: &Plan, host: &mut Host) -> Result<u64> {
     host.tell(&Message::Ready(release.trim().to_owned()))?;
     match &plan.work {
         Work::Command(line) => command(line, plan, host),
-        Work::Tests {
-            suites,
-            filters,
-            limit_s,
-        } => {
+        Work::Tests { suites, limit_s } => {
             let limit = Duration::from_secs(*limit_s);
             let mut failures = 0;
             for suite in suites {
-                for test in list(suite, plan)? {
-                    if !filters.is_empty() && !filters.iter().any(|filter| test.contains(filter)) {
-                        continue;
-                    }
+                let chosen = list(suite, plan)?;
+                for test in chosen.into_iter().filter(|test| chooses(suite, test)) {
                     host.tell(&Message::Begins {
                         suite: suite.name.clone(),
+                        backend: suite.backend.clone(),
                         test: test.clone(),
                     })?;
                     let tested = run(suite, test, limit, plan)?;
@@ -96,6 +91,13 @@ fn list(suite: &Suite, plan: &Plan) -> Result<Vec<String>> {
     Ok(tests.map(str::to_owned).collect())
 }
 
+fn chooses(suite: &Suite, test: &str) -> bool {
+    let fits = |parts: &Vec<String>| {
+        parts.is_empty() || parts.iter().any(|part| test.contains(part.as_str()))
+    };
+    suite.filters.iter().all(fits)
+}
+
 /// Runs one test to its end, or to that of its time.
 fn run(suite: &Suite, test: String, limit: Duration, plan: &Plan) -> Result<Tested> {
     for notes in [SKIPS, VERDICTS] {
@@ -105,6 +107,7 @@ fn run(suite: &Suite, test: String, limit: Duration, plan: &Plan) -> Result<Test
     let mut command = in_plan(Command::new(&suite.executable), plan);
     command
         .args(["--exact", &test, "--test-threads=1"])
+        .env("CACHE_TEST_BACKEND", &suite.backend)
         .env("CACHE_TEST_SKIPS", SKIPS)
         .env("CACHE_TEST_VERDICTS", VERDICTS)
         .stdin(Stdio::null())
@@ -133,6 +136,7 @@ fn run(suite: &Suite, test: String, limit: Duration, plan: &Plan) -> Result<Test
         .unwrap_or_default();
     Ok(Tested {
         suite: suite.name.clone(),
+        backend: suite.backend.clone(),
         test,
         outcome,
         seconds: started.elapsed().as_secs_f64(),
