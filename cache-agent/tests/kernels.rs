@@ -3,6 +3,10 @@
 //! Set-up extracts the blobs from the fetched kernels; bpftool prints them; where the printed text
 //! says that a member lies is what the resolver must find. Nothing of the resolver is used to read
 //! the text.
+#![expect(
+    clippy::expect_used,
+    reason = "a test ends with what it did not expect"
+)]
 
 use std::{
     collections::HashMap,
@@ -140,9 +144,9 @@ fn quoted(line: &str) -> String {
 
 fn number(line: &str, key: &str) -> u32 {
     let words = line.split_whitespace();
-    let value = words.filter_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    let mut value = words.filter_map(|word| word.strip_prefix(key)?.strip_prefix('='));
     value
-        .last()
+        .next_back()
         .and_then(|value| value.parse().ok())
         .unwrap_or_else(|| {
             panic!("no {key} in {line}");

@@ -20,7 +20,7 @@ use cache_ebpf::{
 
 use crate::{
     atomic,
-    kernel::{Access, Dentry, Fault, Plain, Read, Task},
+    kernel::{Access, Dentry, Fault, Inode, Plain, Read, Task},
     maps::{ASLEEP, COUNTERS, DRAFT, Draft, EVENTS, FAMILY, PENDING_PATHS},
     names::{self, Composed},
 };
@@ -85,6 +85,17 @@ pub(crate) enum Path<A: Access = Plain> {
     },
     /// Nowhere.
     None,
+}
+
+impl Path {
+    /// Any name of the inode, where paths are wanted.
+    #[inline(always)]
+    pub(crate) fn any(inode: Inode) -> Self {
+        match inode.name() {
+            Ok(Some(dentry)) if wants_paths() => Self::Of(dentry),
+            _ => Self::None,
+        }
+    }
 }
 
 /// User space finds a directory that crossed a border by its path.

@@ -6,6 +6,7 @@ mod entry;
 mod lookups;
 mod moves;
 mod openers;
+mod opening;
 mod outside;
 mod release;
 mod sizes;
@@ -20,6 +21,7 @@ use self::sizes::{hold_size, keep_size, settled_size};
 pub(crate) use self::{
     entry::Entry,
     moves::{enter, leave, rename, resize, settle_leaving, tell_link, vanish},
+    opening::opened,
     outside::changes as changes_outside,
     release::released,
     sizes::sees_all,
@@ -80,47 +82,6 @@ fn is_own_name<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<bool> {
         .is_some_and(|named| named.address() == inode.address()))
 }
 
-/// A file has been opened by the running process.
-#[inline(always)]
-pub(crate) fn opened<A: Access>(file: File<A>) -> Read<()> {
-    let (mode, inode) = file.mode_and_inode()?;
-    if !mode.writes() {
-        return lookups::read(file, inode);
-    }
-    if !may_count(inode)? {
-        return Ok(());
-    }
-    let name = file.dentry()?;
-    if is_own_name(inode, name)? {
-        return opened_as(inode, name, mode.created(), file.address());
-    }
-    let inode = inode.plain()?;
-    match inode.name()? {
-        Some(name) => opened_as(inode, name, mode.created(), file.address()),
-        None => Ok(()),
-    }
-}
-
-#[inline(always)]
-fn opened_as<A: Access>(inode: Inode<A>, name: Dentry<A>, created: bool, file: u64) -> Read<()> {
-    let Some(member) = member(inode, name)? else {
-        let operation = if created {
-            OPERATION_CREATE
-        } else {
-            OPERATION_VANISH
-        };
-        return outside::changes(inode, name, operation);
-    };
-    let process = account::current()?;
-    if created {
-        let mut change = Change::enter(0);
-        change.misses = u64::from(lookups::is_entry(name)?);
-        account::credit(&process, member.root, &change);
-        tell(&member, &process, 0, 0, OPERATION_CREATE);
-    }
-    follow(&member, process, created, file)
-}
-
 /// A file without bytes has been made, but not opened.
 #[inline(always)]
 pub(crate) fn made<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<()> {
@@ -140,38 +101,6 @@ pub(crate) fn made<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<()> {
     account::credit(&process, root, &Change::enter(0));
     tell(&member, &process, 0, 0, OPERATION_CREATE);
     Ok(())
-}
-
-/// Enters the file into `OPEN`, or adds an opener to it. `file` is the open file description, 0 = not known.
-#[inline(always)]
-fn follow<A: Access>(
-    member: &Member<A>,
-    process: ProcessKey,
-    created: bool,
-    file: u64,
-) -> Read<()> {
-    if let Some(entry) = followed(member) {
-        settle(member, entry, None)?;
-        share(member, entry, process, file)?;
-        return Ok(());
-    }
-    let known = if created {
-        0
-    } else {
-        remembered_size(member, &process)?
-    };
-    if !insert(member, process, known, file) {
-        hold_size(&member.key, member.generation, member.root, known);
-        return settle_closed(member, process, known);
-    }
-    if sees_all() {
-        return Ok(());
-    }
-    // The open itself may have truncated it.
-    match Entry::find(member.inode.address()) {
-        Some(entry) => settle(member, entry, None),
-        None => Ok(()),
-    }
 }
 
 /// Enters the file into `OPEN`; false if there is no room.
@@ -198,18 +127,6 @@ fn insert<A: Access>(member: &Member<A>, opener: ProcessKey, known: u64, file: u
     true
 }
 
-/// Size the ledger has of a file that is opened. One that no walk has met yet is taken as it is; the event
-/// tells a walk under way that its own figure may be older.
-#[inline(always)]
-fn remembered_size<A: Access>(member: &Member<A>, process: &ProcessKey) -> Read<u64> {
-    if let Some(size) = settled_size(&member.key, member.generation) {
-        return Ok(size);
-    }
-    let size = member.inode.size()?;
-    tell(member, process, size, size, OPERATION_RESIZE);
-    Ok(size)
-}
-
 /// The entry of this very file; one of an inode that was in its memory before goes, its last size unseen.
 #[inline(always)]
 fn followed<A: Access>(member: &Member<A>) -> Option<Entry> {
@@ -218,29 +135,15 @@ fn followed<A: Access>(member: &Member<A>) -> Option<Entry> {
     if entry.is(member.key.ino, member.generation) {
         return Some(entry);
     }
-    let gone = entry.copy();
-    keep_size(&gone.key(), gone.generation, gone.root, gone.known);
+    keep_size(
+        &entry.key(),
+        entry.generation(),
+        entry.root(),
+        entry.known(),
+    );
     detail::count(counter::FAULT_EVICTED);
     unfollow(inode);
     None
-}
-
-/// The new opener takes over; while others still write, whoever settles is credited.
-#[inline(always)]
-fn share<A: Access>(member: &Member<A>, entry: Entry, process: ProcessKey, file: u64) -> Read<()> {
-    let alone = member.inode.writers()? <= 1;
-    if alone {
-        entry.set_flags(0);
-        entry.set_file(file);
-    } else if entry.is_shared() || entry.opener().tgid != process.tgid {
-        if sees_all() {
-            openers::remember(entry.file(), entry.opener());
-            openers::remember(file, process);
-        }
-        entry.set_flags(entry.flags() | OPEN_SHARED);
-    }
-    entry.set_opener(process);
-    Ok(())
 }
 
 /// The running process closes a descriptor: settles, and forgets the file when nobody writes any more.
@@ -375,31 +278,26 @@ fn tell<A: Access>(
 /// Settles one entry of `OPEN` on behalf of user space or of its exiting opener; true once it is done with.
 #[inline(always)]
 pub(crate) fn sweep(inode: u64, entry: Entry) -> Read<bool> {
-    let copy = entry.copy();
     let inode = Inode::at(inode);
-    let key = copy.key();
-    if !inode.is(&key, copy.generation) {
+    let (key, generation, root) = (entry.key(), entry.generation(), entry.root());
+    if !inode.is(&key, generation) {
         detail::count(counter::FAULT_EVICTED);
-        keep_size(&key, copy.generation, copy.root, copy.known);
+        keep_size(&key, generation, root, entry.known());
         return Ok(true);
     }
-    let path = match inode.name() {
-        Ok(Some(dentry)) if detail::wants_paths() => Path::Of(dentry),
-        _ => Path::None,
-    };
     let member = Member {
         inode,
         key,
-        generation: copy.generation,
-        root: copy.root,
-        path,
+        generation,
+        root,
+        path: Path::any(inode),
         parent: 0,
     };
     settle(&member, entry, None)?;
     if inode.writers()? > 0 {
         return Ok(false);
     }
-    keep_size(&key, copy.generation, copy.root, entry.known());
+    keep_size(&key, generation, root, entry.known());
     Ok(true)
 }
 

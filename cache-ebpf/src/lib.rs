@@ -147,6 +147,7 @@ shared! {
 
 impl OpenFile {
     /// The file it is about.
+    #[inline]
     pub fn key(&self) -> InodeKey {
         InodeKey {
             ino: self.ino,

@@ -3,7 +3,7 @@
 
 use core::mem::offset_of;
 
-use cache_ebpf::{OPEN_SHARED, OpenFile, ProcessKey};
+use cache_ebpf::{InodeKey, OPEN_SHARED, OpenFile, ProcessKey};
 
 use crate::{atomic, maps::OPEN};
 
@@ -27,10 +27,17 @@ impl Entry {
         Self(value)
     }
 
+    /// The file it is about.
     #[inline(always)]
-    pub(super) fn copy(self) -> OpenFile {
-        // SAFETY: by the type's invariant; plain integers, torn at worst.
-        unsafe { self.0.read() }
+    pub(super) fn key(self) -> InodeKey {
+        // SAFETY: by the type's invariant.
+        unsafe { (*self.0).key() }
+    }
+
+    #[inline(always)]
+    pub(super) fn generation(self) -> u32 {
+        // SAFETY: by the type's invariant.
+        unsafe { (*self.0).generation }
     }
 
     /// It is of the inode that the memory holds now.

@@ -6,6 +6,7 @@ use cache_ebpf::{NO_ROOT, lineage::ENTRY_NAME_BYTES};
 use super::is_own_name;
 use crate::{
     account::{self, Change},
+    detail,
     kernel::{Access, Dentry, File, Inode, Read},
     roots,
 };
@@ -22,13 +23,27 @@ pub(super) fn is_entry<A: Access>(dentry: Dentry<A>) -> Read<bool> {
 /// A file has been opened for reading.
 #[inline(always)]
 pub(super) fn read<A: Access>(file: File<A>, inode: Inode<A>) -> Read<()> {
+    if !roots::is_watched(inode.superblock()?) {
+        return Ok(());
+    }
     let name = file.dentry()?;
-    if !is_entry(name)? || !roots::is_watched(inode.superblock()?) || !is_own_name(inode, name)? {
+    if !is_entry(name)? || !is_own_name(inode, name)? {
         return Ok(());
     }
     let root = roots::holder_of_name(name)?;
     if root != NO_ROOT {
-        account::credit(&account::current()?, root, &Change::hit());
+        count_hit(root);
     }
     Ok(())
+}
+
+/// A global function (exported, scalars only): the stack is its own.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn count_hit(root: u32) -> u64 {
+    match account::current() {
+        Ok(process) => account::credit(&process, root, &Change::hit()),
+        Err(fault) => detail::fault(fault),
+    }
+    1
 }

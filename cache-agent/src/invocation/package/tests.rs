@@ -68,8 +68,7 @@ fn what_is_kept_beside_an_action_is_the_packages() {
     let action = action::id(ACTION.as_bytes()).unwrap();
     let aside: String = action::subkey(&action, "stdout")
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     packages.grew(&growth(&format!("{}/{aside}-a", &aside[..2]), 175), &entry);
     packages.grew(&growth(&format!("01/{ACTION}-a"), 175), &entry);
     packages.settle(&|_, _| None, &BUILD);
