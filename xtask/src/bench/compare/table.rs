@@ -4,7 +4,10 @@ use std::io::{self, Write as _};
 
 use anyhow::{Context as _, Result};
 
-use super::summary::{Figures, Summary};
+use super::{
+    observer::Observer,
+    summary::{Figures, Summary},
+};
 use crate::bench::{limits::mebibytes, statistics::PairedRatio};
 
 pub(super) fn print(title: &str, summaries: &[Summary]) -> Result<()> {
@@ -33,6 +36,9 @@ fn render(title: &str, summaries: &[Summary]) -> String {
     for summary in summaries {
         lines.push(match (&summary.refused, &summary.measured) {
             (Some(reason), _) => format!("{:<18} refused: {reason}", summary.name),
+            (None, Some(_)) if summary.observer == Observer::Nothing => {
+                format!("{:<18} {:>6}", summary.name, "1.000")
+            }
             (None, Some(figures)) => measured(summary.name, figures),
             (None, None) => format!("{:<18} not measured", summary.name),
         });
@@ -65,7 +71,7 @@ fn measured(name: &str, figures: &Figures) -> String {
     ])
 }
 
-pub(super) fn interval(ratio: &PairedRatio) -> String {
+fn interval(ratio: &PairedRatio) -> String {
     ratio.interval.map_or("-".to_owned(), |[low, high]| {
         format!("{low:.3} to {high:.3}")
     })
