@@ -39,7 +39,7 @@ pub(crate) fn record(number: u64, count: u64, end_ms: i64) -> Record {
     let module = module(of_module);
     let user = dice.below(USERS.len() as u64);
     let is_writer = dice.below(WRITERS) == 0;
-    let lookups = 40 + dice.below(900);
+    let hits = 40 + dice.below(900);
     let packages = if is_writer {
         packages(&mut dice, &module)
     } else {
@@ -74,8 +74,8 @@ pub(crate) fn record(number: u64, count: u64, end_ms: i64) -> Record {
         exit_code: Some(i32::from(dice.below(20) == 0)),
         growth_bytes,
         files_created: 2 * misses,
-        lookups,
-        hits: lookups,
+        lookups: hits + misses,
+        hits,
         misses,
         roots: roots(&mut dice, growth_bytes),
         cause: causes(is_writer),

@@ -85,22 +85,31 @@ pub fn invocations(store: &Store, filter: &Filter<'_>) -> Result<Vec<Invocation>
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// The order of the tables is not left to SQLite: it would go through all invocations for a root that many changed.
 fn invocations_sql(filter: &Filter<'_>) -> String {
+    let (tables, time) = match filter.root {
+        Some(_) => (
+            "touched CROSS JOIN invocation ON invocation.key = touched.invocation",
+            "at_ms",
+        ),
+        None => ("invocation", "start_ms"),
+    };
+    let since = format!("{time} >= :since_ms");
     let conditions: Vec<&str> = [
-        filter.since_ms.map(|_| "start_ms >= :since_ms"),
-        filter.module.map(|_| "module = :module"),
         filter
             .root
-            .map(|_| "EXISTS (SELECT 1 FROM json_each(roots) AS each WHERE each.key = :root)"),
+            .map(|_| "root_path = (SELECT key FROM root_path WHERE path = :root)"),
+        filter.module.map(|_| "module = :module"),
+        filter.since_ms.map(|_| since.as_str()),
     ]
     .into_iter()
     .flatten()
     .collect();
-    let mut sql = format!("SELECT {COLUMNS} FROM invocation");
+    let mut sql = format!("SELECT {COLUMNS} FROM {tables}");
     if !conditions.is_empty() {
         sql = format!("{sql} WHERE {}", conditions.join(" AND "));
     }
-    sql + " ORDER BY start_ms DESC LIMIT :limit"
+    format!("{sql} ORDER BY {time} DESC LIMIT :limit")
 }
 
 const EARLIER: &str = "\

@@ -61,6 +61,7 @@ impl Store {
         .sum::<rusqlite::Result<usize>>()?;
         if removed > 0 {
             transaction.execute(REMOVE_ROOTS, [])?;
+            transaction.execute(REMOVE_ROOT_PATHS, [])?;
         }
         transaction.commit()?;
         Ok(removed > 0)
@@ -107,6 +108,8 @@ const REMOVE_CROSSINGS: &str = "\
 const REMOVE_ROOTS: &str = "\
     DELETE FROM root WHERE NOT EXISTS (SELECT 1 FROM root_size WHERE root = root.key)
         AND NOT EXISTS (SELECT 1 FROM crossing WHERE root = root.key)";
+const REMOVE_ROOT_PATHS: &str = "\
+    DELETE FROM root_path WHERE NOT EXISTS (SELECT 1 FROM touched WHERE root_path = root_path.key)";
 
 const NEXT_INVOCATIONS: &str = "\
     SELECT max(start_ms) FROM (SELECT start_ms FROM invocation ORDER BY start_ms LIMIT ?1)";

@@ -1,6 +1,6 @@
 //! Records into rows: a batch is one transaction.
 
-use rusqlite::{CachedStatement, Transaction, TransactionBehavior, named_params};
+use rusqlite::{CachedStatement, Params, Transaction, TransactionBehavior, named_params};
 use serde::Serialize;
 
 use super::{
@@ -30,6 +30,11 @@ const PUT_INVOCATION: &str = "\
         fingerprint = excluded.fingerprint, processes = excluded.processes
     WHERE exit_code IS NULL
     RETURNING key";
+
+const CLEAR_TOUCHED: &str = "DELETE FROM touched WHERE invocation = ?1";
+const FIND_ROOT_PATH: &str = "SELECT key FROM root_path WHERE path = ?1";
+const PUT_ROOT_PATH: &str = "INSERT INTO root_path (path) VALUES (?1) RETURNING key";
+const PUT_TOUCHED: &str = "INSERT INTO touched (invocation, root_path, at_ms) VALUES (?1, ?2, ?3)";
 
 const CLEAR_PACKAGES: &str = "DELETE FROM package WHERE invocation = ?1";
 
@@ -80,6 +85,7 @@ fn put_run(
     let Some(key) = put_invocation(&mut put, invocation)? else {
         return Ok(());
     };
+    put_touched(transaction, key, invocation)?;
     transaction.prepare_cached(CLEAR_PACKAGES)?.execute([key])?;
     let mut put = transaction.prepare_cached(PUT_PACKAGE)?;
     for package in packages {
@@ -156,6 +162,20 @@ fn put_invocation(
     Ok(key)
 }
 
+fn put_touched(
+    transaction: &Transaction<'_>,
+    key: i64,
+    invocation: &Invocation,
+) -> rusqlite::Result<()> {
+    transaction.prepare_cached(CLEAR_TOUCHED)?.execute([key])?;
+    for path in invocation.roots.keys() {
+        let root_path = key_of(transaction, FIND_ROOT_PATH, PUT_ROOT_PATH, [path])?;
+        let row = (key, root_path, invocation.start_ms);
+        transaction.prepare_cached(PUT_TOUCHED)?.execute(row)?;
+    }
+    Ok(())
+}
+
 fn put_size(transaction: &Transaction<'_>, size: &RootSize) -> rusqlite::Result<()> {
     let root = root_key(transaction, &size.root)?;
     transaction.prepare_cached(PUT_ROOT_SIZE)?.execute((
@@ -183,13 +203,23 @@ fn put_crossing(transaction: &Transaction<'_>, crossing: &Crossing) -> rusqlite:
 
 fn root_key(transaction: &Transaction<'_>, root: &Root) -> rusqlite::Result<i64> {
     let Root { name, path, kind } = root;
-    let mut find = transaction.prepare_cached(FIND_ROOT)?;
-    let mut rows = find.query((name, path, kind))?;
+    key_of(transaction, FIND_ROOT, PUT_ROOT, (name, path, kind))
+}
+
+/// The key of a row that is made if it is not there.
+fn key_of(
+    transaction: &Transaction<'_>,
+    find: &str,
+    put: &str,
+    values: impl Params + Clone,
+) -> rusqlite::Result<i64> {
+    let mut find = transaction.prepare_cached(find)?;
+    let mut rows = find.query(values.clone())?;
     if let Some(row) = rows.next()? {
         return row.get(0);
     }
-    let mut put = transaction.prepare_cached(PUT_ROOT)?;
-    put.query_row((name, path, kind), |row| row.get(0))
+    let mut put = transaction.prepare_cached(put)?;
+    put.query_row(values, |row| row.get(0))
 }
 
 /// SQLite's integers are signed; no file system holds what does not fit.

@@ -54,6 +54,15 @@ fn insert(connection: &Connection, row: &Row<'_>) -> Result<()> {
             ":roots": roots.to_string(),
         },
     )?;
+    connection.execute(
+        "INSERT OR IGNORE INTO root_path (path) VALUES (?1)",
+        [row.root],
+    )?;
+    connection.execute(
+        "INSERT INTO touched SELECT invocation.key, root_path.key, start_ms FROM invocation, root_path
+         WHERE id = ?1 AND path = ?2",
+        [row.id, row.root],
+    )?;
     Ok(())
 }
 

@@ -43,6 +43,22 @@ CREATE INDEX invocation_start ON invocation (start_ms, module, growth_bytes, fre
 -- The last ones of a module.
 CREATE INDEX invocation_module ON invocation (module, start_ms);
 
+CREATE TABLE root_path (
+    key  INTEGER PRIMARY KEY,
+    path TEXT    NOT NULL UNIQUE
+);
+
+-- Which invocation changed which root; how much is in the invocation's JSON.
+CREATE TABLE touched (
+    invocation INTEGER NOT NULL REFERENCES invocation (key) ON DELETE CASCADE,
+    root_path  INTEGER NOT NULL REFERENCES root_path (key),
+    at_ms      INTEGER NOT NULL, -- the invocation's start
+    PRIMARY KEY (invocation, root_path)
+) WITHOUT ROWID;
+
+-- The last ones that changed a root.
+CREATE INDEX touched_root ON touched (root_path, at_ms);
+
 CREATE TABLE package (
     invocation   INTEGER NOT NULL REFERENCES invocation (key) ON DELETE CASCADE,
     class        TEXT    NOT NULL,

@@ -51,6 +51,9 @@ fn a_hundred_thousand_are_answered_through_indexes() {
         // All, newest first.
         "SCAN invocation USING INDEX invocation_start",
         "SEARCH invocation USING INDEX invocation_start (start_ms>?)",
+        // Those that changed a root.
+        "SEARCH touched USING COVERING INDEX touched_root (root_path=? AND at_ms>?)",
+        "SEARCH invocation USING INTEGER PRIMARY KEY (rowid=?)",
         // Growth by module.
         "SEARCH invocation USING COVERING INDEX invocation_start (start_ms>?)",
         // Earlier ones.
