@@ -41,6 +41,8 @@ impl Trace {
             .arg("trace")
             .arg("--json")
             .arg(&json)
+            .arg("--state-dir")
+            .arg(json.with_extension("state"))
             .args(env::backend())
             .stdin(Stdio::null());
         Ok(Self {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,8 +12,12 @@ use super::error::{ConfigError, Origin, Place, Problem};
 use super::following::{self, Following};
 use super::history::{self, History};
 use super::maps::Maps;
-use super::name::{self, Names};
+use super::name::Names;
 use super::raw::{RawConfig, RawFollowing, RawHistory, RawMaps, RawRoot, RawThresholds};
+use super::values::{
+    check_name, check_path, check_ratio, check_size, default_name, parse_directory, parse_interval,
+    parse_interval_or_off, parse_listen,
+};
 
 /// Port of the HTTP server: the exporters' range 9100-9999 is fully allocated.
 pub const DEFAULT_PORT: u16 = 10435;
@@ -26,8 +30,6 @@ pub const DEFAULT_STATE_DIR: &str = "/var/lib/cache-agent";
 
 /// A proof that is younger than anybody's next look, at a few system calls.
 pub const DEFAULT_CANARY_INTERVAL: Duration = Duration::from_mins(1);
-
-const MAX_INTERVAL: Duration = Duration::from_hours(30 * 24);
 
 /// What switches the canary off.
 pub const OFF: &str = "off";
@@ -374,95 +376,6 @@ impl Reader<'_> {
             free_inodes: self.read("free_inodes", free_inodes, |ratio| check_ratio(ratio.0))?,
         })
     }
-}
-
-fn check_name(text: &str, names: &mut Names) -> Result<(), Problem> {
-    if !name::is_well_formed(text) {
-        return Err(Problem::NameShape(text.to_owned()));
-    }
-    if text == name::FOLDED_NAME {
-        return Err(Problem::NameReserved(text.to_owned()));
-    }
-    if names.take(text) {
-        Ok(())
-    } else {
-        Err(Problem::NameTaken(text.to_owned()))
-    }
-}
-
-fn check_path(path: &Path, earlier: &[RootConfig]) -> Result<(), Problem> {
-    check_shape(path)?;
-    // Paths compare by component, so that a trailing slash makes no difference.
-    match earlier.iter().find(|root| root.path == path) {
-        Some(root) => Err(Problem::PathTaken(root.path.clone())),
-        None => Ok(()),
-    }
-}
-
-fn check_shape(path: &Path) -> Result<(), Problem> {
-    if !path.is_absolute() {
-        return Err(Problem::PathRelative(path.to_path_buf()));
-    }
-    if path
-        .components()
-        .any(|component| component == Component::ParentDir)
-    {
-        return Err(Problem::PathParent(path.to_path_buf()));
-    }
-    Ok(())
-}
-
-fn parse_directory(text: &str) -> Result<PathBuf, Problem> {
-    let path = PathBuf::from(text);
-    check_shape(&path).map(|()| path)
-}
-
-fn default_name(path: &Path) -> String {
-    path.file_name().map_or_else(
-        || "/".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    )
-}
-
-fn check_size(bytes: u64) -> Result<u64, Problem> {
-    // File sizes are signed in the kernel; saturated readings of absurd numbers end here too.
-    if bytes > 0 && i64::try_from(bytes).is_ok_and(|bytes| bytes < i64::MAX) {
-        Ok(bytes)
-    } else {
-        Err(Problem::SizeRange)
-    }
-}
-
-fn check_ratio(share: f64) -> Result<f64, Problem> {
-    if share > 0.0 && share < 1.0 {
-        Ok(share)
-    } else {
-        Err(Problem::RatioRange)
-    }
-}
-
-fn parse_listen(text: &str) -> Result<SocketAddr, Problem> {
-    text.parse()
-        .map_err(|_unreadable| Problem::Listen(text.to_owned()))
-}
-
-fn parse_interval(text: &str) -> Result<Duration, Problem> {
-    interval(text).ok_or_else(|| Problem::Duration(text.to_owned()))
-}
-
-fn parse_interval_or_off(text: &str) -> Result<Option<Duration>, Problem> {
-    if text == OFF {
-        return Ok(None);
-    }
-    let duration = interval(text).ok_or_else(|| Problem::DurationOrOff(text.to_owned()))?;
-    Ok(Some(duration))
-}
-
-fn interval(text: &str) -> Option<Duration> {
-    let allowed = Duration::from_secs(1)..=MAX_INTERVAL;
-    humantime::parse_duration(text)
-        .ok()
-        .filter(|duration| allowed.contains(duration))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod history;
 pub mod maps;
 pub mod name;
 pub mod raw;
+mod values;
 
 use std::fs;
 use std::io;

@@ -117,7 +117,7 @@ impl StoreWriter {
 
     /// Asks for earlier invocations, those handed over before included; the answer comes through the channel.
     ///
-    /// No answer (the channel is closed) means that the history cannot tell.
+    /// No answer (the channel is closed) means that the history cannot tell, or has too much to do. Never waits.
     pub fn earlier(&self, filter: &EarlierFilter<'_>) -> Receiver<Vec<Earlier>> {
         let (sender, answer) = sync_channel(1);
         let question = Question {
@@ -126,7 +126,8 @@ impl StoreWriter {
             before_ms: filter.before_ms,
             limit: filter.limit,
         };
-        self.tell(Message::Earlier(question, sender));
+        // What is not sent closes the channel.
+        drop(self.sender.try_send(Message::Earlier(question, sender)));
         answer
     }
 

@@ -82,6 +82,7 @@ fn a_report_to_stdout_follows_the_output() -> Result<()> {
     let bench = bench("json-stdout")?;
     let output = agent(&[
         "trace",
+        "--no-store",
         "--root",
         text(&bench.root())?,
         "--json",
