@@ -15,7 +15,7 @@ use cache_ebpf::ProcessKey;
 
 use crate::{
     aggregate::{Aggregate, Leaving},
-    discover::sighted::Sighting,
+    discover::sighted::{Sighted, Sighting},
     intake::ring::{Fact, printable},
     invocation::{cause, observer::Observer, record::Invocation, tally::Tally, tracker::Finished},
     ledger::{
@@ -125,9 +125,9 @@ impl Chronicle {
         }
     }
 
-    /// Caches that go commands named since this was last asked.
-    pub fn take_sightings(&mut self) -> Vec<Sighting> {
-        self.observer.tracker().take_sightings()
+    /// Caches that go commands use, found since this was last asked.
+    pub fn take_sighted(&mut self) -> Vec<(Sighting, Vec<Sighted>)> {
+        self.observer.take_sighted()
     }
 
     /// Takes over what ended processes left, and finishes what is over. `busy` still have accounts.

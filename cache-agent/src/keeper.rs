@@ -3,6 +3,7 @@
 //! Takes: events, orders. Gives: snapshots. Never: polls while nothing happens.
 
 mod orders;
+mod roots;
 
 use std::{
     io::Read as _,
@@ -251,94 +252,6 @@ impl Keeper {
             }
         }
         Ok(stop)
-    }
-
-    fn apply(&mut self) {
-        let gone = self.roster.apply(&self.config);
-        for entry in gone {
-            tracing::info!(root = entry.name, "no longer watching root");
-            self.chronicle.leave_root(entry.index);
-            if let Some(index) = entry.index
-                && let Err(error) = self.book.unwatch(index)
-            {
-                tracing::error!(
-                    root = entry.name,
-                    error = format!("{error:#}"),
-                    "cannot let a root go"
-                );
-            }
-        }
-        self.take_up();
-    }
-
-    /// Caches that go commands use become roots at once.
-    fn take_sighted(&mut self) {
-        let sightings = self.chronicle.take_sightings();
-        if !self.config.discover {
-            return;
-        }
-        let (book, config) = (&mut self.book, &self.config);
-        let found = sightings
-            .iter()
-            .map(|sighting| self.roster.take_sighted(book, sighting, config));
-        if found.sum::<usize>() > 0 {
-            self.has_news = true;
-            self.take_up();
-        }
-    }
-
-    fn take_up(&mut self) {
-        if self.roster.take_up(&mut self.book) > 0
-            && let Err(error) = self.book.seed_open_files()
-        {
-            let error = format!("{error:#}");
-            tracing::error!(error, "files open before are not followed");
-        }
-        if let Err(error) = self.chronicle.follow_roots(&self.book, &self.roster) {
-            let error = format!("{error:#}");
-            tracing::error!(error, "packages of a root are not told");
-        }
-        self.vantage.stand_on(self.roster.vantage_points());
-    }
-
-    /// Lets go of roots that went, takes up those that came, starts the walks that are due.
-    fn look_after_roots(&mut self) -> Result<()> {
-        self.vantage.look();
-        if self.vantage.is_alarmed() {
-            self.vantage.calm();
-            self.has_news = true;
-            for at in self.roster.displaced(&self.book) {
-                self.let_go(at)?;
-            }
-            self.take_up();
-        }
-        let now = Instant::now();
-        self.has_news |= self.watches_space();
-        let lost = self.losses_since_last_walk(now)?;
-        for entry in &mut self.roster.entries {
-            let Some(index) = entry.index else { continue };
-            let crossed = self.book.session().tables.has_crossing(index)?;
-            if lost || crossed || now >= entry.next_walk {
-                entry.next_walk = now + self.config.walk_interval;
-                self.book.start_walk(index)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn let_go(&mut self, at: usize) -> Result<()> {
-        let Some(index) = self.roster.entries.get(at).and_then(|entry| entry.index) else {
-            return Ok(());
-        };
-        self.aggregate
-            .close_root(&mut self.book, &mut self.roster, index)?;
-        self.book.unwatch(index)?;
-        self.chronicle.leave_root(Some(index));
-        if let Some(entry) = self.roster.entries.get_mut(at) {
-            entry.index = None;
-            tracing::info!(root = entry.name, path = %entry.path.display(), "root is gone");
-        }
-        Ok(())
     }
 
     /// A loss of detail or a fault is followed by a walk.

@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, HashSet},
     ffi::OsString,
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -120,15 +120,10 @@ impl Entry {
     }
 
     /// Users choose where their caches are said to be: what is there must look like one or be theirs.
-    fn is_acceptable(&self) -> Result<bool> {
-        let Some(candidate) = &self.candidate else {
-            return Ok(true);
-        };
-        let directory = open_directory(&self.path)?;
-        Ok(candidate.accepts(Path::new(&format!(
-            "/proc/self/fd/{}",
-            directory.as_raw_fd()
-        ))))
+    fn accepts(&self, directory: BorrowedFd<'_>) -> bool {
+        let opened = format!("/proc/self/fd/{}", directory.as_raw_fd());
+        let candidate = self.candidate.as_ref();
+        candidate.is_none_or(|candidate| candidate.accepts(Path::new(&opened)))
     }
 }
 
@@ -183,13 +178,19 @@ impl Roster {
     }
 
     /// Takes up the caches that a go command uses, unless they are watched already. How many were new.
-    pub fn take_sighted(&mut self, book: &mut Book, sighting: &Sighting, config: &Config) -> usize {
+    pub fn take_sighted(
+        &mut self,
+        book: &mut Book,
+        sighting: &Sighting,
+        caches: Vec<Sighted>,
+        config: &Config,
+    ) -> usize {
         let mut new = 0;
-        for found in sighting.look() {
+        for found in caches {
             let is_wanted =
                 self.entries.len() < ENTRIES_MAX && config.following.allows(&found.path);
             if is_wanted && !is_watched(book, &found) {
-                new += usize::from(self.take_one(book, sighting, &found, config.discovered));
+                new += usize::from(self.take_one(book, sighting, found, config.discovered));
             }
         }
         new
@@ -199,7 +200,7 @@ impl Roster {
         &mut self,
         book: &mut Book,
         sighting: &Sighting,
-        found: &Sighted,
+        found: Sighted,
         thresholds: Thresholds,
     ) -> bool {
         let mut names = Names::default();
@@ -228,7 +229,7 @@ impl Roster {
         entry.is_sighted = true;
         entry.is_out_of_view = !found.is_in_view;
         entry.heir = Some(found.is_new.then_some(sighting.process));
-        match take_up(&mut entry, book) {
+        match take_up_opened(&mut entry, book, found.directory) {
             Ok(true) => {
                 self.entries.push(entry);
                 true
@@ -332,14 +333,20 @@ fn is_watched(book: &Book, found: &Sighted) -> bool {
 }
 
 fn take_up(entry: &mut Entry, book: &mut Book) -> Result<bool> {
-    if !entry.is_acceptable()? {
+    let directory = open_directory(&entry.path)?;
+    take_up_opened(entry, book, directory)
+}
+
+/// The same with its directory at hand: what was judged is what is watched.
+fn take_up_opened(entry: &mut Entry, book: &mut Book, directory: OwnedFd) -> Result<bool> {
+    if !entry.accepts(directory.as_fd()) {
         refuse(
             entry,
             "it is not its user's own and does not look like a cache",
         );
         return Ok(false);
     }
-    let index = book.watch(&entry.path)?;
+    let index = book.watch_opened(&entry.path, directory)?;
     if !entry.is_kind_given {
         entry.kind = recognise(&entry.path);
     }

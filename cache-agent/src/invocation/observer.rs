@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     config::checked::RootKind,
+    discover::sighted::{Sighted, Sighting},
     intake::{lineage::Step, ring::Fact},
     ledger::account::{Identity, Sums},
     probe::session::Session,
@@ -99,6 +100,9 @@ impl Observer {
                 break;
             }
         }
+        for sighting in tracker.take_sightings() {
+            scout.look_for(sighting);
+        }
         for (process, answer) in scout.answers() {
             tracker.answer(&process, answer);
         }
@@ -171,6 +175,11 @@ impl Observer {
         for live in self.tracker.live() {
             self.scout.ask(live.question());
         }
+    }
+
+    /// Caches that go commands use, found since this was last asked.
+    pub fn take_sighted(&mut self) -> Vec<(Sighting, Vec<Sighted>)> {
+        self.scout.take_sighted()
     }
 
     /// Invocations under way.

@@ -5,7 +5,7 @@ mod reconcile;
 
 use std::{
     collections::HashSet,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
 };
 
@@ -79,7 +79,11 @@ impl Book {
 
     /// Takes a directory up as a root and starts its first walk.
     pub fn watch(&mut self, path: &Path) -> Result<u32> {
-        let directory = open_directory(path)?;
+        self.watch_opened(path, open_directory(path)?)
+    }
+
+    /// The same with the directory at hand.
+    pub fn watch_opened(&mut self, path: &Path, directory: OwnedFd) -> Result<u32> {
         let slot = self
             .roots
             .iter()

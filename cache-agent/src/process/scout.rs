@@ -19,6 +19,7 @@ use rustix::fs::{Mode, OFlags, open, openat, readlinkat};
 
 use super::{build_info, cgroup, go_mod};
 use crate::{
+    discover::sighted::{Sighted, Sighting},
     intake::ring::printable,
     invocation::{
         environment,
@@ -35,11 +36,26 @@ const PROC_BYTES: u64 = 256 * 1024;
 /// Characters of a working directory that are kept.
 const DIRECTORY_CHARACTERS: usize = 1_024;
 
+/// What is to be looked at.
+#[derive(Debug)]
+enum Errand {
+    Process(Question),
+    Caches(Sighting),
+}
+
+/// What was found.
+#[derive(Debug)]
+enum Finding {
+    Process(ProcessKey, Answer),
+    Caches(Sighting, Vec<Sighted>),
+}
+
 /// Asks, and collects the answers.
 #[derive(Debug)]
 pub struct Scout {
-    questions: SyncSender<Question>,
-    answers: Receiver<(ProcessKey, Answer)>,
+    errands: SyncSender<Errand>,
+    findings: Receiver<Finding>,
+    sighted: Vec<(Sighting, Vec<Sighted>)>,
     outstanding: u64,
     /// Questions not asked: too many were waiting.
     pub unasked: u64,
@@ -48,14 +64,15 @@ pub struct Scout {
 impl Scout {
     /// Starts the thread, which ends when the scout is dropped.
     pub fn start() -> std::io::Result<Self> {
-        let (questions, asked) = sync_channel(WAITING_MAX);
-        let (answering, answers) = sync_channel(WAITING_MAX);
+        let (errands, asked) = sync_channel(WAITING_MAX);
+        let (answering, findings) = sync_channel(WAITING_MAX);
         std::thread::Builder::new()
             .name("scout".to_owned())
             .spawn(move || answer_all(&asked, &answering))?;
         Ok(Self {
-            questions,
-            answers,
+            errands,
+            findings,
+            sighted: Vec::new(),
             outstanding: 0,
             unasked: 0,
         })
@@ -63,7 +80,21 @@ impl Scout {
 
     /// Asks, unless too many questions wait already.
     pub fn ask(&mut self, question: Question) {
-        match self.questions.try_send(question) {
+        self.send(Errand::Process(question));
+    }
+
+    /// Sends for the caches that a command named, unless too much waits already.
+    pub fn look_for(&mut self, sighting: Sighting) {
+        self.send(Errand::Caches(sighting));
+    }
+
+    /// Caches that were found since this was last asked.
+    pub fn take_sighted(&mut self) -> Vec<(Sighting, Vec<Sighted>)> {
+        std::mem::take(&mut self.sighted)
+    }
+
+    fn send(&mut self, errand: Errand) {
+        match self.errands.try_send(errand) {
             Ok(()) => self.outstanding += 1,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.unasked += 1,
         }
@@ -71,9 +102,22 @@ impl Scout {
 
     /// Answers that have come.
     pub fn answers(&mut self) -> Vec<(ProcessKey, Answer)> {
-        let answers: Vec<_> = self.answers.try_iter().collect();
-        self.outstanding = self.outstanding.saturating_sub(answers.len() as u64);
-        answers
+        let findings: Vec<_> = self.findings.try_iter().collect();
+        findings
+            .into_iter()
+            .filter_map(|finding| self.take(finding))
+            .collect()
+    }
+
+    fn take(&mut self, finding: Finding) -> Option<(ProcessKey, Answer)> {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        match finding {
+            Finding::Process(process, answer) => Some((process, answer)),
+            Finding::Caches(sighting, found) => {
+                self.sighted.push((sighting, found));
+                None
+            }
+        }
     }
 
     /// Waits for all answers, but no longer than `limit`.
@@ -82,11 +126,8 @@ impl Scout {
         let mut answers = self.answers();
         while self.outstanding > 0 {
             let rest = until.saturating_duration_since(Instant::now());
-            match self.answers.recv_timeout(rest) {
-                Ok(answer) => {
-                    answers.push(answer);
-                    self.outstanding -= 1;
-                }
+            match self.findings.recv_timeout(rest) {
+                Ok(finding) => answers.extend(self.take(finding)),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -104,11 +145,19 @@ struct Memory {
     users: HashMap<u32, String>,
 }
 
-fn answer_all(asked: &Receiver<Question>, answering: &SyncSender<(ProcessKey, Answer)>) {
+fn answer_all(asked: &Receiver<Errand>, answering: &SyncSender<Finding>) {
     let mut memory = Memory::default();
-    while let Ok(question) = asked.recv() {
-        let answer = look(&question, &mut memory);
-        if answering.send((question.process, answer)).is_err() {
+    while let Ok(errand) = asked.recv() {
+        let finding = match errand {
+            Errand::Process(question) => {
+                Finding::Process(question.process, look(&question, &mut memory))
+            }
+            Errand::Caches(sighting) => {
+                let found = sighting.look();
+                Finding::Caches(sighting, found)
+            }
+        };
+        if answering.send(finding).is_err() {
             return;
         }
     }
