@@ -11,12 +11,15 @@ use aya_ebpf::{
     bindings::BPF_NOEXIST,
     helpers::{bpf_get_current_cgroup_id, bpf_get_current_uid_gid, bpf_probe_read_user_buf},
 };
-use cache_ebpf::{ARGV_BYTES, Credit, CreditKey, PROCESS_IN_COMMAND, ProcessKey, counter};
+use cache_ebpf::{
+    APPEARANCES, ARGV_BYTES, Credit, CreditKey, DEPARTURES, OPERATION_RENAME, PROCESS_IN_COMMAND,
+    ProcessKey, counter,
+};
 
 use crate::{
     atomic, descent, detail,
     kernel::{Read, Task, Typed},
-    maps::{CREDITS, DRAFT_PROCESS, FAMILY, PROCESSES, TOTALS},
+    maps::{CREDITS, DRAFT_PROCESS, FAMILY, PROCESSES, TOTALS, UNTOLD},
 };
 
 /// Nobody: what cannot be attributed.
@@ -146,6 +149,36 @@ pub(crate) extern "C" fn credit_account(who: u64, start_ns: u64, growth: u64, fi
         apply(account, &change);
     }
     0
+}
+
+/// A file of `root` that was not seen to go has gone: nobody is credited, and no event tells of it.
+#[inline(always)]
+pub(crate) fn credit_unseen_departure(root: u32, size: u64) {
+    let change = Change::leave(size);
+    credit(&NOBODY, root, &change);
+    if let Some(account) = UNTOLD.get_ptr_mut(root) {
+        apply(account, &change);
+    }
+    detail::count(counter::FAULT_STALE);
+}
+
+/// Notes what an event that was dropped would have told.
+///
+/// A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn untold(root: u32, growth: u64, operation: u32) -> u64 {
+    let is_one_of = |operations: &[u32]| u64::from(operations.contains(&operation));
+    let change = Change {
+        growth: growth.cast_signed(),
+        created: is_one_of(&APPEARANCES),
+        deleted: is_one_of(&DEPARTURES),
+        renamed: is_one_of(&[OPERATION_RENAME]),
+    };
+    if let Some(account) = UNTOLD.get_ptr_mut(root) {
+        apply(account, &change);
+    }
+    1
 }
 
 #[inline(always)]

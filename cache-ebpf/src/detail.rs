@@ -19,7 +19,7 @@ use cache_ebpf::{
 };
 
 use crate::{
-    atomic,
+    account, atomic,
     kernel::{Access, Dentry, Fault, Inode, Plain, Read, Task},
     maps::{ASLEEP, COUNTERS, DRAFT, Draft, EVENTS, FAMILY, PENDING_PATHS},
     names::{self, Composed},
@@ -185,11 +185,17 @@ fn send(draft: &Draft) {
     let source = core::ptr::from_ref(draft).cast_mut().cast();
     // SAFETY: a draft is an event followed by 1024 bytes of path; `length` is at most 104 + 1023.
     let sent = unsafe { bpf_ringbuf_output(ring(), source, length, u64::from(wakeup())) };
-    count(if sent == 0 {
-        counter::DELIVERED
+    if sent == 0 {
+        count(counter::DELIVERED);
     } else {
-        counter::DROPPED_RING_FULL
-    });
+        count(counter::DROPPED_RING_FULL);
+        let event = &draft.event;
+        account::untold(
+            event.root,
+            event.after.wrapping_sub(event.before),
+            event.operation,
+        );
+    }
 }
 
 /// The ring as the helpers want it: a map's static is what the loader turns into the map.

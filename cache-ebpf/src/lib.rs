@@ -356,6 +356,11 @@ pub const OPERATION_DIRECTORY_LEAVE: u32 = 11;
 /// not know the root any more it is [`NO_ROOT`], and the file was unlinked, moved, or is about to change.
 pub const OPERATION_VANISH: u32 = 12;
 
+/// Operations after which there is one file more in the root.
+pub const APPEARANCES: [u32; 2] = [OPERATION_CREATE, OPERATION_ENTER];
+/// Operations after which there is one file less in the root.
+pub const DEPARTURES: [u32; 3] = [OPERATION_UNLINK, OPERATION_LEAVE, OPERATION_REPLACE];
+
 shared! {
     /// Crossings of a root's border by directories of which the walk has not been done yet.
     pub struct Crossing (32) {

@@ -24,6 +24,8 @@ pub const LINKS: &str = "LINKS";
 pub const CREDITS: &str = "CREDITS";
 /// [`Credit`](crate::Credit) by root.
 pub const TOTALS: &str = "TOTALS";
+/// [`Credit`](crate::Credit) by root: the part of `TOTALS` of which no event told.
+pub const UNTOLD: &str = "UNTOLD";
 /// [`Process`](crate::Process) by [`ProcessKey`](crate::ProcessKey).
 pub const PROCESSES: &str = "PROCESSES";
 /// Family of the traced command.

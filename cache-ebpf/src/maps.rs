@@ -63,6 +63,10 @@ pub(crate) static CREDITS: HashMap<CreditKey, Credit, { capacity::CREDITS }, ON_
 #[btf_map]
 pub(crate) static TOTALS: Array<Credit, { ROOTS_MAX as usize }> = Array::new();
 
+/// The part of the totals of which no event told: what the events told plus this is the total.
+#[btf_map]
+pub(crate) static UNTOLD: Array<Credit, { ROOTS_MAX as usize }> = Array::new();
+
 /// Who the processes with an account are.
 #[btf_map]
 pub(crate) static PROCESSES: HashMap<ProcessKey, Process, { capacity::PROCESSES }, ON_DEMAND> =

@@ -1,9 +1,10 @@
 //! Events out of the ring.
 
 use cache_ebpf::{
-    EVENT_IN_COMMAND, EVENT_PATH_CUT, Event, OPERATION_CREATE, OPERATION_DIRECTORY_ENTER,
-    OPERATION_DIRECTORY_LEAVE, OPERATION_ENTER, OPERATION_LEAVE, OPERATION_LINK, OPERATION_RENAME,
-    OPERATION_REPLACE, OPERATION_RESIZE, OPERATION_UNLINK, OPERATION_VANISH, OPERATION_WRITE,
+    APPEARANCES, DEPARTURES, EVENT_IN_COMMAND, EVENT_PATH_CUT, Event, OPERATION_CREATE,
+    OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE, OPERATION_ENTER, OPERATION_LEAVE,
+    OPERATION_LINK, OPERATION_RENAME, OPERATION_REPLACE, OPERATION_RESIZE, OPERATION_UNLINK,
+    OPERATION_VANISH, OPERATION_WRITE,
 };
 
 use crate::snapshot::Changes;
@@ -44,12 +45,13 @@ impl Fact {
     /// What it changed in its root.
     pub fn changes(&self) -> Changes {
         let growth_bytes = self.size_change();
+        // As the kernel side counts in `account::untold`.
         let count = |operations: &[u32]| u64::from(operations.contains(&self.event.operation));
         Changes {
             growth_bytes,
             freed_bytes: growth_bytes.min(0).unsigned_abs(),
-            files_created: count(&[OPERATION_CREATE, OPERATION_ENTER]),
-            files_deleted: count(&[OPERATION_UNLINK, OPERATION_LEAVE, OPERATION_REPLACE]),
+            files_created: count(&APPEARANCES),
+            files_deleted: count(&DEPARTURES),
             files_renamed: count(&[OPERATION_RENAME]),
         }
     }

@@ -17,7 +17,7 @@ use cache_ebpf::{
 
 pub use self::{
     crossings::{Crossed, First},
-    reconcile::Reconciliation,
+    reconcile::{Reconciliation, Unsure},
 };
 use super::{
     account::{Accounts, changes},
@@ -178,12 +178,6 @@ impl Book {
             .filter(|other| Some(other.key.dev) == device)
             .map(|other| other.key.ino)
             .collect()
-    }
-
-    /// Changes of which there is no event: dropped ones, and corrections of files that went unseen.
-    fn untold(&self) -> Result<u64> {
-        let counters = self.session.tables.counters()?;
-        Ok(counters[counter::DROPPED_RING_FULL as usize] + counters[counter::FAULT_STALE as usize])
     }
 
     fn dropped(&self) -> Result<u64> {

@@ -87,10 +87,10 @@ pub struct WatchedRoot {
     pub walked_at: Option<SystemTime>,
     /// Walks that had to be repeated.
     pub repeated: u32,
+    /// Events were lost under the walk that gave the base: the next one replaces it, without a drift.
+    pub is_base_unsure: bool,
     /// The total as the events told it so far: what the recorder of a walk agrees with.
     pub told: Changes,
-    /// Changes without an event when `told` was last right.
-    pub untold: u64,
     /// Directories that crossed its border and are not measured yet.
     pub crossed: Vec<Crossed>,
     /// The first event of each file since then.
@@ -130,7 +130,7 @@ impl WatchedRoot {
             walked_at: None,
             repeated: 0,
             told: Changes::default(),
-            untold: 0,
+            is_base_unsure: false,
             crossed: Vec::new(),
             firsts: HashMap::new(),
             measured: 0,

@@ -30,6 +30,7 @@ pub struct Tables {
     links: HashMap<MapData, InodeKey, Links>,
     credits: HashMap<MapData, CreditKey, Credit>,
     totals: Array<MapData, Credit>,
+    untold: Array<MapData, Credit>,
     processes: HashMap<MapData, ProcessKey, Process>,
     family: HashMap<MapData, u32, u64>,
     crossings: HashMap<MapData, u32, Crossing>,
@@ -110,6 +111,7 @@ impl Tables {
             links: taken(ebpf, map::LINKS)?,
             credits: taken(ebpf, map::CREDITS)?,
             totals: taken(ebpf, map::TOTALS)?,
+            untold: taken(ebpf, map::UNTOLD)?,
             processes: taken(ebpf, map::PROCESSES)?,
             family: taken(ebpf, map::FAMILY)?,
             crossings: taken(ebpf, map::CROSSINGS)?,
@@ -201,6 +203,7 @@ impl Tables {
             misses: 0,
         };
         self.totals.set(index, zero, 0)?;
+        self.untold.set(index, zero, 0)?;
         self.credits
             .insert(nobody(index), zero, 0)
             .context("no account is free for a root; raise `accounts` in [maps]")
@@ -316,6 +319,11 @@ impl Tables {
     /// The running account of a root.
     pub fn total(&self, index: u32) -> Result<Credit> {
         Ok(self.totals.get(&index, 0)?)
+    }
+
+    /// The part of it of which no event told.
+    pub fn untold(&self, index: u32) -> Result<Credit> {
+        Ok(self.untold.get(&index, 0)?)
     }
 
     /// Makes a process the head of the traced family.

@@ -4,11 +4,7 @@
 use aya_ebpf::{Global, bindings::BPF_ANY};
 use cache_ebpf::{InodeKey, Settled, counter};
 
-use crate::{
-    account::{self, Change, NOBODY},
-    detail,
-    maps::SIZES,
-};
+use crate::{account, detail, maps::SIZES};
 
 #[unsafe(no_mangle)]
 static KEEP_SIZES: Global<u64> = Global::new(0);
@@ -23,8 +19,7 @@ pub(super) fn settled_size(key: &InodeKey, generation: u32) -> Option<u64> {
         return Some(settled.size);
     }
     // The number belongs to another file now: the earlier one went unseen.
-    account::credit(&NOBODY, settled.root, &Change::leave(settled.size));
-    detail::count(counter::FAULT_STALE);
+    account::credit_unseen_departure(settled.root, settled.size);
     drop_size(key);
     None
 }

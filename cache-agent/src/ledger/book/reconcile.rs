@@ -12,19 +12,36 @@ use super::{Book, DRAIN_LIMIT};
 use crate::{
     intake::ring::Fact,
     ledger::{
-        account::difference,
+        account::{changes, difference},
         cut::cut,
         root::{Base, FinishedWalk, WatchedRoot},
     },
     snapshot::Changes,
 };
 
-/// Looks for a moment at which no account changes.
-const QUIET_ROUNDS: u32 = 200;
-/// Pause between two such looks: longer than the kernel side takes from a change to its event.
+/// Longer than the kernel side takes from a change to its event.
 const QUIET_PAUSE: Duration = Duration::from_millis(2);
-/// Times a walk is repeated when events were lost under it; after that its figure is taken as it is.
+/// Times a walk is repeated when events were lost under it.
 const WALK_REPEATS: u32 = 3;
+
+/// A walk under which events were lost, once too often: files that changed under it have a size of some moment
+/// or other.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unsure {
+    /// It decides nothing: the base stays. There will be other walks.
+    Leave,
+    /// It is better than nothing.
+    Take,
+}
+
+/// What becomes of a finished walk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Verdict {
+    Sure,
+    Unsure,
+    /// Another walk has been started, or will be.
+    Void,
+}
 
 /// What a walk found out.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +58,11 @@ pub struct Reconciliation {
 
 impl Book {
     /// Reconciles every root whose walk has finished.
-    pub fn reconcile(&mut self, mut each: impl FnMut(&Fact)) -> Result<Vec<Reconciliation>> {
+    pub fn reconcile(
+        &mut self,
+        unsure: Unsure,
+        mut each: impl FnMut(&Fact),
+    ) -> Result<Vec<Reconciliation>> {
         let mut done = Vec::new();
         let walking: Vec<u32> = self
             .roots()
@@ -49,7 +70,7 @@ impl Book {
             .map(|root| root.index)
             .collect();
         for index in walking {
-            if let Some(reconciliation) = self.reconcile_root(index, &mut each)? {
+            if let Some(reconciliation) = self.reconcile_root(index, unsure, &mut each)? {
                 done.push(reconciliation);
             }
         }
@@ -59,6 +80,7 @@ impl Book {
     fn reconcile_root(
         &mut self,
         index: u32,
+        unsure: Unsure,
         each: &mut impl FnMut(&Fact),
     ) -> Result<Option<Reconciliation>> {
         if !self.root(index).is_some_and(WatchedRoot::walk_finished) {
@@ -69,7 +91,7 @@ impl Book {
         self.drain_all(each);
         self.measure(&mut *each)?;
         // The recorder stops with the walk: everything the kernel side has told by now is in it, and no more.
-        let total = self.told_total(index, each)?;
+        let total = self.told_total(index)?;
         let crossing = self.session.tables.take_crossing(index)?;
         let measured = self
             .root_mut(index)
@@ -78,13 +100,14 @@ impl Book {
         let Some(finished) = root.map(WatchedRoot::finish_walk).transpose()?.flatten() else {
             return Ok(None);
         };
-        if self.repeats(index, &finished)? {
+        let verdict = self.judge(index, unsure, &finished)?;
+        if verdict == Verdict::Void {
             return Ok(None);
         }
         let mover = crossing
             .filter(|crossing| crossing.count > measured && crossing.ambiguous == 0)
             .map(|crossing| crossing.mover);
-        self.compare(index, &finished, total, mover)
+        self.compare(index, &finished, total, mover, verdict == Verdict::Sure)
     }
 
     /// The comparison itself; what a known mover explains is no drift.
@@ -94,12 +117,14 @@ impl Book {
         finished: &FinishedWalk,
         total: Changes,
         mover: Option<ProcessKey>,
+        is_sure: bool,
     ) -> Result<Option<Reconciliation>> {
         let Some(root) = self.root_mut(index) else {
             return Ok(None);
         };
         let base = cut(&finished.walk, root.key.dev, &finished.recorder, total);
-        let missed = missed(root.base.as_ref(), &base, &total);
+        let before = root.base.filter(|_| !root.is_base_unsure);
+        let missed = missed(before.as_ref(), &base, &total);
         let drift_bytes = if mover.is_some() {
             0
         } else {
@@ -108,9 +133,10 @@ impl Book {
         root.corrected.add(&missed);
         root.drift_bytes = drift_bytes;
         let is_first = root.base.replace(base).is_none();
+        root.is_base_unsure = !is_sure;
         root.walk_duration = finished.duration;
         root.walked_at = Some(SystemTime::now());
-        if is_first || missed != Changes::default() {
+        if is_first || before.is_none() || missed != Changes::default() {
             self.remember(index, finished, is_first)?;
         }
         Ok(Some(Reconciliation {
@@ -121,45 +147,40 @@ impl Book {
         }))
     }
 
-    /// True where events were lost under the walk and another one has been started.
-    fn repeats(&mut self, index: u32, finished: &FinishedWalk) -> Result<bool> {
+    /// A walk under which events were lost is repeated; no correction rests on one.
+    fn judge(&mut self, index: u32, unsure: Unsure, finished: &FinishedWalk) -> Result<Verdict> {
         let lost = self.dropped()? != finished.dropped_before;
         let Some(root) = self.root_mut(index) else {
-            return Ok(false);
+            return Ok(Verdict::Void);
         };
-        if !lost || root.repeated >= WALK_REPEATS {
+        if !lost {
             root.repeated = 0;
-            return Ok(false);
+            return Ok(Verdict::Sure);
         }
-        root.repeated += 1;
-        self.start_walk(index)?;
-        Ok(true)
+        if root.repeated < WALK_REPEATS {
+            root.repeated += 1;
+            self.start_walk(index)?;
+            return Ok(Verdict::Void);
+        }
+        root.repeated = 0;
+        let has_base = root.base.is_some();
+        Ok(if has_base && unsure == Unsure::Leave {
+            Verdict::Void
+        } else {
+            Verdict::Unsure
+        })
     }
 
     fn drain_all(&mut self, each: &mut impl FnMut(&Fact)) {
         while self.drain(&mut *each) == DRAIN_LIMIT {}
     }
 
-    /// The root's total as the events told it, which is what the recorder agrees with; where events were
-    /// lost, the kernel's own at a moment at which it stands still.
-    fn told_total(&mut self, index: u32, each: &mut impl FnMut(&Fact)) -> Result<Changes> {
-        let untold = self.untold()?;
-        if let Some(root) = self.root(index).filter(|root| root.untold == untold) {
-            return Ok(root.told);
-        }
-        let mut total = self.total(index)?;
-        for _ in 0..QUIET_ROUNDS {
-            self.drain_all(each);
-            std::thread::sleep(QUIET_PAUSE);
-            let now = self.total(index)?;
-            if now == total && self.drain(&mut *each) == 0 {
-                break;
-            }
-            total = now;
-        }
-        if let Some(root) = self.root_mut(index) {
-            root.told = total;
-            root.untold = untold;
+    /// The root's total as the events told it, which is what the recorder agrees with, and the kernel side's
+    /// own account of those that were lost before.
+    fn told_total(&self, index: u32) -> Result<Changes> {
+        let mut total = changes(&self.session.tables.untold(index)?);
+        if let Some(root) = self.root(index) {
+            total.add(&root.told);
         }
         Ok(total)
     }
@@ -202,7 +223,7 @@ impl Book {
         while self.roots().any(|root| root.walk.is_some()) {
             self.drain(&mut each);
             self.measure(&mut each)?;
-            done.extend(self.reconcile(&mut each)?);
+            done.extend(self.reconcile(Unsure::Take, &mut each)?);
             let pause = if started.elapsed() < Duration::from_millis(100) {
                 1
             } else {

@@ -1,0 +1,60 @@
+//! The picture that the rest of the agent sees.
+
+use std::time::SystemTime;
+
+use anyhow::Result;
+
+use super::Keeper;
+use crate::{picture, policy::thresholds, snapshot::Snapshot};
+
+impl Keeper {
+    /// One picture; tells thresholds on the way.
+    pub(super) fn look(&mut self) -> Result<Snapshot> {
+        let totals = picture::totals(&self.book)?;
+        let sums = self.aggregate.look(&mut self.book, &mut self.roster)?;
+        self.chronicle
+            .settle(&mut self.aggregate, &sums.invocations);
+        let mut roots = Vec::with_capacity(self.roster.entries.len());
+        for entry in &mut self.roster.entries {
+            let total = entry.index.and_then(|index| totals.get(&index));
+            let total = total.copied().unwrap_or_default();
+            let mut root = picture::root(entry, &self.book, total, &sums);
+            if entry.index.is_some() {
+                let (state, events) = thresholds::evaluate(
+                    &entry.thresholds,
+                    &entry.state,
+                    root.size_bytes,
+                    &root.file_system,
+                );
+                entry.state = state;
+                for event in events {
+                    tracing::warn!(root = entry.name, %event, "threshold");
+                }
+            }
+            root.thresholds = entry.state.snapshot(&entry.thresholds);
+            roots.push(root);
+        }
+        let session = self.book.session();
+        let counters = session.tables.counters()?;
+        let events = picture::events(&counters, session.missed_runs());
+        let mut degraded = picture::degraded(&session.coverage, &events);
+        degraded.extend(self.history.degraded());
+        Ok(Snapshot {
+            taken_at: SystemTime::now(),
+            attached: true,
+            backend: session.backend.as_str(),
+            degraded,
+            coverage: session.coverage.operations(),
+            maps: picture::maps(session, &sums, &roots),
+            roots,
+            events,
+            processes_tracked: sums.tracked,
+            processes_folded: self.aggregate.folded,
+            users: sums.users,
+            event_latency: self.latency,
+            history: self.history.counts,
+            invocations: self.chronicle.tally,
+            usage: picture::usage(self.map_bytes),
+        })
+    }
+}
