@@ -24,6 +24,7 @@ use crate::{
     config::checked::Config,
     intake::ring::Fact,
     ledger::book::Book,
+    memory::{Memory, StateDirectory},
     picture,
     roster::Roster,
     snapshot::{Latency, Snapshot},
@@ -47,6 +48,8 @@ pub struct Keeper {
     loss_walk: Instant,
     map_bytes: u64,
     history: Condition,
+    state: Option<StateDirectory>,
+    memory: Memory,
     /// Something besides events changed since the last picture.
     has_news: bool,
 }
@@ -57,6 +60,8 @@ impl Keeper {
         let (sender, orders) = std::sync::mpsc::channel();
         let (bell, bell_writer) = std::io::pipe().context("no descriptor left")?;
         let chronicle = Chronicle::start(&mut book, &config.following.commands, history)?;
+        let state = StateDirectory::open_or_tell(&config.state_dir);
+        let memory = Memory::open(state.as_ref());
         let mut keeper = Self {
             book,
             chronicle,
@@ -72,6 +77,8 @@ impl Keeper {
             loss_walk: Instant::now(),
             map_bytes: picture::map_bytes(),
             history: Condition::default(),
+            state,
+            memory,
             has_news: true,
         };
         keeper.apply();
@@ -111,7 +118,9 @@ impl Keeper {
                 self.has_news = false;
                 pictures.send_replace(Arc::new(self.look()?));
             }
+            self.memory.write_if_due(self.state.as_ref());
             if stop {
+                self.memory.write(self.state.as_ref());
                 self.chronicle.end(&mut self.aggregate);
                 return Ok(());
             }
@@ -143,13 +152,7 @@ impl Keeper {
                 .context("the keeper's pipe broke")?;
             match order {
                 Order::Stop => stop = true,
-                Order::Reload(config) => {
-                    self.config = *config;
-                    let commands = &self.config.following.commands;
-                    self.chronicle.follow(&mut self.book, commands)?;
-                    self.apply();
-                    self.has_news = true;
-                }
+                Order::Reload(config) => self.reload(*config)?,
                 Order::History(condition) => {
                     self.history = *condition;
                     self.has_news = true;
@@ -157,6 +160,21 @@ impl Keeper {
             }
         }
         Ok(stop)
+    }
+
+    fn reload(&mut self, config: Config) -> Result<()> {
+        if config.state_dir != self.config.state_dir {
+            // The old one first: the new one may be the same by another name.
+            self.memory.write(self.state.as_ref());
+            self.state = None;
+            self.state = StateDirectory::open_or_tell(&config.state_dir);
+        }
+        self.config = config;
+        let commands = &self.config.following.commands;
+        self.chronicle.follow(&mut self.book, commands)?;
+        self.apply();
+        self.has_news = true;
+        Ok(())
     }
 }
 

@@ -20,6 +20,7 @@ pub mod intake;
 pub mod invocation;
 pub mod keeper;
 pub mod ledger;
+pub mod memory;
 pub mod picture;
 pub mod policy;
 pub mod probe;

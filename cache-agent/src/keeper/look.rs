@@ -34,6 +34,7 @@ impl Keeper {
             root.thresholds = entry.state.snapshot(&entry.thresholds);
             roots.push(root);
         }
+        self.note();
         let session = self.book.session();
         let counters = session.tables.counters()?;
         let events = picture::events(&counters, session.missed_runs());

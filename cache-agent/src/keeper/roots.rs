@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::Keeper;
+use crate::memory::Remembered;
 
 impl Keeper {
     pub(super) fn apply(&mut self) {
@@ -55,11 +56,44 @@ impl Keeper {
             let error = format!("{error:#}");
             tracing::error!(error, "files open before are not followed");
         }
+        self.recall();
         if let Err(error) = self.chronicle.follow_roots(&self.book, &self.roster) {
             let error = format!("{error:#}");
             tracing::error!(error, "packages of a root are not told");
         }
         self.vantage.stand_on(self.roster.vantage_points());
+    }
+
+    /// Tells those roots that have been taken up what the last run left.
+    fn recall(&mut self) {
+        for entry in &self.roster.entries {
+            let Some(root) = entry.index.and_then(|index| self.book.root_mut(index)) else {
+                continue;
+            };
+            let is_new = root.base.is_none();
+            let memory = &mut self.memory;
+            let earlier = is_new.then(|| memory.recall(&entry.path, root.key.ino));
+            if let Some(earlier) = earlier.flatten() {
+                root.recall(earlier.bytes, earlier.files);
+            }
+        }
+    }
+
+    /// What the next run may want to know.
+    pub(super) fn note(&mut self) {
+        let entries = self.roster.entries.iter();
+        let watched = entries.filter_map(|entry| {
+            let root = self.book.root(entry.index?)?;
+            let total = self.book.total(root.index).ok()?;
+            let (bytes, files) = root.for_the_next_run(&total)?;
+            Some(Remembered {
+                path: entry.path.clone(),
+                inode: root.key.ino,
+                bytes,
+                files,
+            })
+        });
+        self.memory.note(watched.collect());
     }
 
     /// Lets go of roots that went, takes up those that came, starts the walks that are due.

@@ -98,7 +98,12 @@ impl Keeper {
             .iter()
             .filter(|entry| entry.index.is_some())
             .map(|entry| entry.next_walk.saturating_duration_since(now));
-        let next = walks.min().unwrap_or(Duration::from_hours(1));
+        let written = self
+            .memory
+            .due()
+            .map(|due| due.saturating_duration_since(now));
+        let next = walks.chain(written).min();
+        let next = next.unwrap_or(Duration::from_hours(1));
         if self.watches_space() {
             next.min(SPACE_INTERVAL)
         } else {

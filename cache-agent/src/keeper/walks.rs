@@ -48,6 +48,7 @@ impl Keeper {
             drift_bytes,
             base,
             moved,
+            is_since_last_run,
         } in &done
         {
             let Some(entry) = self.roster.by_index(*index) else {
@@ -64,7 +65,14 @@ impl Keeper {
                     "a directory crossed the border of a root"
                 );
             }
-            if *drift_bytes != 0 {
+            if *drift_bytes != 0 && *is_since_last_run {
+                tracing::warn!(
+                    root = entry.name,
+                    drift_bytes,
+                    growth_bytes = drift_bytes.wrapping_neg(),
+                    "root changed while no agent watched it; booked as unattributed"
+                );
+            } else if *drift_bytes != 0 {
                 tracing::warn!(
                     root = entry.name,
                     drift_bytes,

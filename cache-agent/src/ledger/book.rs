@@ -63,7 +63,8 @@ impl Book {
         self.roots.get(usize::try_from(index).ok()?)?.as_ref()
     }
 
-    fn root_mut(&mut self, index: u32) -> Option<&mut WatchedRoot> {
+    /// The same, to be changed.
+    pub fn root_mut(&mut self, index: u32) -> Option<&mut WatchedRoot> {
         self.roots.get_mut(usize::try_from(index).ok()?)?.as_mut()
     }
 

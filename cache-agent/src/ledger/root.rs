@@ -87,6 +87,8 @@ pub struct WatchedRoot {
     pub walked_at: Option<SystemTime>,
     /// Walks that had to be repeated.
     pub repeated: u32,
+    /// What an earlier run left: the first sure walk is compared with it.
+    pub recalled: Option<Base>,
     /// Events were lost under the walk that gave the base: the next one replaces it, without a drift.
     pub is_base_unsure: bool,
     /// The total as the events told it so far: what the recorder of a walk agrees with.
@@ -130,6 +132,7 @@ impl WatchedRoot {
             walked_at: None,
             repeated: 0,
             told: Changes::default(),
+            recalled: None,
             is_base_unsure: false,
             crossed: Vec::new(),
             firsts: HashMap::new(),
@@ -140,6 +143,23 @@ impl WatchedRoot {
     /// The open directory.
     pub fn directory(&self) -> &OwnedFd {
         &self.directory
+    }
+
+    /// Size and files when an agent last watched it.
+    pub fn recall(&mut self, bytes: u64, files: u64) {
+        self.recalled = Some(Base {
+            bytes,
+            files,
+            ..Base::default()
+        });
+    }
+
+    /// Size and files to be recalled: what was recalled stays until a sure walk has been compared with it.
+    pub fn for_the_next_run(&self, total: &Changes) -> Option<(u64, u64)> {
+        if self.base.is_some() && !self.is_base_unsure {
+            return Some((self.size(total), self.files(total)));
+        }
+        self.recalled.map(|base| (base.bytes, base.files))
     }
 
     /// True while its path still leads to the same directory.

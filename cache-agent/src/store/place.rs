@@ -96,7 +96,7 @@ pub(super) struct Identity {
 }
 
 /// The state directory, made if it is not there. Its parents may be links, it may not.
-pub(super) fn prepare(directory: &Path) -> Result<PathBuf, PlaceError> {
+pub(crate) fn prepare(directory: &Path) -> Result<PathBuf, PlaceError> {
     match find(directory) {
         Err(PlaceError::Absent(_)) => {}
         found => return found,

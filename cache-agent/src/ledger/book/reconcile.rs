@@ -48,10 +48,12 @@ enum Verdict {
 pub struct Reconciliation {
     /// Number of the root.
     pub index: u32,
-    /// Ledger minus disk, in bytes, before any correction; 0 at the first walk.
+    /// Ledger minus disk, in bytes, before any correction; at the first walk 0, or since an earlier run.
     pub drift_bytes: i64,
     /// Disk and kernel total at the moment of comparison.
     pub base: Base,
+    /// The drift is what happened since an earlier run, while no agent watched.
+    pub is_since_last_run: bool,
     /// Change found by the walk that a directory moved over the border explains, and who moved it.
     pub moved: Option<(ProcessKey, Changes)>,
 }
@@ -123,8 +125,12 @@ impl Book {
             return Ok(None);
         };
         let base = cut(&finished.walk, root.key.dev, &finished.recorder, total);
-        let before = root.base.filter(|_| !root.is_base_unsure);
+        let known = root.base.filter(|_| !root.is_base_unsure);
+        let recalled = root.recalled.take_if(|_| is_sure && known.is_none());
+        let (before, is_since_last_run) = (known.or(recalled), recalled.is_some());
         let missed = missed(before.as_ref(), &base, &total);
+        // Who moves a directory now did not cause what happened while no agent watched.
+        let mover = mover.filter(|_| !is_since_last_run);
         let drift_bytes = if mover.is_some() {
             0
         } else {
@@ -144,6 +150,7 @@ impl Book {
             drift_bytes,
             base,
             moved: mover.map(|mover| (mover, missed)),
+            is_since_last_run,
         }))
     }
 
