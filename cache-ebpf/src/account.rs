@@ -170,10 +170,10 @@ pub(crate) fn credit_unseen_departure(root: u32, size: u64) {
 pub(crate) extern "C" fn untold(root: u32, growth: u64, operation: u32) -> u64 {
     let is_one_of = |operations: &[u32]| u64::from(operations.contains(&operation));
     let change = Change {
-        growth: growth.cast_signed(),
         created: is_one_of(&APPEARANCES),
         deleted: is_one_of(&DEPARTURES),
         renamed: is_one_of(&[OPERATION_RENAME]),
+        ..Change::size(growth.cast_signed())
     };
     if let Some(account) = UNTOLD.get_ptr_mut(root) {
         apply(account, &change);

@@ -9,6 +9,7 @@ pub mod cases;
 pub mod daemon;
 pub mod env;
 pub mod file_system;
+pub mod identities;
 pub mod report;
 pub mod scrape;
 pub mod tree;

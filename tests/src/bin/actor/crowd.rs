@@ -106,6 +106,25 @@ pub(super) fn hold(file: &Path, bytes: usize, until: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Writes `bytes` bytes to each of `number` new files, keeps all of them open until `until` exists, and writes
+/// as many again.
+pub(super) fn hold_many(number: usize, bytes: usize, directory: &Path, until: &Path) -> Result<()> {
+    let content = vec![b'm'; bytes];
+    let mut files = Vec::with_capacity(number);
+    for index in 0..number {
+        let mut file = File::create_new(directory.join(format!("file{index}")))?;
+        file.write_all(&content)?;
+        files.push(file);
+    }
+    wait::until("the sign to go on", HELD, || {
+        Ok(until.exists().then_some(()))
+    })?;
+    files
+        .iter_mut()
+        .try_for_each(|file| file.write_all(&content))?;
+    Ok(())
+}
+
 /// Lets a file grow to `bytes` bytes in `steps` steps, `pause` apart; sparse, so that the disk's speed does
 /// not matter.
 pub(super) fn grow(file: &Path, bytes: u64, steps: u64, pause: Duration) -> Result<()> {

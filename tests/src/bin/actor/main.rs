@@ -77,6 +77,12 @@ fn act(words: &[&str]) -> Result<()> {
             until_full::read_only(mounted.as_ref(), directory.as_ref())
         }
         ["append", bytes, file] => content::append(file.as_ref(), bytes.parse()?),
+        ["hold-many", number, bytes, directory, until] => crowd::hold_many(
+            number.parse()?,
+            bytes.parse()?,
+            directory.as_ref(),
+            until.as_ref(),
+        ),
         ["grow", bytes, steps, pause_ms, file] => crowd::grow(
             file.as_ref(),
             bytes.parse()?,
