@@ -217,12 +217,17 @@ fn refusal(error: ProgramError) -> anyhow::Error {
         .lines()
         .rev()
         .map(str::trim)
-        .find(|line| !line.is_empty() && !is_statistics(line))
-        .unwrap_or("nothing");
-    anyhow!(
-        "kernel {}: {io_error}; the verifier says: {said}",
-        release()
-    )
+        .find(|line| !line.is_empty() && !is_statistics(line));
+    match said {
+        Some(said) => anyhow!(
+            "kernel {}: {io_error}; the verifier says: {said}",
+            release()
+        ),
+        None => anyhow!(
+            "kernel {} refuses programs of this type: {io_error}",
+            release()
+        ),
+    }
 }
 
 /// Closing lines that each verifier log has.
