@@ -2,6 +2,7 @@
 //! root, and in one, with one root and with a hundred. The measuring itself is a program of the tests
 //! (`tests/src/bin/hooks`), which runs in a VM guest too.
 
+mod repeats;
 mod table;
 mod vm;
 
@@ -146,8 +147,8 @@ fn measure_here(options: &Options) -> Result<Measured> {
         .env("CACHE_TEST_SCRATCH", scratch.canonicalize()?)
         .arg("--empty")
         .arg(empty)
-        .args(["--calls", &options.calls.unwrap_or(TIMED_CALLS).to_string()]);
-    measured_by(&mut command)
+        .args(repeats::options(options.calls.unwrap_or(TIMED_CALLS)));
+    measured_by(&mut command).map(repeats::merged)
 }
 
 /// Runs it with its progress on our stderr, and reads what it prints in the end.
