@@ -79,9 +79,15 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let actor = tests_program::build("actor")?;
     let folder = paths::scratch().join("scale");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let measured = measure(options, &agent, &actor, &folder.canonicalize()?);
+    let reported = measure_and_report(options, &agent, &actor, &folder.canonicalize()?);
+    // Takes as long as making them did.
+    eprintln!("bench: removing the files");
     fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-    let measured = measured?;
+    reported
+}
+
+fn measure_and_report(options: &Options, agent: &Path, actor: &Path, folder: &Path) -> Result<()> {
+    let measured = measure(options, agent, actor, folder)?;
     let verdicts = judge(&measured);
     print(&measured);
     report::print_verdicts(&verdicts);

@@ -105,9 +105,14 @@ pub(super) fn run(options: &Options) -> Result<()> {
         writers: options.writers,
         seconds: options.seconds,
     };
-    let measured = measure(options, &load, &agent);
+    let reported = measure_and_report(options, &load, &agent);
+    eprintln!("bench: removing the files");
     fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-    let (rounds, direct) = measured?;
+    reported
+}
+
+fn measure_and_report(options: &Options, load: &Load, agent: &Path) -> Result<()> {
+    let (rounds, direct) = measure(options, load, agent)?;
     let pairs: Vec<_> = rounds
         .iter()
         .map(|round| (round.without, round.with.files_per_s))
