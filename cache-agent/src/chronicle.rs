@@ -215,9 +215,13 @@ impl Chronicle {
         patience.is_zero() && self.waiting.len() < WAITING_MAX
     }
 
-    /// True while somebody waits for the history.
-    pub fn is_waiting(&self) -> bool {
+    /// True while something that is over has still to be told: its accounts must come to rest, or the history
+    /// must answer.
+    pub fn is_waiting(&mut self) -> bool {
+        let tracker = self.observer.tracker();
         !self.waiting.is_empty()
+            || tracker.has_over()
+            || self.estates.keys().any(|key| !tracker.knows(key))
     }
 
     /// The agent ends: what is over is told.

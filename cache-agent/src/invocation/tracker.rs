@@ -315,6 +315,11 @@ impl Tracker {
         over.map(|live| live.key).collect()
     }
 
+    /// True while somebody has still to take an invocation that is over.
+    pub fn has_over(&self) -> bool {
+        self.live.values().any(Live::is_over)
+    }
+
     /// An invocation of which only an account is known: its steps were lost, or it had ended before.
     pub fn unknown(&self, key: &ProcessKey) -> Live {
         Live::new(*key, self.id(key), None)
