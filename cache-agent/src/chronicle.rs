@@ -35,6 +35,8 @@ use crate::{
 const EARLIER: u32 = 32;
 /// Records that wait for the history's answer; of more, the first ones go without a cause.
 const WAITING_MAX: usize = 1_024;
+/// How long an invocation waits for the first walk of a root that it filled.
+const INHERITANCE: Duration = Duration::from_secs(30);
 /// How long the last ones wait for it when the agent ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// Between two looks for processes whose exit was lost.
@@ -60,6 +62,8 @@ pub struct Chronicle {
     observer: Observer,
     estates: HashMap<ProcessKey, Estate>,
     waiting: VecDeque<Waiting>,
+    /// Heirs of what new roots held, until when they are waited for.
+    expecting: HashMap<ProcessKey, Instant>,
     history: StoreWriter,
     burial: Instant,
     /// Figures since the start.
@@ -77,6 +81,7 @@ impl Chronicle {
             observer,
             estates: HashMap::new(),
             waiting: VecDeque::new(),
+            expecting: HashMap::new(),
             history,
             burial: Instant::now() + BURIAL_INTERVAL,
             tally: Tally::default(),
@@ -130,6 +135,16 @@ impl Chronicle {
         self.observer.take_sighted()
     }
 
+    /// True where such caches wait.
+    pub fn has_sighted(&self) -> bool {
+        self.observer.has_sighted()
+    }
+
+    /// An invocation that alone can have written what a new root holds is told only once that is measured.
+    pub fn expect(&mut self, heir: ProcessKey) {
+        self.expecting.insert(heir, Instant::now() + INHERITANCE);
+    }
+
     /// Takes over what ended processes left, and finishes what is over. `busy` still have accounts.
     pub fn settle(&mut self, aggregate: &mut Aggregate, busy: &HashSet<ProcessKey>) {
         self.explain(Duration::ZERO);
@@ -143,11 +158,20 @@ impl Chronicle {
         let mut over = self.observer.tracker().over();
         let tracker = self.observer.tracker();
         over.extend(self.estates.keys().filter(|key| !tracker.knows(key)));
-        for key in over.iter().filter(|key| !busy.contains(key)) {
+        let now = Instant::now();
+        self.expecting.retain(|_, until| *until > now);
+        let rests = |key: &&ProcessKey| !busy.contains(key) && !self.expecting.contains_key(key);
+        over.retain(|key| rests(&key));
+        for key in &over {
             let Estate { sums, leader } = self.estates.remove(key).unwrap_or_default();
             let finished = self.observer.finish_one(key, &sums, leader.as_ref());
             self.tell(finished);
         }
+    }
+
+    /// What a new root held has been credited to its heir.
+    pub fn fulfil(&mut self, heir: &ProcessKey) {
+        self.expecting.remove(heir);
     }
 
     fn inherit(&mut self, leaving: Leaving) {

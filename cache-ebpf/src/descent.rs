@@ -24,11 +24,8 @@ use cache_ebpf::{
 
 use crate::{
     account::NOBODY,
-    atomic,
     kernel::{Access, Read, Task},
-    maps::{
-        ASLEEP, DRAFT_LINEAGE, FAMILY, LINEAGE_COUNTS, PROCESS_EVENTS, PROCESSES, TOOLS, TRACKED,
-    },
+    maps::{DRAFT_LINEAGE, FAMILY, LINEAGE_COUNTS, PROCESS_EVENTS, PROCESSES, TOOLS, TRACKED},
 };
 
 /// Unread bytes in the ring beyond which user space is woken although it did not ask.
@@ -282,14 +279,11 @@ fn send(is_urgent: bool) {
     });
 }
 
-/// Wakes user space for what it should see soon if it sleeps, and for anything once the ring fills.
+/// Wakes user space for what it should see soon: tools are few. For anything else once the ring fills.
 #[inline(always)]
 fn wakeup(is_urgent: bool) -> u32 {
-    if is_urgent && let Some(asleep) = ASLEEP.get_ptr_mut(0) {
-        // SAFETY: an array slot, always live.
-        if unsafe { asleep.read_volatile() } != 0 && unsafe { atomic::exchange(asleep, 0) } != 0 {
-            return BPF_RB_FORCE_WAKEUP;
-        }
+    if is_urgent {
+        return BPF_RB_FORCE_WAKEUP;
     }
     let ring = core::ptr::from_ref(&PROCESS_EVENTS).cast_mut().cast();
     // SAFETY: the helper has no precondition but a ring.

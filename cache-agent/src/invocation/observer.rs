@@ -182,6 +182,11 @@ impl Observer {
         self.scout.take_sighted()
     }
 
+    /// True where such caches wait.
+    pub fn has_sighted(&self) -> bool {
+        self.scout.has_sighted()
+    }
+
     /// Invocations under way.
     pub fn tracker(&mut self) -> &mut Tracker {
         &mut self.tracker

@@ -311,7 +311,7 @@ impl Tracker {
 
     /// Leaders of invocations of which nobody lives any more.
     pub fn over(&self) -> Vec<ProcessKey> {
-        let over = self.live.values().filter(|live| live.is_over());
+        let over = self.live.values().filter(|live| live.has_rested());
         over.map(|live| live.key).collect()
     }
 

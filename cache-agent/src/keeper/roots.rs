@@ -33,10 +33,15 @@ impl Keeper {
             return;
         }
         let (book, config) = (&mut self.book, &self.config);
-        let taken = sighted
-            .into_iter()
-            .map(|(sighting, found)| self.roster.take_sighted(book, &sighting, found, config));
-        let taken = taken.sum();
+        let mut taken = 0;
+        for (sighting, found) in sighted {
+            let is_new = found.iter().any(|found| found.is_new);
+            let new = self.roster.take_sighted(book, &sighting, found, config);
+            if is_new && new > 0 {
+                self.chronicle.expect(sighting.process);
+            }
+            taken += new;
+        }
         if taken > 0 {
             self.has_news = true;
             self.follow_taken(taken);

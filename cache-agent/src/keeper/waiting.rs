@@ -43,7 +43,7 @@ impl Keeper {
                 BURST_TICK
             };
             events += found;
-            if is_told || Instant::now() >= until {
+            if is_told || self.chronicle.has_sighted() || Instant::now() >= until {
                 return Ok(events);
             }
         }
@@ -71,6 +71,8 @@ impl Keeper {
         let mut ready = [
             PollFd::new(&self.bell, PollFlags::IN),
             PollFd::from_borrowed_fd(self.vantage.as_fd(), PollFlags::IN),
+            // A tool may be gone before the next tick.
+            PollFd::from_borrowed_fd(self.book.steps_fd(), PollFlags::IN),
         ];
         wait_for(&mut ready, timeout)?;
         let is_ordered = !ready[0].revents().is_empty();

@@ -56,6 +56,9 @@ impl Keeper {
             };
             if let Some(heir) = entry.heir.take() {
                 self.book.bequeath(*index, heir)?;
+                if let Some(heir) = heir {
+                    self.chronicle.fulfil(&heir);
+                }
             }
             if let Some((mover, changes)) = moved {
                 tracing::info!(

@@ -25,7 +25,10 @@ use super::{
 };
 use crate::{
     intake::ring::Fact,
-    probe::session::{Purpose, Registered, Session},
+    probe::{
+        session::{Purpose, Registered, Session},
+        tables,
+    },
     process::open_files,
     snapshot::Changes,
 };
@@ -140,11 +143,14 @@ impl Book {
         let Some(before) = self.root_mut(index).and_then(WatchedRoot::disown) else {
             return Ok(());
         };
-        let heir = heir.unwrap_or(ProcessKey {
-            start_ns: 0,
-            tgid: 0,
-            pad: 0,
-        });
+        let heir = match heir {
+            Some(heir) => {
+                let identity = open_files::identity_of(&heir);
+                self.session.tables.enter_process(heir, identity)?;
+                heir
+            }
+            None => tables::nobody(index).process,
+        };
         self.session.credit(heir, index, &before)
     }
 

@@ -72,6 +72,17 @@ fn start_ns(directory: &Path) -> Option<u64> {
     Some(ticks * TICK_NS)
 }
 
+/// The leader of an invocation as /proc shows it, ended if it is gone.
+pub fn identity_of(leader: &ProcessKey) -> Process {
+    let is_alive = super::seed::is_alive(leader);
+    // There is no process 0: of one that is gone nothing is known.
+    let number = if is_alive { leader.tgid } else { 0 };
+    let mut process = identity(Path::new(&format!("/proc/{number}")));
+    process.invocation = *leader;
+    process.ended_ns = if is_alive { 0 } else { leader.start_ns };
+    process
+}
+
 fn identity(directory: &Path) -> Process {
     let mut process = Process {
         comm: [0; 16],

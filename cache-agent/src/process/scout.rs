@@ -93,6 +93,11 @@ impl Scout {
         std::mem::take(&mut self.sighted)
     }
 
+    /// True where caches were found that nobody has taken yet.
+    pub fn has_sighted(&self) -> bool {
+        !self.sighted.is_empty()
+    }
+
     fn send(&mut self, errand: Errand) {
         match self.errands.try_send(errand) {
             Ok(()) => self.outstanding += 1,

@@ -93,6 +93,7 @@ fn build(shop: &Workshop, module: &Path, cache: &Path) -> Result<()> {
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("HOME", shop.place("home"))
+        .env("PWD", module)
         .env("GOCACHE", cache)
         .env("GOMODCACHE", shop.place("mod"))
         .envs([

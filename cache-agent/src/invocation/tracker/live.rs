@@ -30,6 +30,8 @@ use crate::{
 
 /// Tools counted one by one; the rest are `other`.
 const TOOLS_MAX: usize = 64;
+/// Between the end of an invocation and its record, in nanoseconds.
+const REST_NS: u64 = 2_000_000_000;
 /// Name of the rest.
 const OTHER: &str = "other";
 
@@ -242,6 +244,12 @@ impl Live {
     /// The leader has ended.
     pub fn has_ended(&self) -> bool {
         self.ended_ns.is_some()
+    }
+
+    /// It has been over for so long that whoever looks at its caches has done so.
+    pub fn has_rested(&self) -> bool {
+        let rested = |ended: u64| boot_now_ns().saturating_sub(ended) >= REST_NS;
+        self.is_over() && self.ended_ns.is_some_and(rested)
     }
 
     /// Nobody of it lives any more, as far as is known.
