@@ -95,7 +95,9 @@ fn static_cargo() -> std::process::Command {
         .env("RUSTFLAGS", flags.trim())
         // The initramfs is copied to memory at each boot.
         .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
-        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
+        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")
+        // Built anew for each change of the agent, and never measured.
+        .env("CARGO_PROFILE_RELEASE_LTO", "off");
     command
 }
 
