@@ -20,6 +20,7 @@ use tokio::sync::watch;
 pub use self::orders::{Order, Orders};
 use crate::{
     aggregate::Aggregate,
+    canary::Canary,
     chronicle::Chronicle,
     config::checked::Config,
     intake::ring::Fact,
@@ -50,6 +51,7 @@ pub struct Keeper {
     history: Condition,
     state: Option<StateDirectory>,
     memory: Memory,
+    canary: Canary,
     /// Something besides events changed since the last picture.
     has_news: bool,
 }
@@ -79,8 +81,11 @@ impl Keeper {
             history: Condition::default(),
             state,
             memory,
+            canary: Canary::new(),
             has_news: true,
         };
+        // Before the roots: their walks leave out its directory, wherever that is.
+        keeper.set_canary();
         keeper.apply();
         Ok((
             keeper,
@@ -108,6 +113,7 @@ impl Keeper {
             let walked = self.reconcile()?;
             let has_open = self.book.sweep_open()?;
             let settled = self.drain();
+            self.has_news |= self.canary.run_if_due(&mut self.book)?;
             let is_busy = events + settled > 0 || walked || has_open;
             self.quiet = if is_busy {
                 0
@@ -162,14 +168,22 @@ impl Keeper {
         Ok(stop)
     }
 
+    fn set_canary(&mut self) {
+        let interval = self.config.canary_interval;
+        self.canary
+            .set(interval, self.state.as_ref(), &mut self.book);
+    }
+
     fn reload(&mut self, config: Config) -> Result<()> {
         if config.state_dir != self.config.state_dir {
             // The old one first: the new one may be the same by another name.
             self.memory.write(self.state.as_ref());
+            self.canary.free(&mut self.book);
             self.state = None;
             self.state = StateDirectory::open_or_tell(&config.state_dir);
         }
         self.config = config;
+        self.set_canary();
         let commands = &self.config.following.commands;
         self.chronicle.follow(&mut self.book, commands)?;
         self.apply();

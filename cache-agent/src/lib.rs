@@ -12,6 +12,7 @@ extern crate self as cache_agent;
 
 pub mod agent;
 pub mod aggregate;
+pub mod canary;
 pub mod chronicle;
 pub mod cli;
 pub mod config;

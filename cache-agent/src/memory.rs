@@ -85,6 +85,11 @@ impl StateDirectory {
         outcome.ok()
     }
 
+    /// Its descriptor.
+    pub fn as_fd(&self) -> &OwnedFd {
+        &self.0
+    }
+
     fn read(&self) -> Result<Option<Vec<Remembered>>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = match openat(&self.0, FILE_NAME, flags, Mode::empty()) {

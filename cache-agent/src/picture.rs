@@ -8,11 +8,16 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::{
     aggregate::{Sums, complete},
+    canary::Canary,
     intake::causes::{Counters, DROP_CAUSES, FAULT_CAUSES, named},
     ledger::{book::Book, root::WatchedRoot},
     probe::{coverage::Coverage, session::Session},
     roster::Entry,
-    snapshot::{AgentUsage, Changes, EventCounts, FileSystem, MapUsage, RootSnapshot, RootState},
+    snapshot::{
+        AgentUsage, Changes, Degraded, EventCounts, FileSystem, MapUsage, Reason, RootSnapshot,
+        RootState,
+    },
+    store::writer::Condition,
     sys::usage,
 };
 
@@ -85,13 +90,22 @@ fn file_system(root: &WatchedRoot) -> FileSystem {
 }
 
 /// Why the agent is less than whole.
-pub fn degraded(coverage: &Coverage, events: &EventCounts) -> Vec<String> {
-    let mut reasons = coverage.degraded();
+pub fn degraded(
+    coverage: &Coverage,
+    events: &EventCounts,
+    canary: &Canary,
+    history: &Condition,
+) -> Vec<Degraded> {
+    let of = |reason| move |sentence| Degraded::new(reason, sentence);
     let faults = events.faults.iter().filter(|(_, count)| *count > 0);
-    reasons.extend(
-        faults.map(|(cause, count)| format!("{count} faults of cause {cause} since the start")),
-    );
-    reasons
+    let faults =
+        faults.map(|(cause, count)| format!("{count} faults of cause {cause} since the start"));
+    let hooks = coverage.degraded().into_iter().map(of(Reason::Hooks));
+    hooks
+        .chain(faults.map(of(Reason::Faults)))
+        .chain(canary.degraded().map(of(Reason::Canary)))
+        .chain(history.degraded().into_iter().map(of(Reason::History)))
+        .collect()
 }
 
 /// Counters of events.

@@ -49,6 +49,59 @@ impl Observation {
     }
 }
 
+/// What makes the agent degraded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reason {
+    /// Hooks that could not be attached.
+    Hooks,
+    /// Faults that may have cost precision.
+    Faults,
+    /// Figures of the canary that were wrong.
+    Canary,
+    /// The history.
+    History,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Hooks, Self::Faults, Self::Canary, Self::History];
+
+    /// The word used in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hooks => "hooks",
+            Self::Faults => "faults",
+            Self::Canary => "canary",
+            Self::History => "history",
+        }
+    }
+}
+
+/// Why the agent is less than whole.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Degraded {
+    /// What it comes from.
+    pub reason: Reason,
+    /// One sentence.
+    pub sentence: String,
+}
+
+impl Degraded {
+    /// One of many.
+    pub fn new(reason: Reason, sentence: String) -> Self {
+        Self { reason, sentence }
+    }
+}
+
+/// What the canary proved.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Proof {
+    /// When all its figures were right, the last time.
+    pub proved_at: Option<SystemTime>,
+    /// Operations whose figures were right in the last run.
+    pub operations: Vec<&'static str>,
+}
+
 /// Size changes, summed since the root was taken up.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Changes {
@@ -237,8 +290,10 @@ pub struct Snapshot {
     pub attached: bool,
     /// Name of the backend: `tracepoint` or `fentry`.
     pub backend: &'static str,
-    /// Why the agent is degraded, one sentence each; empty when it is whole.
-    pub degraded: Vec<String>,
+    /// Why the agent is degraded; empty when it is whole.
+    pub degraded: Vec<Degraded>,
+    /// What the canary proved; `None` where it is off.
+    pub canary: Option<Proof>,
     /// Operations and how well they are observed.
     pub coverage: Vec<(&'static str, Observation)>,
     /// All roots, configured first, then discovered, each group by name.

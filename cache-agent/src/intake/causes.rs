@@ -5,29 +5,37 @@ use cache_ebpf::counter;
 /// All counters, summed over the CPUs.
 pub type Counters = [u64; counter::COUNT as usize];
 
-/// Names of the causes of loss, by counter.
-pub const DROP_CAUSES: [(&str, u32); 1] = [("ring_full", counter::DROPPED_RING_FULL)];
+/// A cause as people see it, and the counters that are summed up under its name.
+pub type Cause = (&'static str, &'static [u32]);
 
-/// Names of the kernel side's faults, by counter.
-pub const FAULT_CAUSES: [(&str, u32); 12] = [
-    ("read", counter::FAULT_READ),
-    ("accounts_full", counter::FAULT_ACCOUNTS_FULL),
-    ("processes_full", counter::FAULT_PROCESSES_FULL),
-    ("open_full", counter::FAULT_OPEN_FULL),
-    ("sizes_full", counter::FAULT_SIZES_FULL),
-    ("pending_full", counter::FAULT_PENDING_FULL),
-    ("touched_full", counter::FAULT_TOUCHED_FULL),
-    ("depth", counter::FAULT_DEPTH),
-    ("links", counter::FAULT_LINKS),
-    ("stale", counter::FAULT_STALE),
-    ("evicted", counter::FAULT_EVICTED),
-    ("family_full", counter::FAULT_FAMILY_FULL),
+/// Causes of loss.
+pub const DROP_CAUSES: [Cause; 1] = [("ring_full", &[counter::DROPPED_RING_FULL])];
+
+/// Faults of the kernel side.
+pub const FAULT_CAUSES: [Cause; 9] = [
+    ("read", &[counter::FAULT_READ]),
+    ("accounts_full", &[counter::FAULT_ACCOUNTS_FULL]),
+    ("processes_full", &[counter::FAULT_PROCESSES_FULL]),
+    ("open_full", &[counter::FAULT_OPEN_FULL]),
+    ("sizes_full", &[counter::FAULT_SIZES_FULL]),
+    // Calls that are not followed, or not all they touch.
+    (
+        "pending_full",
+        &[counter::FAULT_PENDING_FULL, counter::FAULT_TOUCHED_FULL],
+    ),
+    ("depth", &[counter::FAULT_DEPTH]),
+    ("links", &[counter::FAULT_LINKS]),
+    // Files that went unseen.
+    ("stale", &[counter::FAULT_STALE, counter::FAULT_EVICTED]),
 ];
 
+/// Faults that only a trace can have.
+pub const TRACE_FAULT_CAUSES: [Cause; 1] = [("family_full", &[counter::FAULT_FAMILY_FULL])];
+
 /// Counters by the names of `causes`.
-pub fn named(causes: &[(&'static str, u32)], counters: &Counters) -> Vec<(&'static str, u64)> {
-    let value = |slot: u32| {
-        usize::try_from(slot)
+pub fn named(causes: &[Cause], counters: &Counters) -> Vec<(&'static str, u64)> {
+    let value = |slot: &u32| {
+        usize::try_from(*slot)
             .ok()
             .and_then(|slot| counters.get(slot))
             .copied()
@@ -35,6 +43,6 @@ pub fn named(causes: &[(&'static str, u32)], counters: &Counters) -> Vec<(&'stat
     };
     causes
         .iter()
-        .map(|(name, slot)| (*name, value(*slot)))
+        .map(|(name, slots)| (*name, slots.iter().map(value).sum()))
         .collect()
 }

@@ -38,14 +38,14 @@ impl Keeper {
         let session = self.book.session();
         let counters = session.tables.counters()?;
         let events = picture::events(&counters, session.missed_runs());
-        let mut degraded = picture::degraded(&session.coverage, &events);
-        degraded.extend(self.history.degraded());
+        let coverage = self.canary.corrected(session.coverage.operations());
         Ok(Snapshot {
             taken_at: SystemTime::now(),
             attached: true,
             backend: session.backend.as_str(),
-            degraded,
-            coverage: session.coverage.operations(),
+            degraded: picture::degraded(&session.coverage, &events, &self.canary, &self.history),
+            canary: self.canary.proof(),
+            coverage,
             maps: picture::maps(session, &sums, &roots),
             roots,
             events,

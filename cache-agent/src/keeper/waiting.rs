@@ -100,11 +100,9 @@ impl Keeper {
             .iter()
             .filter(|entry| entry.index.is_some())
             .map(|entry| entry.next_walk.saturating_duration_since(now));
-        let written = self
-            .memory
-            .due()
-            .map(|due| due.saturating_duration_since(now));
-        let next = walks.chain(written).min();
+        let others = self.memory.due().into_iter().chain(self.canary.due());
+        let others = others.map(|due| due.saturating_duration_since(now));
+        let next = walks.chain(others).min();
         let next = next.unwrap_or(Duration::from_hours(1));
         if self.watches_space() {
             next.min(SPACE_INTERVAL)

@@ -11,8 +11,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use cache_ebpf::{
-    NO_ROOT, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE, OPERATION_VANISH, ProcessKey,
-    ROOTS_MAX, counter,
+    Credit, CreditKey, InodeKey, NO_ROOT, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE,
+    OPERATION_VANISH, ProcessKey, ROOTS_MAX, counter,
 };
 
 pub use self::{
@@ -40,6 +40,8 @@ const DRAIN_LIMIT: usize = 16_384;
 pub struct Book {
     session: Session,
     roots: Vec<Option<WatchedRoot>>,
+    /// The root of which nobody is told.
+    unseen: Option<u32>,
 }
 
 impl Book {
@@ -48,6 +50,7 @@ impl Book {
         Ok(Self {
             session: Session::open(purpose)?,
             roots: Vec::new(),
+            unseen: None,
         })
     }
 
@@ -88,6 +91,19 @@ impl Book {
 
     /// The same with the directory at hand.
     pub fn watch_opened(&mut self, path: &Path, directory: OwnedFd) -> Result<u32> {
+        let index = self.enlist(path, directory)?;
+        self.start_walk(index)?;
+        Ok(index)
+    }
+
+    /// The same with a directory of the agent's own: never walked, and its events are for nobody.
+    pub fn watch_unseen(&mut self, path: &Path, directory: OwnedFd) -> Result<u32> {
+        let index = self.enlist(path, directory)?;
+        self.unseen = Some(index);
+        Ok(index)
+    }
+
+    fn enlist(&mut self, path: &Path, directory: OwnedFd) -> Result<u32> {
         let slot = self
             .roots
             .iter()
@@ -110,7 +126,6 @@ impl Book {
         } else {
             self.roots[slot] = Some(root);
         }
-        self.start_walk(index)?;
         Ok(index)
     }
 
@@ -193,11 +208,14 @@ impl Book {
 
     /// Takes what is in the ring; `each` sees every event.
     pub fn drain(&mut self, mut each: impl FnMut(&Fact)) -> usize {
-        let roots = &mut self.roots;
+        let (roots, unseen) = (&mut self.roots, self.unseen);
         self.session.tables.drain(DRAIN_LIMIT, |record| {
             let Some(fact) = Fact::decode(record) else {
                 return;
             };
+            if unseen == Some(fact.event.root) {
+                return;
+            }
             note(roots, &fact);
             if fact.event.root != NO_ROOT {
                 each(&fact);
@@ -222,6 +240,20 @@ impl Book {
     /// Total of a root since it was registered.
     pub fn total(&self, index: u32) -> Result<Changes> {
         Ok(changes(&self.session.tables.total(index)?))
+    }
+
+    /// One account, if there is one.
+    pub fn credit(&self, key: &CreditKey) -> Result<Option<Credit>> {
+        self.session.tables.credit(key)
+    }
+
+    /// Forgets a file of a root that is gone, whether or not it was seen to go.
+    pub fn forget_file(&mut self, index: u32, ino: u64) -> Result<()> {
+        let Some(dev) = self.root(index).map(|root| root.key.dev) else {
+            return Ok(());
+        };
+        let key = InodeKey { ino, dev, pad: 0 };
+        self.session.tables.forget_file(&key)
     }
 
     /// All accounts.

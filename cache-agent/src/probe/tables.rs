@@ -285,6 +285,11 @@ impl Tables {
         Ok(open.find(|(_, open)| open.key() == *key))
     }
 
+    /// One account.
+    pub fn credit(&self, key: &CreditKey) -> Result<Option<Credit>> {
+        optional(self.credits.get(key, 0))
+    }
+
     /// All accounts.
     pub fn credits(&self) -> Result<Vec<(CreditKey, Credit)>> {
         entries(&self.credits, usize::MAX)

@@ -157,7 +157,7 @@ fn readiness(snapshot: &Snapshot) -> Response<Full<Bytes>> {
     let degraded = snapshot
         .degraded
         .iter()
-        .map(|reason| format!("degraded: {reason}"));
+        .map(|degraded| format!("degraded: {}", degraded.sentence));
     let lines: Vec<String> = std::iter::once(first.to_owned())
         .chain(unready)
         .chain(degraded)

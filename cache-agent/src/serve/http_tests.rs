@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::invocation::tally::Tally;
 use crate::snapshot::{
-    AgentUsage, Changes, EventCounts, FileSystem, GROUPS, HistoryCounts, Latency, RootSnapshot,
-    RootState,
+    AgentUsage, Changes, Degraded, EventCounts, FileSystem, GROUPS, HistoryCounts, Latency, Reason,
+    RootSnapshot, RootState,
 };
 
 fn snapshot(attached: bool, states: &[RootState]) -> Snapshot {
@@ -30,7 +30,8 @@ fn snapshot(attached: bool, states: &[RootState]) -> Snapshot {
         taken_at: std::time::SystemTime::UNIX_EPOCH,
         attached,
         backend: "tracepoint",
-        degraded: vec!["no <io_uring>".to_owned()],
+        degraded: vec![Degraded::new(Reason::Hooks, "no <io_uring>".to_owned())],
+        canary: None,
         coverage: vec![("open", crate::snapshot::Observation::Observed)],
         roots: states.iter().enumerate().map(root).collect(),
         events: EventCounts::default(),

@@ -2,7 +2,9 @@
 //!
 //! The number of series is bounded whatever the load. With r roots (at most 51 rows), of which w
 //! have a size limit, c causes of loss and fault, and m kernel maps (at most 3 rows), a scrape has
-//! `60 + c + 2m + 10r + 2w` series, which keeps ten roots below 200; the tests count them.
+//! `63 + c + 2m + 10r + 2w` series, which keeps ten roots below 200; the tests count them.
+
+use std::time::SystemTime;
 
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder as _, TextEncoder};
@@ -13,8 +15,8 @@ use super::names::{self, Name};
 use crate::invocation::tally::{self, Tally};
 use crate::policy::thresholds::Level;
 use crate::snapshot::{
-    AgentUsage, Changes, EventCounts, GROUPS, HistoryCounts, Observation, RootState, Snapshot,
-    Threshold,
+    AgentUsage, Changes, EventCounts, GROUPS, HistoryCounts, Observation, Reason, RootState,
+    Snapshot, Threshold,
 };
 
 /// Media type of what [`render`] gives.
@@ -222,7 +224,18 @@ fn add_file_systems(families: &mut Families, rows: &[Row]) {
 
 fn add_condition(families: &mut Families, snapshot: &Snapshot) {
     families.add_single(&names::READY, flag(snapshot.is_ready()));
-    families.add_single(&names::DEGRADED, count(snapshot.degraded.len()));
+    let sentences = |reason: Reason| {
+        let found = snapshot.degraded.iter();
+        let number = found.filter(|degraded| degraded.reason == reason).count();
+        ([("reason", reason.as_str())], count(number))
+    };
+    families.add(&names::DEGRADED, Reason::ALL.map(sentences));
+    let proved = snapshot.canary.iter().map(|proof| {
+        let since = proof.proved_at.unwrap_or(SystemTime::UNIX_EPOCH);
+        let since = since.duration_since(SystemTime::UNIX_EPOCH);
+        ([], since.unwrap_or_default().as_secs_f64())
+    });
+    families.add(&names::CANARY, proved);
     families.add(
         &names::BUILD_INFO,
         [([("version", env!("CARGO_PKG_VERSION"))], 1.0)],
@@ -291,10 +304,6 @@ fn add_maps(families: &mut Families, snapshot: &Snapshot) {
 }
 
 fn add_processes(families: &mut Families, snapshot: &Snapshot, rows: &[Row]) {
-    families.add_single(
-        &names::PROCESSES_TRACKED,
-        figure(snapshot.processes_tracked),
-    );
     families.add_single(&names::PROCESSES_FOLDED, figure(snapshot.processes_folded));
     let longest = rows
         .iter()

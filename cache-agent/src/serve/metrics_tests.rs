@@ -3,7 +3,9 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::config::checked::RootKind;
 use crate::invocation::record::Invocation;
-use crate::snapshot::{FileSystem, HistoryCounts, Latency, MapUsage, RootSnapshot, Threshold};
+use crate::snapshot::{
+    Degraded, FileSystem, HistoryCounts, Latency, MapUsage, Proof, Reason, RootSnapshot, Threshold,
+};
 
 fn root(number: u64) -> RootSnapshot {
     let mut groups = [Changes::default(); GROUPS.len()];
@@ -66,7 +68,7 @@ fn tally() -> Tally {
     tally
 }
 
-/// As large as it gets: all thresholds, more maps than have rows, fourteen causes.
+/// As large as it gets: all thresholds, more maps than have rows, eleven causes.
 fn snapshot(roots: u64) -> Snapshot {
     let mut event_latency = Latency::default();
     for seconds in [0.0005, 0.3, 20.0] {
@@ -77,7 +79,11 @@ fn snapshot(roots: u64) -> Snapshot {
         taken_at: SystemTime::UNIX_EPOCH,
         attached: true,
         backend: "tracepoint",
-        degraded: vec!["reason".to_owned()],
+        degraded: vec![Degraded::new(Reason::Canary, "reason".to_owned())],
+        canary: Some(Proof {
+            proved_at: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(77)),
+            operations: vec!["open"],
+        }),
         coverage: vec![
             ("open", Observation::Observed),
             ("io_uring", Observation::Unattributed),
@@ -87,7 +93,7 @@ fn snapshot(roots: u64) -> Snapshot {
             hits: 10,
             delivered: 8,
             dropped: causes(&["ring_full", "lagging"]),
-            faults: causes(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"]),
+            faults: causes(&["a", "b", "c", "d", "e", "f", "g", "h", "i"]),
         },
         maps: ["m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8"]
             .map(|name| MapUsage {
@@ -149,7 +155,9 @@ fn values_arrive() {
         "go_cache_event_latency_seconds_bucket{stage=\"snapshot\",le=\"+Inf\"} 3",
         "go_cache_event_latency_seconds_count{stage=\"snapshot\"} 3",
         "go_cache_agent_ready 1",
-        "go_cache_agent_degraded_reasons 1",
+        "go_cache_agent_degraded{reason=\"canary\"} 1",
+        "go_cache_agent_degraded{reason=\"hooks\"} 0",
+        "go_cache_agent_canary_timestamp_seconds 77",
         "go_cache_agent_backend_info{backend=\"tracepoint\"} 1",
         "go_cache_agent_coverage_operations{observation=\"unattributed\"} 1",
         "go_cache_agent_coverage_operations{observation=\"unsupported\"} 0",

@@ -51,7 +51,8 @@ names! {
     DRIFT = GAUGE "go_cache_drift_bytes" "Ledger minus disk at the last walk of the root, before correction.";
     EVENT_LATENCY = HISTOGRAM "go_cache_event_latency_seconds" "Time from a change in the kernel to its appearance in what readers get.";
     READY = GAUGE "go_cache_agent_ready" "1 when the hooks are attached and every existing root was walked once, else 0.";
-    DEGRADED = GAUGE "go_cache_agent_degraded_reasons" "Reasons why the agent is degraded, 0 when it is whole; /readyz names them.";
+    DEGRADED = GAUGE "go_cache_agent_degraded" "Why the agent is degraded: sentences of /readyz, by what they come from; all 0 when it is whole.";
+    CANARY = GAUGE "go_cache_agent_canary_timestamp_seconds" "When the canary last proved the agent's own figures right, to the byte; 0 if it has not.";
     BUILD_INFO = GAUGE "go_cache_agent_build_info" "Always 1; the version of the agent is in the label.";
     BACKEND_INFO = GAUGE "go_cache_agent_backend_info" "Always 1; the kernel hooks in use are in the label.";
     COVERAGE = GAUGE "go_cache_agent_coverage_operations" "Kinds of file operations by how well the hooks in use observe them; the start page lists them.";
@@ -62,7 +63,6 @@ names! {
     FAULTS = COUNTER "go_cache_agent_faults_total" "Faults on the kernel side that may have cost precision.";
     MAP_ENTRIES = GAUGE "go_cache_agent_map_entries" "Entries in use of a kernel map, or of those that share map=\"other\".";
     MAP_CAPACITY = GAUGE "go_cache_agent_map_capacity" "Entries that a kernel map can hold, or those that share map=\"other\".";
-    PROCESSES_TRACKED = GAUGE "go_cache_agent_processes_tracked" "Processes with an account of their own.";
     PROCESSES_FOLDED = COUNTER "go_cache_agent_processes_folded_total" "Processes whose account was folded into their group.";
     WALK_DURATION = GAUGE "go_cache_agent_walk_duration_seconds" "Longest of the last walks of all roots.";
     HISTORY_LOST = COUNTER "go_cache_agent_history_lost_records_total" "Records that the history lacks: too many were waiting, or writing failed.";

@@ -31,18 +31,34 @@ pub(super) fn index(snapshot: &Snapshot) -> String {
     let degraded: Vec<String> = snapshot
         .degraded
         .iter()
-        .map(|reason| format!("<li>{}\n", escaped(reason)))
+        .map(|degraded| format!("<li>{}\n", escaped(&degraded.sentence)))
         .collect();
     format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>cache-agent</title>\n\
          <h1>cache-agent {version}</h1>\n\
          <p><a href=\"/metrics\">metrics</a> · <a href=\"/healthz\">health</a> · <a href=\"/readyz\">readiness</a></p>\n\
-         <h2>Coverage of the {backend} backend</h2>\n<table>\n{coverage}</table>\n\
+         <h2>Coverage of the {backend} backend</h2>\n<table>\n{coverage}</table>\n<p>{proof}\n\
          <h2>Degraded</h2>\n<ul>\n{degraded}</ul>\n</html>\n",
         version = env!("CARGO_PKG_VERSION"),
         coverage = coverage.concat(),
+        proof = proof(snapshot),
         degraded = degraded.concat(),
         backend = escaped(snapshot.backend),
+    )
+}
+
+/// On what the coverage rests.
+fn proof(snapshot: &Snapshot) -> String {
+    let Some(proof) = &snapshot.canary else {
+        return "Not proved: the canary is off.".to_owned();
+    };
+    let Some(proved_at) = proof.proved_at else {
+        return "Not proved: the canary has not shown all figures to be right yet.".to_owned();
+    };
+    format!(
+        "Proved by the canary at {}: {}. The rest is what the hooks say.",
+        humantime::format_rfc3339_seconds(proved_at),
+        proof.operations.join(", ")
     )
 }
 

@@ -155,6 +155,7 @@ mod tests {
             attached: true,
             backend: "tracepoint",
             degraded: Vec::new(),
+            canary: None,
             coverage: Vec::new(),
             roots,
             events: EventCounts::default(),

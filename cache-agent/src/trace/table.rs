@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     intake::{
-        causes::{FAULT_CAUSES, named},
+        causes::{FAULT_CAUSES, TRACE_FAULT_CAUSES, named},
         ring::printable,
     },
     ledger::account::Account,
@@ -112,6 +112,7 @@ fn print_processes(
 fn print_honesty(document: &Document<'_>, out: &mut impl Write) -> io::Result<()> {
     for (cause, count) in named(&FAULT_CAUSES, &document.counters)
         .into_iter()
+        .chain(named(&TRACE_FAULT_CAUSES, &document.counters))
         .chain([("missed_run", document.missed_runs)])
         .filter(|(_, count)| *count > 0)
     {

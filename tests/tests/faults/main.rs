@@ -3,6 +3,7 @@
 //! ledger is the disk.
 
 mod accounts;
+mod canary;
 mod commands;
 mod open_files;
 mod restarted;
