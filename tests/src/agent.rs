@@ -199,7 +199,9 @@ impl Tracing {
             |collector: Option<Collector>| collector.map(Collector::whole).unwrap_or_default();
         let (stdout, stderr) = (text(self.stdout.take()), text(self.stderr.take()));
         let report = fs::read_to_string(&self.trace.json).ok();
+        // It is there, and empty, when the agent gives up after it has been opened.
         let report = report
+            .filter(|text| !text.is_empty())
             .map(|text| {
                 serde_json::from_str(&text)
                     .with_context(|| format!("the report is not as documented: {text}"))

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::{
-    fs::{FallocateFlags, fallocate},
+    fs::{FallocateFlags, Mode, OFlags, fallocate},
     io::Errno,
     mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount},
 };
@@ -163,6 +163,16 @@ impl Drop for Ground {
     fn drop(&mut self) {
         // The last one lies on the ones before it.
         while self.mounts.pop().is_some() {}
+    }
+}
+
+/// Whether files without a name can be made in `directory`: not in overlays before Linux 6.3.
+pub fn has_unnamed_files(directory: &Path) -> Result<bool> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    match rustix::fs::open(directory, flags, Mode::RUSR) {
+        Ok(_) => Ok(true),
+        Err(Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => Err(error).context("cannot make a file without a name"),
     }
 }
 

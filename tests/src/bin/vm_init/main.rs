@@ -74,6 +74,7 @@ fn prepare() -> Result<Plan> {
     let plan: Plan = serde_json::from_slice(&text).context("the plan is not understood")?;
     mounts::load_modules()?;
     mounts::disks(&plan.disks)?;
+    mounts::long_slices();
     busybox(&["ip", "link", "set", "lo", "up"])?;
     Ok(plan)
 }

@@ -16,13 +16,16 @@ use rustix::{
 
 use super::busybox;
 
+/// The longest that kernels allow.
+const SLICE_NS: &str = "1000000000";
 /// Type and place, in the order of mounting.
-const KERNEL: [(&str, &str); 8] = [
+const KERNEL: [(&str, &str); 9] = [
     ("proc", "/proc"),
     ("sysfs", "/sys"),
     ("devtmpfs", "/dev"),
     ("tmpfs", "/tmp"),
     ("tmpfs", "/run"),
+    ("debugfs", "/sys/kernel/debug"),
     ("tracefs", "/sys/kernel/tracing"),
     ("bpf", "/sys/fs/bpf"),
     ("cgroup2", "/sys/fs/cgroup"),
@@ -36,6 +39,25 @@ pub(super) fn kernel_file_systems() -> Result<()> {
             .with_context(|| format!("cannot mount {kind} on {place}"))?;
     }
     busybox(&["--install", "-s", "/bin"])
+}
+
+/// Lets a process have a processor for a second, or as near to it as the kernel allows.
+///
+/// An emulated processor does a fiftieth of what time slices are made for: with the usual ones, a
+/// preemptible kernel takes it away in the middle of a program of the agent's, and skips that
+/// program, counted as `missed_run`, for whoever comes next. On real processors that is rare.
+pub(super) fn long_slices() {
+    for file in [
+        "base_slice_ns",
+        "min_granularity_ns",
+        "wakeup_granularity_ns",
+    ] {
+        // Kernels have one or the other, and what one has not need not be set.
+        let set = fs::write(Path::new("/sys/kernel/debug/sched").join(file), SLICE_NS);
+        if let Err(error) = set {
+            eprintln!("vm_init: {file}: {error}");
+        }
+    }
 }
 
 fn exists(error: std::io::Error) -> std::io::Result<()> {
