@@ -247,13 +247,22 @@ impl Mounted {
     }
 }
 
-/// Makes a subvolume of btrfs.
+/// Makes an empty subvolume of btrfs.
 pub fn make_subvolume(path: &Path) -> Result<()> {
+    subvolume(path, CREATE_SUBVOLUME, None)
+}
+
+/// Makes a snapshot of a subvolume: its files have the numbers of those they are copies of.
+pub fn make_snapshot(of: &Path, path: &Path) -> Result<()> {
+    subvolume(path, CREATE_SNAPSHOT, Some(&File::open(of)?))
+}
+
+fn subvolume(path: &Path, request: libc::Ioctl, of: Option<&File>) -> Result<()> {
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
         bail!("{} cannot be a subvolume", path.display());
     };
     let mut arguments = SubvolumeArguments {
-        descriptor: 0,
+        descriptor: of.map_or(0, |of| of.as_raw_fd().into()),
         name: [0; 4088],
     };
     for (byte, to) in name.as_bytes().iter().zip(&mut arguments.name) {
@@ -262,7 +271,7 @@ pub fn make_subvolume(path: &Path) -> Result<()> {
     let above = File::open(above)?;
     // SAFETY: the structure is `struct btrfs_ioctl_vol_args`, with a terminated name, and lives
     // through the call.
-    let result = unsafe { libc::ioctl(above.as_raw_fd(), CREATE_SUBVOLUME, &raw mut arguments) };
+    let result = unsafe { libc::ioctl(above.as_raw_fd(), request, &raw mut arguments) };
     ensure!(
         result == 0,
         "cannot make the subvolume {}: {}",
@@ -279,6 +288,8 @@ struct SubvolumeArguments {
     name: [u8; 4088],
 }
 
+/// `BTRFS_IOC_SNAP_CREATE`.
+const CREATE_SNAPSHOT: libc::Ioctl = 0x5000_9401;
 /// `BTRFS_IOC_SUBVOL_CREATE`.
 const CREATE_SUBVOLUME: libc::Ioctl = 0x5000_940e;
 
