@@ -25,6 +25,8 @@ use crate::{
     paths, setup,
 };
 
+/// Of each file that no process of its own writes: a million blocks of the disk are not needed.
+const SPARSE_BYTES: &str = "1000";
 const MAX_MEMORY_MIB: f64 = 96.0;
 /// How far the metric may be from what the kernel says: maps grow between two walks.
 const MAX_MAP_ERROR: f64 = 0.05;
@@ -41,6 +43,9 @@ pub(super) struct Options {
     /// Files in the end
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     files: u32,
+    /// Make the files in a new folder below this one, of another file system perhaps
+    #[arg(long, value_name = "DIR")]
+    below: Option<PathBuf>,
     /// Write every figure as JSON; - is stdout
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -77,7 +82,8 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let tools = setup::for_build()?;
     let agent = build::agent(&tools)?.agent;
     let actor = tests_program::build("actor")?;
-    let folder = paths::scratch().join("scale");
+    let below = options.below.clone().unwrap_or_else(paths::scratch);
+    let folder = below.join("cache-bench-scale");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let reported = measure_and_report(options, &agent, &actor, &folder.canonicalize()?);
     // Takes as long as making them did.
@@ -121,7 +127,7 @@ fn measure(options: &Options, agent: &Path, actor: &Path, folder: &Path) -> Resu
     let others = options.files.saturating_sub(processes);
     eprintln!("bench: {others} files more");
     ask(program(actor)
-        .args(["files", &others.to_string(), "1"])
+        .args(["sparse", &others.to_string(), SPARSE_BYTES])
         .arg(&files))?;
     let disk = tree::walk(&root)?;
     let ledger = agent.settled_claim(disk)?;

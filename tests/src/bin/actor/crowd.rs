@@ -95,6 +95,14 @@ pub(super) fn files(number: usize, bytes: usize, directory: &Path) -> Result<()>
     Ok(())
 }
 
+/// `number` files of `bytes` bytes that take no room on the disk.
+pub(super) fn sparse(number: usize, bytes: u64, directory: &Path) -> Result<()> {
+    for index in 0..number {
+        File::create(directory.join(format!("file{index}")))?.set_len(bytes)?;
+    }
+    Ok(())
+}
+
 /// Writes `bytes` bytes to a new file, and as many again when `until` exists.
 pub(super) fn hold(file: &Path, bytes: usize, until: &Path) -> Result<()> {
     let mut file = File::create_new(file)?;

@@ -65,6 +65,9 @@ fn act(words: &[&str]) -> Result<()> {
         ["files", number, bytes, directory] => {
             crowd::files(number.parse()?, bytes.parse()?, directory.as_ref())
         }
+        ["sparse", number, bytes, directory] => {
+            crowd::sparse(number.parse()?, bytes.parse()?, directory.as_ref())
+        }
         ["hold", file, bytes, until] => crowd::hold(file.as_ref(), bytes.parse()?, until.as_ref()),
         ["ways", inside, bound] => ways::all(inside.as_ref(), bound.as_ref()),
         ["way", way, place] => ways::one(way, place.as_ref()),
