@@ -91,7 +91,13 @@ pub struct TraceArgs {
 impl TraceArgs {
     /// Sizes of the kernel maps.
     pub fn maps(&self) -> Result<Maps, Problem> {
-        let mut maps = Maps::default();
+        /// A command that does nothing but make files has 300,000 events a second, and a trace looks at the
+        /// ring twenty times a second.
+        const RING_BYTES: u32 = 8 << 20;
+        let mut maps = Maps {
+            ring_bytes: RING_BYTES,
+            ..Maps::default()
+        };
         for MapSize { key, value } in &self.maps {
             maps.set(key, *value)?;
         }
