@@ -63,12 +63,13 @@ fn degraded(daemon: &Daemon) -> Result<String> {
         .join("\n"))
 }
 
-/// Names in the state directory, the companions of databases left out.
+/// Databases in the state directory, without their companions.
 fn databases(state: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(state)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        if !name.ends_with("-wal") && !name.ends_with("-shm") {
+        let is_companion = name.ends_with("-wal") || name.ends_with("-shm");
+        if name.starts_with("history.db") && !is_companion {
             names.push(name);
         }
     }
