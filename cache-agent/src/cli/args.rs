@@ -91,9 +91,9 @@ pub struct TraceArgs {
 impl TraceArgs {
     /// Sizes of the kernel maps.
     pub fn maps(&self) -> Result<Maps, Problem> {
-        /// A command that does nothing but make files has 300,000 events a second, and a trace looks at the
-        /// ring twenty times a second.
-        const RING_BYTES: u32 = 8 << 20;
+        /// A command that does nothing but make files has 300,000 events a second, of 200 bytes, and a trace
+        /// looks at the ring a hundred times a second: this is room for six looks that come late.
+        const RING_BYTES: u32 = 4 << 20;
         let mut maps = Maps {
             ring_bytes: RING_BYTES,
             ..Maps::default()

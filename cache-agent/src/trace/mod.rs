@@ -43,8 +43,8 @@ use crate::{
     sys::usage,
 };
 
-/// Looks at the ring and at the command: often enough for `--events` to feel live.
-const TICK: Duration = Duration::from_millis(50);
+/// Looks at the rings and at the command: a tool that is gone before is known by what the kernel side saw only.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Between two looks at the files that stay open: what they grew by is told this much later at most.
 const SWEEP_TICK: Duration = Duration::from_secs(1);
