@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 
 pub use self::orders::{Order, Orders};
+use self::walks::Losses;
 use crate::{
     aggregate::Aggregate,
     canary::Canary,
@@ -45,8 +46,7 @@ pub struct Keeper {
     bell: std::io::PipeReader,
     latency: Latency,
     quiet: u32,
-    losses: u64,
-    loss_walk: Instant,
+    losses: Losses,
     map_bytes: u64,
     history: Condition,
     state: Option<StateDirectory>,
@@ -75,8 +75,7 @@ impl Keeper {
             bell,
             latency: Latency::default(),
             quiet: 0,
-            losses: 0,
-            loss_walk: Instant::now(),
+            losses: Losses::new(Instant::now()),
             map_bytes: picture::map_bytes(),
             history: Condition::default(),
             state,

@@ -114,7 +114,7 @@ impl Keeper {
         }
         let now = Instant::now();
         self.has_news |= self.watches_space();
-        let lost = self.losses_since_last_walk(now)?;
+        let lost = self.lost(now)?;
         for entry in &mut self.roster.entries {
             let Some(index) = entry.index else { continue };
             let crossed = self.book.session().tables.has_crossing(index)?;
