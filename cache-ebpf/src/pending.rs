@@ -185,12 +185,11 @@ pub(crate) fn end(thread: u64, result: i64) {
     // SAFETY: a value just looked up, this thread's own until it is removed below.
     let pending = unsafe { &*pending };
     if result == 0 {
-        let holds = common_holder(pending);
         for slot in 0..TOUCHED_MAX as u32 {
             if slot >= pending.count {
                 break;
             }
-            take(thread, slot, Step::from_word(compare(thread, slot, holds)));
+            take(thread, slot, Step::from_word(compare(thread, slot)));
         }
     }
     // ENOENT is the only failure, and what was wanted.
@@ -205,9 +204,10 @@ const MIXED: u32 = NO_ROOT - 1;
 /// No directory seen. (An `Option` would leave its payload uninitialised, which the verifier refuses.)
 const UNSET: u32 = NO_ROOT - 2;
 
-/// The root that holds the files of all directories the call changed; [`MIXED`] where they differ.
+/// The root that holds the files of all directories the call changed on `device`; [`MIXED`] where they differ.
+/// (A call on an overlay changes directories of the layer below too, which may be in another root or in none.)
 #[inline(always)]
-fn common_holder(pending: &Pending) -> u32 {
+fn common_holder(pending: &Pending, device: u32) -> u32 {
     let mut common = UNSET;
     for slot in 0..TOUCHED_MAX {
         let Some(item) = pending.touched.get(slot) else {
@@ -216,7 +216,8 @@ fn common_holder(pending: &Pending) -> u32 {
         if slot >= pending.count as usize {
             break;
         }
-        if !kernel::is_directory(item.mode) || item.holds == common {
+        let is_other = !kernel::is_directory(item.mode) || item.key.dev != device;
+        if is_other || item.holds == common {
             continue;
         }
         if common != UNSET {
@@ -232,11 +233,12 @@ fn common_holder(pending: &Pending) -> u32 {
 /// A global function, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn compare(thread: u64, slot: u32, holds: u32) -> u64 {
+extern "C" fn compare(thread: u64, slot: u32) -> u64 {
     let Some((pending, item)) = touched(thread, slot) else {
         return Step::nothing().to_word();
     };
     let step = if kernel::is_regular(item.mode) {
+        let holds = common_holder(pending, item.key.dev);
         file_changed(pending.call, item, holds)
     } else if kernel::is_directory(item.mode) && pending.call == PENDING_RENAME {
         Step::plain(files::DIRECTORY, NO_ROOT)

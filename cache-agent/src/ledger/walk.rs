@@ -42,6 +42,8 @@ pub struct Walk {
     pub disk_bytes: u64,
     /// Directories that could not be read; their files are missing.
     pub unreadable: u64,
+    /// When the file that changed last did so, in seconds since 1970.
+    pub last_change_s: i64,
 }
 
 /// Room for directory entries: one system call reads some hundred names.
@@ -49,7 +51,12 @@ const ENTRY_BYTES: usize = 64 * 1024;
 
 /// What is asked of a file: nothing that a network file system would have to fetch.
 fn wanted() -> StatxFlags {
-    StatxFlags::TYPE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::SIZE | StatxFlags::BLOCKS
+    StatxFlags::TYPE
+        | StatxFlags::INO
+        | StatxFlags::NLINK
+        | StatxFlags::SIZE
+        | StatxFlags::BLOCKS
+        | StatxFlags::CTIME
 }
 
 fn attributes(directory: &OwnedFd, name: &CStr) -> rustix::io::Result<Statx> {
@@ -117,6 +124,7 @@ impl Walk {
             }
         }
         self.disk_bytes += found.stx_blocks * 512;
+        self.last_change_s = self.last_change_s.max(found.stx_ctime.tv_sec);
         self.files.push(WalkedFile {
             ino: found.stx_ino,
             size: found.stx_size,

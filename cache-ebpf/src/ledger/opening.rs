@@ -47,7 +47,12 @@ pub(crate) fn opened<A: Access>(file: File<A>) -> Read<()> {
         return Ok(());
     }
     if Entry::find(inode.address()).is_some()
-        && opened_again(inode.plain()?.address(), root, A::number(file.address())?) == 1
+        && opened_again(
+            inode.plain()?.address(),
+            root,
+            A::number(file.address())?,
+            mode.created().into(),
+        ) == 1
     {
         return Ok(());
     }
@@ -83,8 +88,8 @@ fn holder_by_any_name(inode: Inode) -> Read<u32> {
 /// A global function (exported, scalars only): seldom needed, so the stack is its own.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn opened_again(inode: u64, root: u32, file: u64) -> u64 {
-    match again(Inode::at(inode), root, file) {
+extern "C" fn opened_again(inode: u64, root: u32, file: u64, created: u32) -> u64 {
+    match again(Inode::at(inode), root, file, created != 0) {
         Ok(done) => u64::from(done),
         Err(fault) => {
             detail::fault(fault);
@@ -94,7 +99,7 @@ extern "C" fn opened_again(inode: u64, root: u32, file: u64) -> u64 {
 }
 
 #[inline(always)]
-fn again(inode: Inode, root: u32, file: u64) -> Read<bool> {
+fn again(inode: Inode, root: u32, file: u64, created: bool) -> Read<bool> {
     let member = Member {
         inode,
         key: inode.key()?,
@@ -107,7 +112,12 @@ fn again(inode: Inode, root: u32, file: u64) -> Read<bool> {
         return Ok(false);
     };
     settle(&member, entry, None)?;
-    share(&member, entry, account::current()?, file)?;
+    let process = account::current()?;
+    share(&member, entry, process, file)?;
+    // Whoever else opened it was faster to its hook than the one who made it.
+    if created && let Some(name) = inode.name()? {
+        credit_created(&member, &process, name, entry.known())?;
+    }
     Ok(true)
 }
 
@@ -125,13 +135,25 @@ fn follow<A: Access>(
         enter_open(inode, member.root, found_size(inode, member.root), file);
         return Ok(());
     }
+    credit_created(member, &process, name, 0)?;
+    enter_open(inode, member.root, 0, file);
+    Ok(())
+}
+
+/// The file is new. `size` is what others wrote to it since, in their own accounts.
+#[inline(always)]
+fn credit_created<A: Access>(
+    member: &Member<A>,
+    process: &ProcessKey,
+    name: Dentry<A>,
+    size: u64,
+) -> Read<()> {
     let change = Change {
         misses: u64::from(lookups::is_entry(name)?),
         ..Change::enter(0)
     };
-    account::credit(&process, member.root, &change);
-    tell(member, &process, 0, 0, OPERATION_CREATE);
-    enter_open(inode, member.root, 0, file);
+    account::credit(process, member.root, &change);
+    tell(member, process, size, size, OPERATION_CREATE);
     Ok(())
 }
 

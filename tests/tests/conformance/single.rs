@@ -29,6 +29,21 @@ fn two_writers_of_one_file() -> Result<()> {
     })
 }
 
+/// The hook of the one that found the file may run before the hook of the one that made it.
+#[test]
+fn two_that_create_one_file_at_once() -> Result<()> {
+    let files: usize = if wait::patience() > 1 { 2000 } else { 20_000 };
+    let bench = Bench::new("same-names", FileSystem::Native)?;
+    let number = files.to_string();
+    let traced = bench
+        .trace()?
+        .run(ACTOR, arguments(&["same-names", &number], &bench.root()))?;
+    let report = traced.exact()?;
+    assert_eq!(report.command_bytes(), i64::try_from(files)? * 2000);
+    assert_eq!(report.roots[0].files_created, u64::try_from(files)?);
+    Ok(())
+}
+
 #[test]
 fn an_inode_that_serves_many_files() -> Result<()> {
     // Every thousandth stays.

@@ -7,6 +7,8 @@ use std::{
     ffi::OsStr,
     os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     path::Path,
+    thread::sleep,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use anyhow::Result;
@@ -45,6 +47,10 @@ pub struct First {
     parent: u64,
 }
 
+/// A new file has its name a moment before the hook of its open tells of it: so long may its process be kept
+/// from running.
+const TELLING: Duration = Duration::from_millis(50);
+
 /// Files and their sizes when the directory crossed.
 type Content = HashMap<InodeKey, u64>;
 
@@ -79,6 +85,15 @@ impl First {
     }
 }
 
+/// True where a walk may have met files whose creation has not been told yet.
+fn changes_still(walk: &Walk) -> bool {
+    let changed = UNIX_EPOCH + Duration::from_secs(walk.last_change_s.unsigned_abs());
+    // A change that lies ahead is one of a clock that was set back: as fresh as can be.
+    changed
+        .elapsed()
+        .map_or(true, |since| since <= Duration::from_secs(2))
+}
+
 impl Book {
     /// Measures the directories that crossed since the last time.
     pub fn measure(&mut self, mut each: impl FnMut(&Fact)) -> Result<()> {
@@ -94,6 +109,9 @@ impl Book {
             .iter()
             .map(|crossed| self.walk_crossed(crossed))
             .collect();
+        if walks.iter().flatten().any(changes_still) {
+            sleep(TELLING);
+        }
         self.drain(&mut each);
         for (at, crossing) in crossed.iter().enumerate() {
             // One that is not there any more may be found where it went.

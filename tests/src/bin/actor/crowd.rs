@@ -4,8 +4,11 @@ use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
     os::unix::fs::FileExt as _,
+    panic::resume_unwind,
     path::Path,
-    process, thread,
+    process,
+    sync::Barrier,
+    thread,
     time::Duration,
 };
 
@@ -72,6 +75,27 @@ pub(super) fn two_writers(file: &Path) -> Result<()> {
         ensure!(writer.wait()?.success(), "a writer failed");
     }
     Ok(())
+}
+
+/// Two threads that create each of `number` files at the same moment; the second to come finds it there.
+/// Each writes [`BLOCK`] bytes of its own.
+pub(super) fn same_names(number: usize, directory: &Path) -> Result<()> {
+    let barrier = Barrier::new(2);
+    let create_all = |offset: u64| -> Result<()> {
+        let mut failed = None;
+        for index in 0..number {
+            barrier.wait();
+            let file = directory.join(format!("file{index}"));
+            // The other thread would wait at the barrier for ever.
+            failed = failed.or(write_range(&file, offset, BLOCK).err());
+        }
+        failed.map_or(Ok(()), Err)
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(|| create_all(BLOCK));
+        let own = create_all(0);
+        own.and(other.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 /// Writes every second block, from `offset` on.

@@ -58,6 +58,7 @@ fn act(words: &[&str]) -> Result<()> {
             writers::writers(number.parse()?, seconds.parse()?, directory.as_ref())
         }
         ["reuse", cycles, directory] => crowd::reuse(cycles.parse()?, directory.as_ref()),
+        ["same-names", number, directory] => crowd::same_names(number.parse()?, directory.as_ref()),
         ["two-writers", file] => crowd::two_writers(file.as_ref()),
         ["write-range", file, offset, bytes] => {
             crowd::write_range(file.as_ref(), offset.parse()?, bytes.parse()?)
