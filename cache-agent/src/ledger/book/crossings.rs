@@ -51,6 +51,9 @@ pub struct First {
 /// from running.
 const TELLING: Duration = Duration::from_millis(50);
 
+/// Directories that go on moving wait for the next time.
+const MEASURE_ROUNDS: usize = 8;
+
 /// Files and their sizes when the directory crossed.
 type Content = HashMap<InodeKey, u64>;
 
@@ -95,11 +98,18 @@ fn changes_still(walk: &Walk) -> bool {
 }
 
 impl Book {
-    /// Measures the directories that crossed since the last time.
+    /// Measures the directories that crossed since the last time, and those that cross meanwhile.
     pub fn measure(&mut self, mut each: impl FnMut(&Fact)) -> Result<()> {
-        if self.roots().all(|root| root.crossed.is_empty()) {
-            return Ok(());
+        for _ in 0..MEASURE_ROUNDS {
+            if self.roots().all(|root| root.crossed.is_empty()) {
+                break;
+            }
+            self.measure_told(&mut each)?;
         }
+        Ok(())
+    }
+
+    fn measure_told(&mut self, mut each: impl FnMut(&Fact)) -> Result<()> {
         let crossings = self.session.tables.crossings()?;
         // Those counted have been told by now. They stay with their roots until all is measured: so long what
         // happens to their files is noted.
@@ -113,6 +123,7 @@ impl Book {
             sleep(TELLING);
         }
         self.drain(&mut each);
+        let mut elsewhere = Vec::new();
         for (at, crossing) in crossed.iter().enumerate() {
             // One that is not there any more may be found where it went.
             let mut twins = crossed
@@ -120,21 +131,37 @@ impl Book {
                 .zip(&walks)
                 .filter(|(other, _)| other.key == crossing.key);
             let own = walks.get(at).and_then(Option::as_ref);
-            let Some(walk) = own.or_else(|| twins.find_map(|(_, walk)| walk.as_ref())) else {
-                continue;
-            };
-            let content = self.content(crossing, walk)?;
-            self.settle_crossing(crossing, &content)?;
+            match own.or_else(|| twins.find_map(|(_, walk)| walk.as_ref())) {
+                Some(walk) => {
+                    let content = self.content(crossing, walk)?;
+                    self.settle_crossing(crossing, &content)?;
+                }
+                None if self.crossed_again(crossing, &crossed) => elsewhere.push(crossing),
+                None => {}
+            }
         }
         for root in self.roots.iter_mut().flatten() {
-            let index = root.index;
-            let measured = crossed.iter().filter(|crossed| crossed.root == index);
-            root.crossed.drain(..measured.count());
+            let of_root = |crossing: &&Crossed| crossing.root == root.index;
+            let news = root
+                .crossed
+                .split_off(crossed.iter().filter(of_root).count());
+            let waiting = elsewhere.iter().copied().filter(of_root);
+            root.crossed = waiting.cloned().chain(news).collect();
             if root.crossed.is_empty() {
                 root.firsts.clear();
             }
         }
-        self.session.tables.measured_crossings(crossings)
+        if elsewhere.is_empty() {
+            self.session.tables.measured_crossings(crossings)?;
+        }
+        Ok(())
+    }
+
+    /// True where the directory has moved on since `crossed` were taken: it is found with its next crossing.
+    fn crossed_again(&self, crossing: &Crossed, crossed: &[Crossed]) -> bool {
+        let is_same = |other: &&Crossed| other.key == crossing.key;
+        let now = self.roots().flat_map(|root| &root.crossed);
+        now.filter(is_same).count() > crossed.iter().filter(is_same).count()
     }
 
     fn walk_crossed(&self, crossed: &Crossed) -> Option<Walk> {
