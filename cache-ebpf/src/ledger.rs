@@ -87,7 +87,7 @@ fn is_own_name<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<bool> {
 pub(crate) fn made<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<()> {
     let root = roots::holder_of_name(name)?;
     if root == NO_ROOT {
-        return Ok(());
+        return outside::changes(inode, name, OPERATION_CREATE);
     }
     let process = account::current()?;
     let member = Member {

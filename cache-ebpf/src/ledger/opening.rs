@@ -13,7 +13,7 @@ use super::{
 use crate::{
     account::{self, Change},
     detail::{self, Path},
-    kernel::{Access, Dentry, File, Inode, Read},
+    kernel::{Access, Dentry, File, Inode, Plain, Read},
     roots,
 };
 
@@ -136,8 +136,25 @@ fn follow<A: Access>(
         return Ok(());
     }
     credit_created(member, &process, name, 0)?;
-    enter_open(inode, member.root, 0, file);
+    enter_open(inode, member.root, made_size(inode), file);
     Ok(())
+}
+
+/// Size of a new file as far as it is in other accounts: others may have opened it, written to it and closed it
+/// before the hook of the one that made it.
+///
+/// A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn made_size(inode: u64) -> u64 {
+    let inode = Inode::<Plain>::at(inode);
+    if sees_all() {
+        return inode.size().unwrap_or(0);
+    }
+    match (inode.key(), inode.generation()) {
+        (Ok(key), Ok(generation)) => settled_size(&key, generation).unwrap_or(0),
+        _ => 0,
+    }
 }
 
 /// The file is new. `size` is what others wrote to it since, in their own accounts.
@@ -199,7 +216,7 @@ fn found(inode: Inode, root: u32, size: u64) -> Read<()> {
 /// A global function, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn enter_open(inode: u64, root: u32, size: u64, file: u64) -> u64 {
+pub(super) extern "C" fn enter_open(inode: u64, root: u32, size: u64, file: u64) -> u64 {
     detail::settle_result(entered(Inode::at(inode), root, size, file));
     1
 }

@@ -1,7 +1,9 @@
 //! The end of an open file description, as hooks see it that see all of them.
 
 use super::{
-    Entry, Member, openers, settle, settle_closed,
+    Entry, Member, openers,
+    opening::enter_open,
+    settle, settle_closed,
     sizes::{drop_size, kept},
     unfollow,
 };
@@ -46,7 +48,12 @@ pub(crate) fn released<A: Access>(file: File<A>) -> Read<()> {
     };
     settle(&member, entry, settler)?;
     if inode.writers()? <= 1 {
+        let (address, known) = (inode.plain()?.address(), entry.known());
         unfollow(inode.address());
+        // Somebody opened it meanwhile and found it followed.
+        if inode.writers()? > 1 {
+            enter_open(address, member.root, known, 0);
+        }
     }
     Ok(())
 }
