@@ -19,7 +19,7 @@ use cache_ebpf::{
 use crate::{
     atomic, descent, detail,
     kernel::{Read, Task, Typed},
-    maps::{CREDITS, DRAFT_PROCESS, FAMILY, PROCESSES, TOTALS, UNTOLD},
+    maps::{CREDITS, DRAFT_PROCESS, DRAFTS, DraftProcess, FAMILY, PROCESSES, TOTALS, UNTOLD},
 };
 
 /// Nobody: what cannot be attributed.
@@ -251,11 +251,12 @@ extern "C" fn capture(tgid: u64, start_ns: u64) -> u64 {
         tgid: tgid as u32,
         pad: 0,
     };
-    let Some(draft) = DRAFT_PROCESS.get_ptr_mut(0) else {
+    let Some(claimed) = claim() else {
+        detail::count(counter::FAULT_PROCESSES_FULL);
         return 0;
     };
-    // SAFETY: this CPU's slot; tracing programs do not preempt each other on a CPU.
-    let draft = unsafe { &mut *draft };
+    // SAFETY: claimed for this run.
+    let draft = unsafe { &mut (*claimed).process };
     let task = Task::current();
     detail::own_comm(&mut draft.comm);
     draft.uid = bpf_get_current_uid_gid() as u32;
@@ -270,14 +271,26 @@ extern "C" fn capture(tgid: u64, start_ns: u64) -> u64 {
     draft.ended_ns = 0;
     draft.invocation = descent::invocation(&key);
     draft.argv_len = arguments(task, &mut draft.argv);
-    if PROCESSES
-        .insert(key, draft, u64::from(BPF_NOEXIST))
-        .is_err()
-        && PROCESSES.get_ptr(key).is_none()
-    {
+    let inserted = PROCESSES.insert(key, draft, u64::from(BPF_NOEXIST));
+    // SAFETY: a field of a live map value.
+    unsafe { (&raw mut (*claimed).busy).write_volatile(0) };
+    if inserted.is_err() && PROCESSES.get_ptr(key).is_none() {
         detail::count(counter::FAULT_PROCESSES_FULL);
     }
     1
+}
+
+/// One of this CPU's drafts of a process.
+#[inline(always)]
+fn claim() -> Option<*mut DraftProcess> {
+    for slot in 0..DRAFTS {
+        let draft = DRAFT_PROCESS.get_ptr_mut(slot)?;
+        // SAFETY: a field of a live map value.
+        if unsafe { atomic::exchange(&raw mut (*draft).busy, 1) } == 0 {
+            return Some(draft);
+        }
+    }
+    None
 }
 
 /// Copies the argument strings; 0 bytes where they are not to be had (swapped out, kernel thread).

@@ -21,7 +21,7 @@ use cache_ebpf::{
 use crate::{
     account, atomic,
     kernel::{Access, Dentry, Fault, Inode, Plain, Read, Task},
-    maps::{ASLEEP, COUNTERS, DRAFT, Draft, EVENTS, FAMILY, PENDING_PATHS},
+    maps::{ASLEEP, COUNTERS, DRAFT, DRAFTS, Draft, EVENTS, FAMILY, PENDING_PATHS},
     names::{self, Composed},
 };
 
@@ -32,8 +32,8 @@ static WITH_PATHS: Global<u64> = Global::new(0);
 #[inline(always)]
 pub(crate) fn count(counter: u32) {
     if let Some(slot) = COUNTERS.get_ptr_mut(counter) {
-        // SAFETY: this CPU's slot of an array.
-        unsafe { *slot += 1 };
+        // SAFETY: this CPU's slot of an array; another hook may preempt this one.
+        unsafe { atomic::add(slot, 1) };
     }
 }
 
@@ -107,8 +107,9 @@ fn is_directory_move(operation: u32) -> bool {
 /// Puts an event into the ring: one hit, and either one delivery or one drop.
 #[inline(always)]
 pub(crate) fn emit<A: Access>(fact: &Fact, path: &Path<A>) {
-    if let Some(draft) = DRAFT.get_ptr_mut(0) {
-        // SAFETY: this CPU's slot; tracing programs do not preempt each other on a CPU.
+    let slot = claim();
+    if let Some(draft) = DRAFT.get_ptr_mut(slot) {
+        // SAFETY: claimed for this run.
         let event = unsafe { &mut (*draft).event };
         // Field by field: a whole event would not fit the stack beside the callers' frames.
         event.key = fact.key;
@@ -119,16 +120,23 @@ pub(crate) fn emit<A: Access>(fact: &Fact, path: &Path<A>) {
         event.root = fact.root;
         event.generation = fact.generation;
         event.parent = fact.parent;
+    } else {
+        lose(
+            fact.root,
+            fact.after.wrapping_sub(fact.before),
+            fact.operation,
+        );
+        return;
     }
     match *path {
         Path::Of(dentry) if wants_paths() || is_directory_move(fact.operation) => {
             match dentry.plain() {
-                Ok(dentry) => send_draft(PATH_OF, dentry.address(), 0),
-                Err(_) => send_draft(PATH_NONE, 0, 0),
+                Ok(dentry) => send_draft(slot, PATH_OF, dentry.address(), 0),
+                Err(_) => send_draft(slot, PATH_NONE, 0, 0),
             }
         }
-        Path::Stored { thread, length } => send_draft(PATH_STORED, thread, u64::from(length)),
-        Path::Of(_) | Path::None => send_draft(PATH_NONE, 0, 0),
+        Path::Stored { thread, length } => send_draft(slot, PATH_STORED, thread, u64::from(length)),
+        Path::Of(_) | Path::None => send_draft(slot, PATH_NONE, 0, 0),
     };
 }
 
@@ -136,21 +144,48 @@ const PATH_NONE: u64 = 0;
 const PATH_OF: u64 = 1;
 const PATH_STORED: u64 = 2;
 
-/// Completes this CPU's draft and sends it.
+/// Takes one of this CPU's drafts; [`DRAFTS`] if there is none. Who takes one gives it back ([`give_back`]).
+#[inline(always)]
+pub(crate) fn claim() -> u32 {
+    for slot in 0..DRAFTS {
+        if let Some(draft) = DRAFT.get_ptr_mut(slot) {
+            // SAFETY: a field of a live map value.
+            if unsafe { atomic::exchange(&raw mut (*draft).busy, 1) } == 0 {
+                return slot;
+            }
+        }
+    }
+    DRAFTS
+}
+
+/// Ends the use of a draft.
+#[inline(always)]
+pub(crate) fn give_back(draft: *mut Draft) {
+    // SAFETY: a field of a live map value.
+    unsafe { (&raw mut (*draft).busy).write_volatile(0) };
+}
+
+/// An event that nobody will see.
+#[inline(always)]
+fn lose(root: u32, growth: u64, operation: u32) {
+    count(counter::HITS);
+    count(counter::DROPPED_RING_FULL);
+    account::untold(root, growth, operation);
+}
+
+/// Completes a draft and sends it.
 ///
 /// A global function (exported, scalars only): the verifier checks it once, not once per caller.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn send_draft(kind: u64, value: u64, length: u64) -> u64 {
-    count(counter::HITS);
-    let Some(draft) = DRAFT.get_ptr_mut(0) else {
-        count(counter::DROPPED_RING_FULL);
+extern "C" fn send_draft(slot: u32, kind: u64, value: u64, length: u64) -> u64 {
+    let Some(claimed) = DRAFT.get_ptr_mut(slot) else {
         return 0;
     };
-    // SAFETY: this CPU's slot; tracing programs do not preempt each other on a CPU.
-    let draft = unsafe { &mut *draft };
+    // SAFETY: claimed for this run.
+    let draft = unsafe { &mut *claimed };
     let composed = if wants_paths() || is_directory_move(draft.event.operation) {
-        write_path(kind, value, length, draft)
+        write_path(kind, value, length, slot, draft)
     } else {
         Composed {
             length: 0,
@@ -166,6 +201,7 @@ extern "C" fn send_draft(kind: u64, value: u64, length: u64) -> u64 {
         | if in_command { EVENT_IN_COMMAND } else { 0 };
     draft.event.actor = Task::current().tgid().unwrap_or(0);
     send(draft);
+    give_back(claimed);
     1
 }
 
@@ -185,12 +221,12 @@ fn send(draft: &Draft) {
     let source = core::ptr::from_ref(draft).cast_mut().cast();
     // SAFETY: a draft is an event followed by 1024 bytes of path; `length` is at most 104 + 1023.
     let sent = unsafe { bpf_ringbuf_output(ring(), source, length, u64::from(wakeup())) };
+    let event = &draft.event;
     if sent == 0 {
+        count(counter::HITS);
         count(counter::DELIVERED);
     } else {
-        count(counter::DROPPED_RING_FULL);
-        let event = &draft.event;
-        account::untold(
+        lose(
             event.root,
             event.after.wrapping_sub(event.before),
             event.operation,
@@ -224,9 +260,9 @@ fn wakeup() -> u32 {
     reason = "by words: copied byte by byte it would take a loop the verifier walks"
 )]
 #[inline(always)]
-fn write_path(kind: u64, value: u64, length: u64, draft: &mut Draft) -> Composed {
+fn write_path(kind: u64, value: u64, length: u64, slot: u32, draft: &mut Draft) -> Composed {
     if kind == PATH_OF {
-        return names::compose(Dentry::at(value));
+        return names::compose(Dentry::at(value), slot);
     }
     if kind == PATH_NONE {
         return Composed {

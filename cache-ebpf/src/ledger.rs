@@ -21,7 +21,7 @@ use self::sizes::{hold_size, keep_size, settled_size};
 pub(crate) use self::{
     entry::Entry,
     moves::{enter, leave, rename, resize, settle_leaving, tell_link, vanish},
-    opening::opened,
+    opening::{opened, opened_unseen},
     outside::changes as changes_outside,
     release::released,
     sizes::sees_all,

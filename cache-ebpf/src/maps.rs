@@ -112,19 +112,32 @@ pub(crate) static REPLY: Array<Reply, 1> = Array::new();
 pub(crate) struct Draft {
     pub event: Event,
     pub path: [u8; PATH_BYTES * 2],
+    /// Not 0: in use.
+    pub busy: u64,
 }
 
-/// One draft per CPU.
+/// Drafts per CPU: where the kernel may preempt a hook, others begin theirs before it goes on.
+pub(crate) const DRAFTS: u32 = 4;
+
 #[btf_map]
-pub(crate) static DRAFT: PerCpuArray<Draft, 1> = PerCpuArray::new();
+pub(crate) static DRAFT: PerCpuArray<Draft, { DRAFTS as usize }> = PerCpuArray::new();
 
 /// Always zero: what large values start from, as they do not fit the stack.
 #[btf_map]
 pub(crate) static BLANK_PENDING: Array<Pending, 1> = Array::new();
 
 /// A process' identity while it is put together.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct DraftProcess {
+    pub process: Process,
+    /// Not 0: in use.
+    pub busy: u64,
+}
+
 #[btf_map]
-pub(crate) static DRAFT_PROCESS: PerCpuArray<Process, 1> = PerCpuArray::new();
+pub(crate) static DRAFT_PROCESS: PerCpuArray<DraftProcess, { DRAFTS as usize }> =
+    PerCpuArray::new();
 
 /// Processes that descend from a tool, by thread group id.
 #[btf_map]
@@ -151,6 +164,6 @@ pub(crate) struct DraftLineage {
     pub text: [u8; EVENT_ARGV_BYTES + EVENT_ENV_BYTES],
 }
 
-/// One draft per CPU.
+/// One draft per CPU: tracepoints run with preemption off.
 #[btf_map]
 pub(crate) static DRAFT_LINEAGE: PerCpuArray<DraftLineage, 1> = PerCpuArray::new();

@@ -25,25 +25,28 @@ pub(crate) struct Composed {
 struct Naming {
     dentry: u64,
     length: u32,
-    end: u32,
+    end: u16,
+    /// The draft it is written to.
+    slot: u16,
 }
 
 /// More names to come.
-const GOING_ON: u32 = 0;
+const GOING_ON: u16 = 0;
 /// The root, or the top of the file system, was reached.
-const WHOLE: u32 = 1;
+const WHOLE: u16 = 1;
 /// No room left, or no name to be read.
-const CUT: u32 = 2;
+const CUT: u16 = 2;
 
-/// Writes the names into this CPU's draft, each ended by NUL.
+/// Writes the names into a draft of this CPU, each ended by NUL.
 ///
 /// A callback loop: the verifier checks one step, not eighty.
 #[inline(always)]
-pub(crate) fn compose(start: Dentry) -> Composed {
+pub(crate) fn compose(start: Dentry, slot: u32) -> Composed {
     let mut naming = Naming {
         dentry: start.address(),
         length: 0,
         end: GOING_ON,
+        slot: slot as u16,
     };
     let callback = name_one as *const () as *mut core::ffi::c_void;
     // SAFETY: the callback has the signature the helper asks for, the context outlives the call.
@@ -70,8 +73,8 @@ extern "C" fn name_one(_step: u32, naming: *mut Naming) -> i64 {
 }
 
 #[inline(always)]
-fn write_name(naming: &mut Naming) -> u32 {
-    let Some(draft) = DRAFT.get_ptr_mut(0) else {
+fn write_name(naming: &mut Naming) -> u16 {
+    let Some(draft) = DRAFT.get_ptr_mut(u32::from(naming.slot)) else {
         return CUT;
     };
     if naming.length as usize >= PATH_BYTES {
@@ -80,7 +83,7 @@ fn write_name(naming: &mut Naming) -> u32 {
     let dentry = Dentry::at(naming.dentry);
     let Ok(name) = dentry.name() else { return CUT };
     let at = naming.length as usize & (PATH_BYTES - 1);
-    // SAFETY: this CPU's slot; `at` < PATH_BYTES and the path is twice as long.
+    // SAFETY: claimed for this run; `at` < PATH_BYTES and the path is twice as long.
     let target = unsafe { (&raw mut (*draft).path).cast::<u8>().add(at) };
     // SAFETY: a name takes at most 256 bytes, which fit behind `at`; the helper checks `name`.
     let written = unsafe { bpf_probe_read_kernel_str(target.cast(), NAME_BYTES, name as *const _) };

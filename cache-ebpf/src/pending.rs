@@ -159,21 +159,18 @@ extern "C" fn store_path(dentry: u64, thread: u64) -> u32 {
     if dentry == 0 {
         return 0;
     }
-    let Some(draft) = DRAFT.get_ptr_mut(0) else {
+    let slot = detail::claim();
+    let Some(draft) = DRAFT.get_ptr_mut(slot) else {
         return 0;
     };
-    // SAFETY: this CPU's slot; tracing programs do not preempt each other on a CPU.
+    // SAFETY: claimed for this run.
     let path = unsafe { &(*draft).path };
-    let composed = names::compose(Dentry::at(dentry));
+    let composed = names::compose(Dentry::at(dentry), slot);
     // SAFETY: the first PATH_BYTES bytes of a longer array.
     let stored = unsafe { &*path.as_ptr().cast::<[u8; PATH_BYTES]>() };
-    if PENDING_PATHS
-        .insert(thread, stored, u64::from(BPF_ANY))
-        .is_err()
-    {
-        return 0;
-    }
-    composed.length
+    let inserted = PENDING_PATHS.insert(thread, stored, u64::from(BPF_ANY));
+    detail::give_back(draft);
+    if inserted.is_ok() { composed.length } else { 0 }
 }
 
 /// The call under way is over.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Btf as KernelBtf, Ebpf, Endianness,
-    programs::{FEntry, FExit, ProgramError, RawTracePoint, TracePoint},
+    programs::{ProgramError, RawTracePoint, TracePoint},
 };
 use cache_ebpf::offsets::KEEP_SIZES;
 
@@ -15,6 +15,7 @@ use super::{
     coverage::{Coverage, Hook},
     offsets::{self, Global, KERNEL_BTF},
     session::CONTROL,
+    trampolines::Trampolines,
 };
 
 /// What a backend needs to know of the running kernel.
@@ -54,7 +55,11 @@ impl Prepared {
     }
 
     /// Loads and attaches every program of the backend.
-    pub(super) fn attach(&self, ebpf: &mut Ebpf) -> Result<Coverage> {
+    pub(super) fn attach(
+        &self,
+        ebpf: &mut Ebpf,
+        trampolines: &mut Trampolines,
+    ) -> Result<Coverage> {
         let mut coverage = Coverage::new(self.backend);
         let control: &mut RawTracePoint = ebpf
             .program_mut(CONTROL)
@@ -66,7 +71,7 @@ impl Prepared {
             .context("the kernel refuses the control program")?;
         attach_all_raw(ebpf, &PROCESS_HOOKS, &mut coverage)?;
         match self.backend {
-            Backend::Fentry => self.attach_functions(ebpf, &mut coverage)?,
+            Backend::Fentry => self.attach_functions(ebpf, trampolines, &mut coverage)?,
             Backend::Tracepoint => {
                 attach_all_raw(ebpf, &STATUS_HOOKS, &mut coverage)?;
                 self.attach_syscalls(ebpf, &mut coverage)?;
@@ -75,12 +80,17 @@ impl Prepared {
         Ok(coverage)
     }
 
-    fn attach_functions(&self, ebpf: &mut Ebpf, coverage: &mut Coverage) -> Result<()> {
+    fn attach_functions(
+        &self,
+        ebpf: &mut Ebpf,
+        trampolines: &mut Trampolines,
+        coverage: &mut Coverage,
+    ) -> Result<()> {
         let types = ids_only(&self.functions)?;
         for group in VFS_HOOKS {
             let Some(first) = group.first() else { continue };
             let (hook, outcome) = match backend::fitting(group, &self.functions) {
-                Some((hook, _)) => (hook, attach_function(ebpf, hook, &types)),
+                Some((hook, _)) => (hook, trampolines.attach(ebpf, hook, &types)),
                 None => (first, Err(self.misfit(first))),
             };
             coverage.note(
@@ -150,22 +160,6 @@ fn ids_only(functions: &[Function]) -> Result<KernelBtf> {
     Ok(KernelBtf::parse(&blob, Endianness::default())?)
 }
 
-fn attach_function(ebpf: &mut Ebpf, hook: &VfsHook, types: &KernelBtf) -> Result<()> {
-    let program = ebpf
-        .program_mut(hook.program)
-        .context("not in the kernel object")?;
-    if hook.at_exit {
-        let program: &mut FExit = program.try_into()?;
-        program.load(hook.function, types).map_err(refusal)?;
-        program.attach()?;
-    } else {
-        let program: &mut FEntry = program.try_into()?;
-        program.load(hook.function, types).map_err(refusal)?;
-        program.attach()?;
-    }
-    Ok(())
-}
-
 fn attach_all_raw(
     ebpf: &mut Ebpf,
     hooks: &[(&'static str, &'static str)],
@@ -203,7 +197,7 @@ fn attach_syscall(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<()> {
 }
 
 /// One sentence out of a refused load; the verifier's whole log, up to thousands of lines, is for debugging.
-fn refusal(error: ProgramError) -> anyhow::Error {
+pub(super) fn refusal(error: ProgramError) -> anyhow::Error {
     let ProgramError::LoadError {
         io_error,
         verifier_log,

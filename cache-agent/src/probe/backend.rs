@@ -44,6 +44,8 @@ pub struct VfsHook {
     pub program: &'static str,
     /// Kernel function.
     pub function: &'static str,
+    /// Program that does what a run of this one left undone; nothing if it ran.
+    pub again: Option<&'static str>,
     /// It runs when the function returns.
     pub at_exit: bool,
     /// Where it expects pointers to which structures.
@@ -59,6 +61,7 @@ impl VfsHook {
         Self {
             program,
             function,
+            again: None,
             at_exit: false,
             arguments,
         }
@@ -72,6 +75,13 @@ impl VfsHook {
         Self {
             at_exit: true,
             ..Self::entry(program, function, arguments)
+        }
+    }
+
+    const fn with_again(self, program: &'static str) -> Self {
+        Self {
+            again: Some(program),
+            ..self
         }
     }
 
@@ -144,14 +154,14 @@ pub const VFS_HOOKS: [&[VfsHook]; 13] = [
         &[(1, "inode"), (2, "dentry")],
     )],
     &[
-        VfsHook::entry("file_release", "__fput", &[(0, "file")]),
-        VfsHook::entry("file_release", "security_file_release", &[(0, "file")]),
+        VfsHook::entry("file_release", "__fput", &[(0, "file")]).with_again("file_release"),
+        VfsHook::entry("file_release", "security_file_release", &[(0, "file")])
+            .with_again("file_release"),
     ],
-    &[VfsHook::entry(
-        "file_open",
-        "security_file_open",
-        &[(0, "file")],
-    )],
+    &[
+        VfsHook::entry("file_open", "security_file_open", &[(0, "file")])
+            .with_again("file_open_again"),
+    ],
 ];
 
 /// Names of the functions that may be hooked.

@@ -3,36 +3,48 @@
 
 use std::{
     fs::{read_dir, read_to_string},
+    os::fd::RawFd,
     path::PathBuf,
 };
+
+const FDINFO: &str = "/proc/self/fdinfo";
 
 /// Where the kernel tells of this process' programs.
 #[derive(Debug)]
 pub struct MissedRuns {
-    programs: Vec<PathBuf>,
+    /// Those together that stand in for each other.
+    groups: Vec<Vec<PathBuf>>,
 }
 
 impl MissedRuns {
-    /// Finds the descriptors of the programs loaded so far.
-    pub fn of_loaded() -> Self {
-        let descriptors = read_dir("/proc/self/fdinfo")
-            .into_iter()
-            .flatten()
-            .flatten();
-        let is_program = |path: &PathBuf| value(path, "prog_type:").is_some();
+    /// Finds the descriptors of the programs loaded so far, of which `groups` stand in for each other.
+    pub fn of_loaded(groups: &[Vec<RawFd>]) -> Self {
+        let descriptors = read_dir(FDINFO).into_iter().flatten().flatten();
+        let path = |descriptor: &RawFd| PathBuf::from(format!("{FDINFO}/{descriptor}"));
+        let groups: Vec<Vec<PathBuf>> = groups
+            .iter()
+            .map(|group| group.iter().map(path).collect())
+            .collect();
+        let is_alone = |path: &PathBuf| {
+            value(path, "prog_type:").is_some() && !groups.iter().flatten().any(|it| it == path)
+        };
+        let alone: Vec<_> = descriptors
+            .map(|entry| entry.path())
+            .filter(is_alone)
+            .map(|path| vec![path])
+            .collect();
         Self {
-            programs: descriptors
-                .map(|entry| entry.path())
-                .filter(is_program)
-                .collect(),
+            groups: groups.into_iter().chain(alone).collect(),
         }
     }
 
-    /// All of them since the programs were loaded.
+    /// All of them since the programs were loaded. Of programs that stand in for each other so many at most
+    /// that none of them ran.
     pub fn count(&self) -> u64 {
-        self.programs
+        let misses = |path: &PathBuf| value(path, "recursion_misses:");
+        self.groups
             .iter()
-            .filter_map(|path| value(path, "recursion_misses:"))
+            .filter_map(|group| group.iter().filter_map(misses).min())
             .sum()
     }
 }

@@ -14,3 +14,4 @@ pub mod privilege;
 pub mod session;
 pub mod tables;
 pub mod tracefs;
+mod trampolines;

@@ -21,6 +21,7 @@ use super::{
     lineage::Lineage,
     missed::MissedRuns,
     tables::Tables,
+    trampolines::Trampolines,
 };
 
 /// The kernel side, embedded at build time.
@@ -66,6 +67,8 @@ pub struct Session {
     /// What is observed.
     pub coverage: Coverage,
     missed_runs: MissedRuns,
+    #[expect(dead_code, reason = "the hooks run as long as it lives")]
+    trampolines: Trampolines,
 }
 
 impl Session {
@@ -98,7 +101,8 @@ impl Session {
     fn attached(purpose: Purpose, backend: Backend) -> Result<Self> {
         let prepared = Prepared::new(backend)?;
         let mut ebpf = load(&prepared, purpose)?;
-        let coverage = prepared.attach(&mut ebpf)?;
+        let mut trampolines = Trampolines::new();
+        let coverage = prepared.attach(&mut ebpf, &mut trampolines)?;
         tracing::info!(backend = backend.as_str(), "hooks attached");
         let messages =
             EbpfLogger::init(&mut ebpf).context("cannot read the kernel side's messages")?;
@@ -112,7 +116,8 @@ impl Session {
             lineage,
             maps: purpose.maps,
             coverage,
-            missed_runs: MissedRuns::of_loaded(),
+            missed_runs: MissedRuns::of_loaded(trampolines.groups()),
+            trampolines,
         })
     }
 

@@ -14,6 +14,12 @@ pub(super) fn remember(file: u64, opener: ProcessKey) {
     }
 }
 
+/// True where its opener is remembered.
+#[inline(always)]
+pub(super) fn knows(file: u64) -> bool {
+    OPENERS.get_ptr(file).is_some()
+}
+
 /// Its opener, if remembered; forgotten now.
 #[inline(always)]
 pub(super) fn take(file: u64) -> Option<ProcessKey> {

@@ -1,13 +1,11 @@
 //! A file is opened for write: from here on it is followed.
 
-use cache_ebpf::{
-    NO_ROOT, OPEN_SHARED, OPERATION_CREATE, OPERATION_RESIZE, OPERATION_VANISH, ProcessKey,
-};
+use cache_ebpf::{NO_ROOT, OPEN_SHARED, OPERATION_CREATE, OPERATION_RESIZE, OPERATION_VANISH};
 
 use super::{
     Entry, Member, followed, insert, is_own_name, lookups, may_count, member, openers, outside,
     settle,
-    sizes::{hold_size, sees_all, settled_size},
+    sizes::{hold_size, kept, sees_all, settled_size},
     tell,
 };
 use crate::{
@@ -46,31 +44,33 @@ pub(crate) fn opened<A: Access>(file: File<A>) -> Read<()> {
     if inode.nlink()? == 0 {
         return Ok(());
     }
-    if Entry::find(inode.address()).is_some()
-        && opened_again(
-            inode.plain()?.address(),
-            root,
-            A::number(file.address())?,
-            mode.created().into(),
-        ) == 1
-    {
-        return Ok(());
-    }
-    let member = Member {
-        inode,
-        key: inode.key()?,
-        generation: inode.generation()?,
-        root,
-        path: if is_own { Path::Of(name) } else { Path::None },
-        parent: 0,
+    let (address, number) = (inode.plain()?.address(), A::number(file.address())?);
+    let again = if Entry::find(inode.address()).is_some() {
+        opened_again(address, root, number)
+    } else {
+        UNFOLLOWED
     };
-    follow(
-        &member,
-        account::current()?,
-        mode.created(),
-        name,
-        file.address(),
-    )
+    let size = if mode.created() && again != SEEN {
+        created_size(address, name.plain()?.address(), root)
+    } else if again == UNFOLLOWED {
+        found_size(address, root)
+    } else {
+        return Ok(());
+    };
+    if again == UNFOLLOWED && size != SETTLED {
+        enter_open(address, root, size, number);
+    }
+    Ok(())
+}
+
+/// The same, where another hook of this open may have been left out: does what that has not done.
+#[inline(always)]
+pub(crate) fn opened_unseen<A: Access>(file: File<A>) -> Read<()> {
+    if file.mode()?.writes() {
+        opened(file)
+    } else {
+        Ok(())
+    }
 }
 
 /// The root of a file that overlayfs opens by the merged name.
@@ -82,24 +82,30 @@ fn holder_by_any_name(inode: Inode) -> Read<u32> {
     }
 }
 
-/// Another description has the file open already, or is not closed as far as is known; 0 if the entry was of
-/// another file.
+/// Nobody follows the file.
+const UNFOLLOWED: u64 = 0;
+/// The open has been seen.
+const SEEN: u64 = 1;
+/// Another open file description is followed already; this one has joined it.
+const SHARED: u64 = 2;
+
+/// Another description has the file open already, or is not closed as far as is known.
 ///
 /// A global function (exported, scalars only): seldom needed, so the stack is its own.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn opened_again(inode: u64, root: u32, file: u64, created: u32) -> u64 {
-    match again(Inode::at(inode), root, file, created != 0) {
-        Ok(done) => u64::from(done),
+extern "C" fn opened_again(inode: u64, root: u32, file: u64) -> u64 {
+    match again(Inode::at(inode), root, file) {
+        Ok(done) => done,
         Err(fault) => {
             detail::fault(fault);
-            1
+            SEEN
         }
     }
 }
 
 #[inline(always)]
-fn again(inode: Inode, root: u32, file: u64, created: bool) -> Read<bool> {
+fn again(inode: Inode, root: u32, file: u64) -> Read<u64> {
     let member = Member {
         inode,
         key: inode.key()?,
@@ -109,69 +115,62 @@ fn again(inode: Inode, root: u32, file: u64, created: bool) -> Read<bool> {
         parent: 0,
     };
     let Some(entry) = followed(&member) else {
-        return Ok(false);
+        return Ok(UNFOLLOWED);
     };
+    if entry.file() == file || (sees_all() && openers::knows(file)) {
+        return Ok(SEEN);
+    }
     settle(&member, entry, None)?;
-    let process = account::current()?;
-    share(&member, entry, process, file)?;
-    // Whoever else opened it was faster to its hook than the one who made it.
-    if created && let Some(name) = inode.name()? {
-        credit_created(&member, &process, name, entry.known())?;
-    }
-    Ok(true)
+    join(inode.address(), file);
+    Ok(SHARED)
 }
 
-/// Follows a file from now on.
-#[inline(always)]
-fn follow<A: Access>(
-    member: &Member<A>,
-    process: ProcessKey,
-    created: bool,
-    name: Dentry<A>,
-    file: u64,
-) -> Read<()> {
-    let (inode, file) = (member.inode.plain()?.address(), A::number(file)?);
-    if !created {
-        enter_open(inode, member.root, found_size(inode, member.root), file);
-        return Ok(());
-    }
-    credit_created(member, &process, name, 0)?;
-    enter_open(inode, member.root, made_size(inode), file);
-    Ok(())
-}
+/// The size of a new file is kept already: another hook of this open found no room to follow it.
+const SETTLED: u64 = u64::MAX;
 
-/// Size of a new file as far as it is in other accounts: others may have opened it, written to it and closed it
-/// before the hook of the one that made it.
+/// Credits a new file. Its size as far as it is in other accounts: others may have opened it and written to it
+/// before the hook of the one that made it; or [`SETTLED`].
 ///
 /// A global function, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn made_size(inode: u64) -> u64 {
-    let inode = Inode::<Plain>::at(inode);
-    if sees_all() {
-        return inode.size().unwrap_or(0);
-    }
-    match (inode.key(), inode.generation()) {
-        (Ok(key), Ok(generation)) => settled_size(&key, generation).unwrap_or(0),
-        _ => 0,
+extern "C" fn created_size(inode: u64, name: u64, root: u32) -> u64 {
+    match created(Inode::at(inode), Dentry::at(name), root) {
+        Ok(size) => size,
+        Err(fault) => {
+            detail::fault(fault);
+            0
+        }
     }
 }
 
-/// The file is new. `size` is what others wrote to it since, in their own accounts.
 #[inline(always)]
-fn credit_created<A: Access>(
-    member: &Member<A>,
-    process: &ProcessKey,
-    name: Dentry<A>,
-    size: u64,
-) -> Read<()> {
+fn created(inode: Inode, name: Dentry, root: u32) -> Read<u64> {
+    let member = Member {
+        inode,
+        key: inode.key()?,
+        generation: inode.generation()?,
+        root,
+        path: Path::Of(name),
+        parent: 0,
+    };
+    let size = if let Some(entry) = Entry::find(inode.address()) {
+        entry.known()
+    } else if !sees_all() {
+        settled_size(&member.key, member.generation).unwrap_or(0)
+    } else if kept(&member.key, member.generation).is_none() {
+        inode.size()?
+    } else {
+        return Ok(SETTLED);
+    };
+    let process = account::current()?;
     let change = Change {
         misses: u64::from(lookups::is_entry(name)?),
         ..Change::enter(0)
     };
-    account::credit(process, member.root, &change);
-    tell(member, process, size, size, OPERATION_CREATE);
-    Ok(())
+    account::credit(&process, root, &change);
+    tell(&member, &process, size, size, OPERATION_CREATE);
+    Ok(size)
 }
 
 /// Size of a file that was there before. What the open itself cut off is its opener's; a file that no walk has
@@ -233,20 +232,35 @@ fn entered(inode: Inode, root: u32, size: u64, file: u64) -> Read<()> {
     };
     if !insert(&member, account::current()?, size, file) {
         hold_size(&member.key, member.generation, root, size);
+    } else if Entry::find(inode.address()).is_some_and(|entry| entry.file() != file) {
+        // Another open was faster.
+        join(inode.address(), file);
     }
     Ok(())
 }
 
+/// A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn join(inode: u64, file: u64) -> u64 {
+    if let Some(entry) = Entry::find(inode) {
+        detail::settle_result(share(Inode::at(inode), entry, file));
+    }
+    1
+}
+
 /// The new opener takes over; while others still write, whoever settles is credited.
 #[inline(always)]
-fn share<A: Access>(member: &Member<A>, entry: Entry, process: ProcessKey, file: u64) -> Read<()> {
-    let alone = member.inode.writers()? <= 1;
-    if alone {
+fn share(inode: Inode, entry: Entry, file: u64) -> Read<()> {
+    let process = account::current()?;
+    if inode.writers()? <= 1 {
         entry.set_flags(0);
         entry.set_file(file);
-    } else if entry.is_shared() || entry.opener().tgid != process.tgid {
+    } else if sees_all() || entry.is_shared() || entry.opener().tgid != process.tgid {
         if sees_all() {
-            openers::remember(entry.file(), entry.opener());
+            if !entry.is_shared() {
+                openers::remember(entry.file(), entry.opener());
+            }
             openers::remember(file, process);
         }
         entry.set_flags(entry.flags() | OPEN_SHARED);
