@@ -72,6 +72,9 @@ pub(super) struct Options {
 struct Run {
     observer: Observer,
     build: Build,
+    /// CPU time until it was ready to watch.
+    start_cpu_s: f64,
+    /// Since then.
     usage: Usage,
     claim: Claim,
     /// By how much the cache really grew.
@@ -218,6 +221,10 @@ fn measure_one(observer: Observer, workload: &Workload, agent: &Path) -> Result<
         Ok(watch) => watch,
         Err(reason) => return Ok(Err(reason)),
     };
+    let start_cpu_s = match watch.usage() {
+        Ok(usage) => usage.cpu_s,
+        Err(reason) => return Ok(Err(reason)),
+    };
     let build = workload.build_into_present_cache()?;
     thread::sleep(SETTLE);
     let said = match watch.usage() {
@@ -228,7 +235,11 @@ fn measure_one(observer: Observer, workload: &Workload, agent: &Path) -> Result<
     Ok(said.map(|(usage, claim)| Run {
         observer,
         build,
-        usage,
+        start_cpu_s,
+        usage: Usage {
+            cpu_s: usage.cpu_s - start_cpu_s,
+            ..usage
+        },
         claim,
         disk_bytes,
     }))

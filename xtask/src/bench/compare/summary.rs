@@ -29,8 +29,10 @@ pub(super) struct Figures {
     pub(super) build_cpu: PairedRatio,
     /// The build's and the observer's own.
     pub(super) total_cpu: PairedRatio,
-    /// The observer's own, median.
+    /// The observer's own while it watched, median.
     pub(super) cpu_s: f64,
+    /// Its own before, once: programs are compiled, loaded and verified. In no ratio.
+    pub(super) start_cpu_s: f64,
     pub(super) max_rss_bytes: Option<u64>,
     /// In the worst round; nothing where it cannot tell.
     pub(super) lost: Option<u64>,
@@ -85,6 +87,7 @@ fn figures<'a>(observer: Observer, rounds: &'a [Vec<Run>]) -> Option<Figures> {
         build_cpu: ratio(|run| run.build.cpu_s),
         total_cpu: ratio(Run::total_cpu_s),
         cpu_s: median(watched().map(|run| run.usage.cpu_s)),
+        start_cpu_s: median(watched().map(|run| run.start_cpu_s)),
         max_rss_bytes: watched().filter_map(|run| run.usage.max_rss_bytes).max(),
         lost: watched().filter_map(|run| run.claim.lost).max(),
         error_bytes: watched()

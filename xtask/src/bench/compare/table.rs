@@ -28,6 +28,7 @@ fn render(title: &str, summaries: &[Summary]) -> String {
             "with its own",
             "95 %",
             "own s",
+            "start s",
             "MiB",
             "lost",
             "error, bytes",
@@ -53,6 +54,7 @@ fn measured(name: &str, figures: &Figures) -> String {
         build_cpu,
         total_cpu,
         cpu_s,
+        start_cpu_s,
         max_rss_bytes,
         lost,
         error_bytes,
@@ -65,6 +67,7 @@ fn measured(name: &str, figures: &Figures) -> String {
         &format!("{:.3}", total_cpu.value),
         &interval(total_cpu),
         &format!("{cpu_s:.2}"),
+        &format!("{start_cpu_s:.2}"),
         &max_rss_bytes.map_or("-".to_owned(), |bytes| format!("{:.1}", mebibytes(bytes))),
         &lost.map_or("not told".to_owned(), |lost| lost.to_string()),
         &error_bytes.map_or("no bytes".to_owned(), |error| format!("{error:+}")),
@@ -77,7 +80,7 @@ fn interval(ratio: &PairedRatio) -> String {
     })
 }
 
-fn row(cells: [&str; 10]) -> String {
+fn row(cells: [&str; 11]) -> String {
     let [
         name,
         wall,
@@ -86,11 +89,12 @@ fn row(cells: [&str; 10]) -> String {
         total,
         total_95,
         own,
+        start,
         memory,
         lost,
         error,
     ] = cells;
     format!(
-        "{name:<18} {wall:>6} {wall_95:>15} {cpu:>10} {total:>13} {total_95:>15} {own:>7} {memory:>7} {lost:>9} {error:>13}"
+        "{name:<18} {wall:>6} {wall_95:>15} {cpu:>10} {total:>13} {total_95:>15} {own:>7} {start:>8} {memory:>7} {lost:>9} {error:>13}"
     )
 }
