@@ -23,6 +23,9 @@ const NAMES: [(&str, RootKind); 2] = [
     ("GOMODCACHE", RootKind::GoMod),
 ];
 
+/// File systems date by a clock that stands still between two ticks of the kernel: at most so long.
+const STANDSTILL: Duration = Duration::from_millis(10);
+
 /// A go command and what its tools say of its caches.
 #[derive(Clone, Debug)]
 pub struct Sighting {
@@ -97,7 +100,7 @@ impl Sighting {
             kind,
             path: path.to_owned(),
             is_in_view,
-            is_new: born.is_some_and(|born| born >= started),
+            is_new: born.is_some_and(|born| born + STANDSTILL >= started),
             directory,
         })
     }

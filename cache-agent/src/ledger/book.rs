@@ -84,16 +84,14 @@ impl Book {
         self.session.lineage.events_fd()
     }
 
-    /// Takes a directory up as a root and starts its first walk.
+    /// Takes a directory up as a root. Its first walk waits for [`Self::seed_open_files`].
     pub fn watch(&mut self, path: &Path) -> Result<u32> {
         self.watch_opened(path, open_directory(path)?)
     }
 
     /// The same with the directory at hand.
     pub fn watch_opened(&mut self, path: &Path, directory: OwnedFd) -> Result<u32> {
-        let index = self.enlist(path, directory)?;
-        self.start_walk(index)?;
-        Ok(index)
+        self.enlist(path, directory)
     }
 
     /// The same with a directory of the agent's own: never walked, and its events are for nobody.
@@ -130,9 +128,19 @@ impl Book {
     }
 
     /// Enters the files that were open for write below the roots before they were taken up: once for all
-    /// of them, as it looks at every descriptor of the host.
+    /// of them, as it looks at every descriptor of the host. Then their first walks start.
+    ///
+    /// Not before: a file that is written and closed between the two is followed by nobody, so a walk must find
+    /// it as it was closed.
     pub fn seed_open_files(&mut self) -> Result<()> {
-        open_files::seed(&mut self.session)
+        let seeded = open_files::seed(&mut self.session);
+        let unseen = self.unseen;
+        let new = self.roots().filter(|root| root.base.is_none());
+        let new: Vec<u32> = new.map(|root| root.index).collect();
+        for index in new.into_iter().filter(|index| unseen != Some(*index)) {
+            self.start_walk(index)?;
+        }
+        seeded
     }
 
     /// Two paths to one directory are one root; the registration just made has taken the first one's place.

@@ -34,6 +34,27 @@ pub struct Base {
     pub total: Changes,
 }
 
+impl Base {
+    /// Counts from nothing instead: what was there before the first event, which is not all that the walk found,
+    /// as what came during the walk is in the total already.
+    fn disown(&mut self) -> Changes {
+        let Self {
+            bytes,
+            files,
+            total,
+            disk_bytes,
+        } = std::mem::take(self);
+        self.disk_bytes = disk_bytes;
+        let signed = |value: u64| value.cast_signed();
+        let came = signed(total.files_created) - signed(total.files_deleted);
+        Changes {
+            growth_bytes: signed(bytes) - total.growth_bytes,
+            files_created: files.saturating_add_signed(came.wrapping_neg()),
+            ..Changes::default()
+        }
+    }
+}
+
 /// Latest known sizes of files that changed while a walk is under way; `None` for those that left.
 pub type Recorder = HashMap<InodeKey, Option<u64>>;
 
@@ -180,14 +201,7 @@ impl WatchedRoot {
 
     /// What was there before it was watched is told to have come since: so much, so many files.
     pub fn disown(&mut self) -> Option<Changes> {
-        let base = self.base.as_mut()?;
-        let before = Changes {
-            growth_bytes: base.bytes.cast_signed(),
-            files_created: base.files,
-            ..Changes::default()
-        };
-        (base.bytes, base.files) = (0, 0);
-        Some(before)
+        self.base.as_mut().map(Base::disown)
     }
 
     /// Starts a walk, unless one is under way.
@@ -259,5 +273,29 @@ impl WatchedRoot {
         let created = total.files_created.wrapping_sub(base.total.files_created);
         let deleted = total.files_deleted.wrapping_sub(base.total.files_deleted);
         (base.files + created).saturating_sub(deleted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_during_the_first_walk_was_not_there_before() {
+        let mut base = Base {
+            bytes: 100,
+            files: 5,
+            disk_bytes: 4096,
+            total: Changes {
+                growth_bytes: 30,
+                files_created: 3,
+                files_deleted: 1,
+                ..Changes::default()
+            },
+        };
+        let before = base.disown();
+        assert_eq!((before.growth_bytes, before.files_created), (70, 3));
+        assert_eq!((base.bytes, base.files, base.disk_bytes), (0, 0, 4096));
+        assert_eq!(base.total, Changes::default());
     }
 }

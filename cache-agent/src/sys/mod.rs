@@ -1,4 +1,5 @@
-//! What no safe crate offers. Takes and gives plain values. Never: anything beyond one system call each.
+//! What the host is asked directly. Takes and gives plain values. Never: keeps anything.
 
+pub(crate) mod clock;
 pub(crate) mod credentials;
 pub(crate) mod usage;

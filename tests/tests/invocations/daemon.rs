@@ -1,19 +1,14 @@
 //! Invocations as the daemon follows them: told to the history, counted in metrics, and leading to caches that
 //! nobody named.
 
-use std::{
-    path::Path,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::Command, time::Duration};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use cache_tests::{
     daemon::{Daemon, Run},
     env,
     report::signed,
-    tree,
+    tree, wait,
     workshop::{Workshop, write},
 };
 use serde_json::Value;
@@ -108,25 +103,18 @@ fn build(shop: &Workshop, module: &Path, cache: &Path) -> Result<()> {
 
 /// The record of the build in this module, once the history has it.
 fn told(daemon: &Daemon, state: &Path, module: &str) -> Result<Value> {
-    let until = Instant::now() + TOLD;
-    loop {
+    let mut last = String::new();
+    let waited = wait::until("the record", TOLD, || {
         let output = Command::new(env::agent()?)
             .args(["invocations", "--json", "--state-dir"])
             .arg(state)
             .output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let found: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        let all = found["invocations"].as_array().cloned().unwrap_or_default();
-        if let Some(record) = all.iter().find(|record| record["module"] == module) {
-            return Ok(record.clone());
-        }
-        if Instant::now() > until {
-            let told = String::from_utf8_lossy(&output.stderr);
-            bail!(
-                "no record of {module}: {found:#}\n{told}\n{}",
-                daemon.log().context("no log")?
-            );
-        }
-        thread::sleep(Duration::from_millis(200));
-    }
+        last = format!("{found:#}\n{}", String::from_utf8_lossy(&output.stderr));
+        let all = found["invocations"].as_array();
+        let mut all = all.into_iter().flatten();
+        Ok(all.find(|record| record["module"] == module).cloned())
+    });
+    waited.with_context(|| format!("{module}: {last}\n{}", daemon.log().unwrap_or_default()))
 }

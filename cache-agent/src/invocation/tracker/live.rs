@@ -2,11 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use cache_ebpf::{ProcessKey, lineage::ProcessEvent};
-use nix::time::{ClockId, clock_gettime};
 
 use super::{Answer, Question};
 use crate::{
@@ -26,6 +25,7 @@ use crate::{
     },
     snapshot::Changes,
     store::query::Earlier,
+    sys::clock::{boot_now_ns, wall_clock},
 };
 
 /// Tools counted one by one; the rest are `other`.
@@ -409,28 +409,6 @@ fn shell_status(status: u32) -> i32 {
         128 + signal
     };
     code.cast_signed()
-}
-
-/// Nanoseconds since boot, sleep included.
-fn boot_now_ns() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
-    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// A moment of the kernel's boot clock for people, and in milliseconds since the epoch.
-fn wall_clock(boot_ns: u64) -> (String, i64) {
-    let ago = Duration::from_nanos(boot_now_ns().saturating_sub(boot_ns));
-    let at = SystemTime::now()
-        .checked_sub(ago)
-        .unwrap_or(SystemTime::UNIX_EPOCH);
-    let since = at
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let milliseconds = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-    (
-        humantime::format_rfc3339_millis(at).to_string(),
-        milliseconds,
-    )
 }
 
 #[cfg(test)]
