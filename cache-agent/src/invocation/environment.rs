@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 pub type Variables = BTreeMap<&'static str, String>;
 
 /// Longest value kept, in bytes.
-const VALUE_BYTES: usize = 512;
+pub const VALUE_BYTES: usize = 512;
 
 /// Where the go command's caches and settings are; its tools get all of them from it.
-const GO: [&str; 37] = [
+const GO: [&str; 38] = [
     "AR",
     "CC",
     "CGO_CFLAGS",
@@ -47,6 +47,7 @@ const GO: [&str; 37] = [
     "PWD",
     "TOOLEXEC_IMPORTPATH",
     "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
 ];
 
 /// Facts of CI systems, and the one of distributed tracing.

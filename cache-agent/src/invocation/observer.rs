@@ -173,7 +173,8 @@ impl Observer {
     /// Asks /proc about all invocations under way: those that began before the hooks came.
     pub fn ask_about_all(&mut self) {
         for live in self.tracker.live() {
-            self.scout.ask(live.question());
+            // Whose group is not known; the user's own mostly has his number.
+            self.scout.ask(live.question(live.record.uid, true));
         }
     }
 

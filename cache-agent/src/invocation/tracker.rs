@@ -40,7 +40,7 @@ struct Member {
 }
 
 /// What only /proc can tell of a process, to be asked while it lives.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Question {
     /// Of whom.
     pub process: ProcessKey,
@@ -50,6 +50,10 @@ pub struct Question {
     pub gid: u32,
     /// The kernel side could not tell all of the environment.
     pub wants_environment: bool,
+    /// What is known of it already.
+    pub environment: Variables,
+    /// Its user may have saved settings with `go env -w`.
+    pub is_go: bool,
 }
 
 /// The answer; empty fields are not known.
@@ -65,8 +69,10 @@ pub struct Answer {
     pub user: String,
     /// cgroup path.
     pub cgroup: String,
-    /// Variables of the allow-list.
+    /// Variables of the allow-list, as far as they were wanted.
     pub environment: Variables,
+    /// Settings that its user saved; its environment comes before them.
+    pub saved: Variables,
 }
 
 /// A process that was there before the hooks; its start, and its invocation's, are cut to 10 ms.
@@ -217,13 +223,9 @@ impl Tracker {
             .entry(process)
             .or_insert_with(|| Live::new(process, id, parent_id));
         live.execute(step);
+        let question = live.question(step.event.gid, step.is_environment_cut());
         self.enter(step);
-        Some(Question {
-            process,
-            uid: step.event.uid,
-            gid: step.event.gid,
-            wants_environment: step.is_environment_cut(),
-        })
+        Some(question)
     }
 
     /// A descendant executes a program; those of go tell what they build.

@@ -6,9 +6,9 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
 };
 
-use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 
+use super::rights::Rights;
 use crate::invocation::module;
 
 /// Directories looked at, from the working directory upwards.
@@ -55,27 +55,6 @@ fn above(directory: BorrowedFd<'_>, root: BorrowedFd<'_>) -> Option<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let above = openat(directory, "..", flags, Mode::empty()).ok()?;
     (identity(above.as_fd()).ok()? != here).then_some(above)
-}
-
-/// File system rights of somebody else, given back when dropped. They belong to the thread.
-struct Rights {
-    uid: Uid,
-    gid: Gid,
-}
-
-impl Rights {
-    fn of(uid: u32, gid: u32) -> Self {
-        let gid = setfsgid(Gid::from_raw(gid));
-        let uid = setfsuid(Uid::from_raw(uid));
-        Self { uid, gid }
-    }
-}
-
-impl Drop for Rights {
-    fn drop(&mut self) {
-        setfsuid(self.uid);
-        setfsgid(self.gid);
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@
 pub mod build_info;
 pub mod cgroup;
 pub mod ci;
+pub mod go_env;
 pub mod go_mod;
 pub mod open_files;
+mod rights;
 pub mod scout;
 pub mod seed;

@@ -6,7 +6,7 @@ use std::{
     fs::File,
     io::Read as _,
     os::{
-        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::MetadataExt as _,
     },
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
@@ -17,12 +17,12 @@ use cache_ebpf::{ProcessKey, lineage::SEED_UNIT_NS};
 use nix::unistd::{Uid, User};
 use rustix::fs::{Mode, OFlags, open, openat, readlinkat};
 
-use super::{build_info, cgroup, go_mod};
+use super::{build_info, cgroup, go_env, go_mod};
 use crate::{
     discover::sighted::{Sighted, Sighting},
     intake::ring::printable,
     invocation::{
-        environment,
+        environment::{self, Variables},
         tracker::{Answer, Question},
     },
 };
@@ -181,16 +181,15 @@ fn look(question: &Question, memory: &mut Memory) -> Answer {
         return only_user(user);
     }
     let inner = |name: &str| openat(&process, name, flags, Mode::empty()).ok();
-    let module = match (inner("cwd"), inner("root")) {
-        (Some(directory), Some(root)) => {
-            go_mod::module(directory, root.as_fd(), question.uid, question.gid)
-        }
-        _ => None,
-    };
+    let (cwd, root) = (inner("cwd"), inner("root"));
+    let root = root.as_ref().map(AsFd::as_fd);
+    let module = cwd
+        .zip(root)
+        .and_then(|(cwd, root)| go_mod::module(cwd, root, question.uid, question.gid));
     let environment = if question.wants_environment {
         environment::allowed(&read(process.as_fd(), "environ").unwrap_or_default())
     } else {
-        environment::Variables::new()
+        Variables::new()
     };
     let groups = read(process.as_fd(), "cgroup").unwrap_or_default();
     Answer {
@@ -199,7 +198,22 @@ fn look(question: &Question, memory: &mut Memory) -> Answer {
         module: module.unwrap_or_default(),
         user,
         cgroup: cgroup::path(&String::from_utf8_lossy(&groups)),
+        saved: root.map_or_else(Variables::new, |root| saved(question, &environment, root)),
         environment,
+    }
+}
+
+/// Settings that the user of a go command saved. `read` is what its environment was asked for.
+fn saved(question: &Question, read: &Variables, root: BorrowedFd<'_>) -> Variables {
+    let known = if question.wants_environment {
+        read
+    } else {
+        &question.environment
+    };
+    if question.is_go {
+        go_env::saved(root, known, question.uid, question.gid)
+    } else {
+        Variables::new()
     }
 }
 
@@ -296,6 +310,8 @@ mod tests {
             uid: nix::unistd::getuid().as_raw(),
             gid: nix::unistd::getgid().as_raw(),
             wants_environment: true,
+            environment: Variables::new(),
+            is_go: true,
         });
         scout.wait(Duration::from_secs(30)).pop().unwrap().1
     }

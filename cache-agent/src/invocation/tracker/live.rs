@@ -186,6 +186,7 @@ impl Live {
             user,
             cgroup,
             environment,
+            saved,
         } = answer;
         let record = &mut self.record;
         for (target, told) in [
@@ -199,18 +200,20 @@ impl Live {
                 *target = told;
             }
         }
-        for (name, value) in environment {
+        for (name, value) in environment.into_iter().chain(saved) {
             self.environment.entry(name).or_insert(value);
         }
     }
 
     /// What /proc is to be asked of its leader.
-    pub fn question(&self) -> Question {
+    pub fn question(&self, gid: u32, wants_environment: bool) -> Question {
         Question {
             process: self.key,
             uid: self.record.uid,
-            gid: self.record.uid,
-            wants_environment: true,
+            gid,
+            wants_environment,
+            environment: self.environment.clone(),
+            is_go: self.record.tool == "go",
         }
     }
 
