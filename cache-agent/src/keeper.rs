@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 
 pub use self::orders::{Order, Orders};
-use self::walks::Losses;
+use self::{roots::Containers, walks::Losses};
 use crate::{
     aggregate::Aggregate,
     canary::Canary,
@@ -47,6 +47,7 @@ pub struct Keeper {
     latency: Latency,
     quiet: u32,
     losses: Losses,
+    containers: Containers,
     map_bytes: u64,
     history: Condition,
     state: Option<StateDirectory>,
@@ -76,6 +77,7 @@ impl Keeper {
             latency: Latency::default(),
             quiet: 0,
             losses: Losses::new(Instant::now()),
+            containers: Containers::default(),
             map_bytes: picture::map_bytes(),
             history: Condition::default(),
             state,

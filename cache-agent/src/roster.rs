@@ -64,8 +64,10 @@ pub struct Entry {
     refused: Option<String>,
     /// A go command named it while it ran: not found by looking, so not lost by looking again.
     is_sighted: bool,
-    /// Outside of the agent's view: it is there as long as its directory is.
-    is_out_of_view: bool,
+    /// Outside of the agent's view: shown by this mount namespace, as long as anybody lives in it.
+    shown_by: Option<u64>,
+    /// Nobody did at the last look.
+    is_deserted: bool,
     /// The command that alone can have written what was there before, to be told after the first walk; `None`
     /// within: nobody in particular.
     pub heir: Option<Option<ProcessKey>>,
@@ -94,7 +96,8 @@ impl Entry {
             corrected: Changes::default(),
             refused: None,
             is_sighted: false,
-            is_out_of_view: false,
+            shown_by: None,
+            is_deserted: false,
             heir: None,
         }
     }
@@ -187,13 +190,24 @@ impl Roster {
     ) -> usize {
         let mut new = 0;
         for found in caches {
-            let is_wanted =
-                self.entries.len() < ENTRIES_MAX && config.following.allows(&found.path);
-            if is_wanted && !is_watched(book, &found) {
+            let is_wanted = config.following.allows(&found.path) && !is_watched(book, &found);
+            if is_wanted && self.has_room() {
                 new += usize::from(self.take_one(book, sighting, found, config.discovered));
             }
         }
         new
+    }
+
+    /// Makes room, if there is none, by forgetting the longest known of those that cannot come back.
+    fn has_room(&mut self) -> bool {
+        if self.entries.len() >= ENTRIES_MAX {
+            let gone = |entry: &Entry| entry.index.is_none() && entry.shown_by.is_some();
+            let Some(at) = self.entries.iter().position(gone) else {
+                return false;
+            };
+            self.entries.remove(at);
+        }
+        true
     }
 
     fn take_one(
@@ -227,7 +241,7 @@ impl Roster {
             .retain(|entry| entry.index.is_some() || entry.path != candidate.root.path);
         let mut entry = Entry::discovered(candidate, thresholds);
         entry.is_sighted = true;
-        entry.is_out_of_view = !found.is_in_view;
+        entry.shown_by = (!found.is_in_view).then_some(found.namespace);
         entry.heir = Some(found.is_new.then_some(sighting.process));
         match take_up_opened(&mut entry, book, found.directory) {
             Ok(true) => {
@@ -248,7 +262,7 @@ impl Roster {
         for entry in self
             .entries
             .iter_mut()
-            .filter(|entry| entry.index.is_none())
+            .filter(|entry| entry.index.is_none() && entry.shown_by.is_none())
         {
             if std::fs::metadata(&entry.path).is_err() {
                 entry.refused = None;
@@ -270,7 +284,7 @@ impl Roster {
                 .index
                 .and_then(|index| book.root(index))
                 .is_some_and(|root| {
-                    if entry.is_out_of_view {
+                    if entry.shown_by.is_some() {
                         !root.exists()
                     } else {
                         !root.is_in_place()
@@ -285,6 +299,29 @@ impl Roster {
             .collect()
     }
 
+    /// True where roots are watched that only a mount namespace shows.
+    pub fn has_out_of_view(&self) -> bool {
+        let mut watched = self.entries.iter().filter(|entry| entry.index.is_some());
+        watched.any(|entry| entry.shown_by.is_some())
+    }
+
+    /// Entries watched that nobody can show any more, at the last look either: to hold their directories would
+    /// hold their file systems. In between, what was done there is told.
+    pub fn deserted(&mut self, inhabited: &HashSet<u64>) -> Vec<usize> {
+        let mut deserted = Vec::new();
+        for (at, entry) in self.entries.iter_mut().enumerate() {
+            let Some(namespace) = entry.shown_by.filter(|_| entry.index.is_some()) else {
+                continue;
+            };
+            let is_deserted = !inhabited.contains(&namespace);
+            if is_deserted && entry.is_deserted {
+                deserted.push(at);
+            }
+            entry.is_deserted = is_deserted;
+        }
+        deserted
+    }
+
     /// The entry watched under this number.
     pub fn by_index(&mut self, index: u32) -> Option<&mut Entry> {
         self.entries
@@ -296,7 +333,7 @@ impl Roster {
     /// and the names in them that lead to it.
     pub fn vantage_points(&self) -> HashMap<PathBuf, HashSet<OsString>> {
         let mut points: HashMap<PathBuf, HashSet<OsString>> = HashMap::new();
-        for entry in &self.entries {
+        for entry in self.entries.iter().filter(|entry| entry.shown_by.is_none()) {
             let Some(directory) = entry
                 .path
                 .ancestors()

@@ -14,7 +14,9 @@ use cache_ebpf::ProcessKey;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, open, openat2, statx};
 
 use crate::{
-    config::checked::RootKind, invocation::environment::Variables, process::seed::is_alive,
+    config::checked::RootKind,
+    invocation::environment::Variables,
+    process::{namespaces, seed::is_alive},
 };
 
 /// The variables that name caches.
@@ -52,6 +54,8 @@ pub struct Sighted {
     pub is_in_view: bool,
     /// Nothing can have been written there before the command started.
     pub is_new: bool,
+    /// Mount namespace of the command.
+    pub namespace: u64,
 }
 
 impl Sighting {
@@ -80,15 +84,24 @@ impl Sighting {
         if !is_alive(&self.process) {
             return Vec::new();
         }
+        let Some(namespace) = namespaces::of(self.process.tgid) else {
+            return Vec::new();
+        };
         let caches = self.caches.iter();
-        let found = caches.filter_map(|(kind, path)| self.find(root.as_fd(), *kind, path));
+        let found = caches.filter_map(|(kind, path)| {
+            let directory = open_below(root.as_fd(), path)?;
+            self.judge(directory, *kind, path, namespace)
+        });
         found.collect()
     }
 
-    fn find(&self, root: BorrowedFd<'_>, kind: RootKind, path: &Path) -> Option<Sighted> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let directory = openat2(root, path, flags, Mode::empty(), resolve).ok()?;
+    fn judge(
+        &self,
+        directory: OwnedFd,
+        kind: RootKind,
+        path: &Path,
+        namespace: u64,
+    ) -> Option<Sighted> {
         let found = rustix::fs::fstat(&directory).ok()?;
         let seen = std::fs::metadata(path).ok();
         let is_in_view =
@@ -102,8 +115,16 @@ impl Sighting {
             is_in_view,
             is_new: born.is_some_and(|born| born + STANDSTILL >= started),
             directory,
+            namespace,
         })
     }
+}
+
+/// The directory that a process with this root means by a path.
+fn open_below(root: BorrowedFd<'_>, path: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    openat2(root, path, flags, Mode::empty(), resolve).ok()
 }
 
 /// When the directory was made; not every file system knows.

@@ -1,11 +1,38 @@
 //! Roots as they are named, found, taken up and let go.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::Keeper;
-use crate::memory::Remembered;
+use crate::{memory::Remembered, process::namespaces};
+
+/// Between two looks for containers that are gone; longer than it takes to tell an invocation.
+const CONTAINERS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// When to look for containers that are gone, while there are any.
+#[derive(Debug, Default)]
+pub(super) struct Containers {
+    next_look: Option<Instant>,
+}
+
+impl Containers {
+    /// When the next look is due, if any is.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.next_look
+    }
+
+    /// True when it is time to look; `has_any` tells whether there is something to look for.
+    fn is_due(&mut self, now: Instant, has_any: bool) -> bool {
+        let is_due = has_any && self.next_look.is_some_and(|next| now >= next);
+        if !has_any {
+            self.next_look = None;
+        } else if is_due || self.next_look.is_none() {
+            self.next_look = Some(now + CONTAINERS_INTERVAL);
+        }
+        is_due
+    }
+}
 
 impl Keeper {
     pub(super) fn apply(&mut self) {
@@ -113,6 +140,7 @@ impl Keeper {
             self.take_up();
         }
         let now = Instant::now();
+        self.let_deserted_go(now)?;
         self.has_news |= self.watches_space();
         let lost = self.lost(now)?;
         for entry in &mut self.roster.entries {
@@ -122,6 +150,21 @@ impl Keeper {
                 entry.next_walk = now + self.config.walk_interval;
                 self.book.start_walk(index)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Lets go of roots in containers that are gone.
+    fn let_deserted_go(&mut self, now: Instant) -> Result<()> {
+        if !self.containers.is_due(now, self.roster.has_out_of_view()) {
+            return Ok(());
+        }
+        let Some(inhabited) = namespaces::inhabited() else {
+            return Ok(());
+        };
+        for at in self.roster.deserted(&inhabited) {
+            self.has_news = true;
+            self.let_go(at)?;
         }
         Ok(())
     }
@@ -139,5 +182,26 @@ impl Keeper {
             tracing::info!(root = entry.name, path = %entry.path.display(), "root is gone");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_are_looked_for_while_there_are_any() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut containers = Containers::default();
+        assert!(!containers.is_due(start, false));
+        assert_eq!(containers.due(), None);
+        assert!(!containers.is_due(start, true));
+        assert_eq!(containers.due(), Some(after(30)));
+        assert!(!containers.is_due(after(29), true));
+        assert!(containers.is_due(after(30), true));
+        assert_eq!(containers.due(), Some(after(60)));
+        assert!(!containers.is_due(after(90), false));
+        assert_eq!(containers.due(), None);
     }
 }

@@ -100,7 +100,12 @@ impl Keeper {
             .iter()
             .filter(|entry| entry.index.is_some())
             .map(|entry| entry.next_walk.saturating_duration_since(now));
-        let others = [self.memory.due(), self.canary.due(), self.losses.due()];
+        let others = [
+            self.memory.due(),
+            self.canary.due(),
+            self.losses.due(),
+            self.containers.due(),
+        ];
         let others = others.into_iter().flatten();
         let others = others.map(|due| due.saturating_duration_since(now));
         let next = walks.chain(others).min();

@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod ci;
 pub mod go_env;
 pub mod go_mod;
+pub mod namespaces;
 pub mod open_files;
 mod rights;
 pub mod scout;
