@@ -102,7 +102,7 @@ fn build(shop: &Workshop, module: &Path, cache: &Path) -> Result<()> {
 }
 
 /// The record of the build in this module, once the history has it.
-fn told(daemon: &Daemon, state: &Path, module: &str) -> Result<Value> {
+pub(super) fn told(daemon: &Daemon, state: &Path, module: &str) -> Result<Value> {
     let mut last = String::new();
     let waited = wait::until("the record", TOLD, || {
         let output = Command::new(env::agent()?)

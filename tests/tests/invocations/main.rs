@@ -2,8 +2,12 @@
 //! by the names of the modules they made.
 
 mod causes;
+mod containers;
 mod daemon;
+mod helpers;
+mod settings;
 mod storms;
+mod trims;
 
 use anyhow::{Context as _, Result, ensure};
 use cache_tests::{

@@ -1,0 +1,78 @@
+//! Caches that exist in a container only.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use cache_tests::{
+    daemon::Run,
+    workshop::{Workshop, open_directory, write},
+};
+
+use super::daemon::told;
+
+/// A root directory and a mount namespace of its own, in which the cache is where nothing is on the host.
+const CONTAINER: &str = "mount --rbind / \"$1\" && mount -t tmpfs none \"$1/mnt\" && exec chroot \"$1\" \
+     sh -c 'cd \"$1\" && \"$2\" build ./... && find /mnt/cache -type f -printf \"%s\\n\"' sh \"$2\" \"$3\"";
+
+/// A cache that only one mount namespace shows becomes a root there.
+#[test]
+fn a_containers_cache_is_discovered() -> Result<()> {
+    let shop = Workshop::new("contained")?;
+    let module = shop.module("contained", 40)?;
+    let config = shop.place("agent.toml");
+    write(&config, "discover = true\n")?;
+    let state = shop.place("state");
+    let place = shop.place("container");
+    open_directory(&place)?;
+    let daemon = Run::new(&shop.bench, "agent")?
+        .config(&config)
+        .state(&state)
+        .ready()?;
+    let output = Command::new("unshare")
+        .args([
+            "--mount",
+            "--propagation=private",
+            "sh",
+            "-c",
+            CONTAINER,
+            "sh",
+        ])
+        .args([&place, &module, &shop.program()])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
+        .env("HOME", shop.place("home"))
+        .env("TMPDIR", shop.place("tmp"))
+        .envs([
+            ("GOCACHE", "/mnt/cache"),
+            ("GOMODCACHE", "/mnt/mod"),
+            ("GOENV", "off"),
+            ("GOTOOLCHAIN", "local"),
+            ("GOPROXY", "off"),
+        ])
+        .output()
+        .context("cannot start unshare")?;
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {complaints}", output.status);
+    let sizes = String::from_utf8(output.stdout)?;
+    let sizes: Vec<u64> = sizes.lines().map(str::parse).collect::<Result<_, _>>()?;
+    let bytes: u64 = sizes.iter().sum();
+    let record = told(&daemon, &state, "example.com/contained")?;
+    let roots = record["roots"].as_object().context("no roots")?;
+    let [(path, share)] = roots.iter().collect::<Vec<_>>()[..] else {
+        anyhow::bail!("not one root: {record:#}\n{}", daemon.log()?);
+    };
+    ensure!(
+        path.starts_with("/proc/") && path.ends_with("/root/mnt/cache"),
+        "{path}"
+    );
+    ensure!(
+        share["growth_bytes"] == bytes && bytes > 0,
+        "{bytes} B: {record:#}\n{}",
+        daemon.log()?
+    );
+    let size = daemon
+        .scrape()?
+        .of_root("go_cache_size_bytes", "gobuild:uid0")?;
+    ensure!(size.to_string() == bytes.to_string(), "{size} of {bytes} B");
+    Ok(())
+}

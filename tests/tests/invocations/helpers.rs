@@ -1,0 +1,161 @@
+//! A program that keeps the cache in go's stead (GOCACHEPROG).
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use cache_tests::{
+    report::signed,
+    workshop::{Workshop, open_directory, the_one, whole, write},
+};
+
+/// Keeps what it is given in the directory that it is told.
+const CACHER: &str = r#"package main
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+)
+
+type request struct {
+	ID       int64
+	Command  string
+	ActionID []byte
+	OutputID []byte
+	BodySize int64
+}
+
+type response struct {
+	ID            int64
+	Err           string   `json:",omitempty"`
+	KnownCommands []string `json:",omitempty"`
+	Miss          bool     `json:",omitempty"`
+	OutputID      []byte   `json:",omitempty"`
+	Size          int64    `json:",omitempty"`
+	DiskPath      string   `json:",omitempty"`
+}
+
+func path(kind string, id []byte) string {
+	return filepath.Join(os.Args[1], kind+hex.EncodeToString(id))
+}
+
+func put(request request, body []byte) (response, error) {
+	kept := path("o", request.OutputID)
+	if err := os.WriteFile(kept, body, 0o666); err != nil {
+		return response{}, err
+	}
+	err := os.WriteFile(path("a", request.ActionID), request.OutputID, 0o666)
+	return response{DiskPath: kept}, err
+}
+
+func get(request request) response {
+	output, err := os.ReadFile(path("a", request.ActionID))
+	if err != nil {
+		return response{Miss: true}
+	}
+	kept := path("o", output)
+	found, err := os.Stat(kept)
+	if err != nil {
+		return response{Miss: true}
+	}
+	return response{OutputID: output, Size: found.Size(), DiskPath: kept}
+}
+
+func main() {
+	requests, responses := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+	responses.Encode(response{KnownCommands: []string{"get", "put", "close"}})
+	for {
+		var request request
+		if requests.Decode(&request) != nil {
+			return
+		}
+		var answer response
+		switch request.Command {
+		case "get":
+			answer = get(request)
+		case "put":
+			var body []byte
+			if request.BodySize > 0 && requests.Decode(&body) != nil {
+				return
+			}
+			var err error
+			if answer, err = put(request, body); err != nil {
+				answer.Err = err.Error()
+			}
+		}
+		answer.ID = request.ID
+		if responses.Encode(answer) != nil || request.Command == "close" {
+			return
+		}
+	}
+}
+"#;
+
+/// What such a program writes is the go command's that it serves.
+#[test]
+fn a_helper_that_keeps_the_cache_belongs_to_its_go() -> Result<()> {
+    let shop = Workshop::new("helpers")?;
+    let cacher = cacher(&shop)?;
+    let module = shop.module("helped", 20)?;
+    let kept = shop.place("kept");
+    open_directory(&kept)?;
+    let trace = shop.trace()?.root(kept.clone()).directory(&module);
+    let program = format!("{cacher} {}", kept.display());
+    let traced = trace
+        .env("GOCACHEPROG", program)
+        .run("go", ["build", "./..."])?;
+    let report = traced.exact()?;
+    whole(report)?;
+    let build = the_one(report, &["go", "build", "./..."])?;
+    ensure!(report.invocations.len() == 1, "{:#?}", report.invocations);
+    let root = report.roots.iter().find(|root| root.path == kept);
+    let bytes = signed(root.context("no such root")?.after_bytes);
+    let mut helpers = report
+        .processes
+        .iter()
+        .filter(|process| process.comm == "cacher");
+    let helper = helpers.next().context("the helper wrote nothing")?;
+    ensure!(
+        helper.growth_bytes == bytes && bytes > 100_000 && helpers.next().is_none(),
+        "{bytes} B kept: {:#?}",
+        report.processes
+    );
+    let everything: i64 = report.roots.iter().map(|root| root.ledger_bytes).sum();
+    ensure!(
+        build.growth_bytes == everything,
+        "{everything} B: {build:#?}"
+    );
+    let count = build.processes.get("cacher").map(|helper| helper.count);
+    ensure!(count == Some(1), "{build:#?}");
+    Ok(())
+}
+
+/// The program, built aside.
+fn cacher(shop: &Workshop) -> Result<String> {
+    let source = shop.place("src").join("cacher");
+    open_directory(&source)?;
+    write(
+        &source.join("go.mod"),
+        "module example.com/cacher\n\ngo 1.21\n",
+    )?;
+    write(&source.join("main.go"), CACHER)?;
+    let program = shop.place("cacher");
+    let status = Command::new(shop.program())
+        .args(["build", "-o"])
+        .arg(&program)
+        .current_dir(&source)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", shop.place("home"))
+        .env("GOCACHE", shop.place("aside"))
+        .envs([
+            ("CGO_ENABLED", "0"),
+            ("GOENV", "off"),
+            ("GOTOOLCHAIN", "local"),
+            ("GOPROXY", "off"),
+        ])
+        .status()?;
+    ensure!(status.success(), "go build: {status}");
+    Ok(program.display().to_string())
+}
