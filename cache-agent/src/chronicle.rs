@@ -135,6 +135,11 @@ impl Chronicle {
         self.observer.take_sighted()
     }
 
+    /// Nobody but this command can have written to the caches that it named since it began.
+    pub fn is_alone(&mut self, sighting: &Sighting) -> bool {
+        self.observer.tracker().is_alone(sighting)
+    }
+
     /// True where such caches wait.
     pub fn has_sighted(&self) -> bool {
         self.observer.has_sighted()

@@ -399,3 +399,50 @@ fn refuse(entry: &mut Entry, reason: &str) {
         entry.refused = Some(reason.to_owned());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, index: Option<u32>, shown_by: Option<u64>) -> Entry {
+        let path = shown_by.map_or("/nowhere/cache", |_| "/proc/self/root/cache");
+        let path = PathBuf::from(path);
+        let mut entry = Entry::new(name.to_owned(), path, None, Thresholds::default(), None);
+        (entry.index, entry.shown_by) = (index, shown_by);
+        entry
+    }
+
+    #[test]
+    fn what_nobody_shows_at_two_looks_is_deserted() {
+        let mut roster = Roster {
+            entries: vec![
+                entry("host", Some(0), None),
+                entry("lives", Some(1), Some(5)),
+                entry("gone", Some(2), Some(6)),
+                entry("let go", None, Some(6)),
+            ],
+        };
+        let inhabited = HashSet::from([4, 5]);
+        assert!(roster.has_out_of_view());
+        for inhabited in [&inhabited, &HashSet::from([6]), &inhabited] {
+            assert!(roster.deserted(inhabited).is_empty());
+        }
+        assert_eq!(roster.deserted(&inhabited), [2]);
+        // Its path is anybody's by now.
+        let points = roster.vantage_points();
+        let points: Vec<_> = points.into_keys().collect();
+        assert_eq!(points, [Path::new("/")]);
+    }
+
+    #[test]
+    fn those_that_cannot_come_back_make_room() {
+        let host = (0..ENTRIES_MAX - 1).map(|_| entry("host", None, None));
+        let mut roster = Roster {
+            entries: host.collect(),
+        };
+        roster.entries.push(entry("let go", None, Some(6)));
+        assert!(roster.has_room());
+        roster.entries.push(entry("lives", Some(1), Some(5)));
+        assert!(!roster.has_room());
+    }
+}

@@ -2,7 +2,7 @@
 
 mod live;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use cache_ebpf::{OPERATION_UNLINK, ProcessKey, lineage::SEED_UNIT_NS};
 
@@ -251,6 +251,23 @@ impl Tracker {
     /// Caches that go commands named since this was last asked.
     pub fn take_sightings(&mut self) -> Vec<Sighting> {
         std::mem::take(&mut self.sightings)
+    }
+
+    /// No other go command can have written to the caches that one named since it began. Those it was started
+    /// from had opened theirs before.
+    pub fn is_alone(&self, sighting: &Sighting) -> bool {
+        let since_ns = sighting.process.start_ns;
+        let mut above = HashSet::from([self.id(&sighting.process)]);
+        let mut next = self.live.get(&sighting.process);
+        while let Some(parent) = next.and_then(|live| live.record.parent.as_ref()) {
+            let is_new = above.insert(parent.clone());
+            let mut known = self.live.values();
+            next = known.find(|live| is_new && live.record.id == *parent);
+        }
+        let mut others = self.live.values();
+        !others.any(|live| {
+            live.may_use(&sighting.caches, since_ns) && !above.contains(&live.record.id)
+        })
     }
 
     fn exit(&mut self, step: &Step<'_>) {

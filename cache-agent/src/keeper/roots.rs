@@ -61,7 +61,11 @@ impl Keeper {
         }
         let (book, config) = (&mut self.book, &self.config);
         let mut taken = 0;
-        for (sighting, found) in sighted {
+        for (sighting, mut found) in sighted {
+            let is_alone = self.chronicle.is_alone(&sighting);
+            for cache in &mut found {
+                cache.is_new &= is_alone;
+            }
             let is_new = found.iter().any(|found| found.is_new);
             let new = self.roster.take_sighted(book, &sighting, found, config);
             if is_new && new > 0 {

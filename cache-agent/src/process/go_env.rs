@@ -18,7 +18,10 @@ use crate::{
     },
 };
 
-/// Settings saved in the file that this environment leads to, those that enter action ids only.
+/// Where caches are; all other settings taken are those that enter action ids.
+const CACHES: [&str; 3] = ["GOCACHE", "GOMODCACHE", "GOPATH"];
+
+/// Settings saved in the file that this environment leads to, of those that matter here.
 ///
 /// `root` is the process' own. The calling thread gets the file system rights of this user for as long as it
 /// looks; the file must be his, or root's.
@@ -65,7 +68,8 @@ fn settings(text: &[u8]) -> Variables {
             continue;
         };
         let (name, value) = line.split_at(at);
-        let known = VARIABLES.iter().find(|known| known.as_bytes() == name);
+        let mut names = VARIABLES.iter().chain(&CACHES);
+        let known = names.find(|known| known.as_bytes() == name);
         let value = value.get(1..).unwrap_or_default();
         if let Some(name) = known
             && value.len() <= VALUE_BYTES
@@ -124,9 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn only_settings_that_enter_action_ids_are_taken() {
-        let text = b"GOFLAGS=-v\nGOPRIVATE=secret.example\nTOKEN=x\n#CC=c\n CC=c\nCC\nGOFLAGS=-race\nCXX=\n";
-        let expected = Variables::from([("GOFLAGS", "-race".to_owned())]);
+    fn only_settings_that_matter_are_taken() {
+        let text = b"GOFLAGS=-v\nGOPRIVATE=secret.example\nGOCACHE=/c\nTOKEN=x\n#CC=c\n CC=c\nCC\nGOFLAGS=-race\nCXX=\n";
+        let expected = Variables::from([
+            ("GOCACHE", "/c".to_owned()),
+            ("GOFLAGS", "-race".to_owned()),
+        ]);
         assert_eq!(settings(text), expected);
         let long = [b"GOFLAGS=".as_slice(), &[b'x'; VALUE_BYTES + 1]].concat();
         assert!(settings(&long).is_empty());

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -9,7 +10,8 @@ use cache_ebpf::{ProcessKey, lineage::ProcessEvent};
 
 use super::{Answer, Question};
 use crate::{
-    discover::sighted::Sighting,
+    config::checked::RootKind,
+    discover::sighted::{self, Sighting},
     intake::lineage::Step,
     invocation::{
         environment::{self, Variables},
@@ -242,6 +244,18 @@ impl Live {
                 .argv
                 .get(1)
                 .is_some_and(|word| word == "** telemetry **")
+    }
+
+    /// It may have written to one of these caches since then.
+    pub(super) fn may_use(&self, caches: &[(RootKind, PathBuf)], since_ns: u64) -> bool {
+        let is_of_then = self.ended_ns.is_none_or(|ended| ended >= since_ns);
+        let mut told = self.environment.clone();
+        told.extend(self.effective.clone());
+        let own = sighted::presumed(&told);
+        self.record.tool == "go"
+            && !self.is_sidecar()
+            && is_of_then
+            && (own.is_empty() || own.iter().any(|cache| caches.contains(cache)))
     }
 
     /// The leader has ended.

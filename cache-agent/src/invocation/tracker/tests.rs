@@ -111,3 +111,69 @@ fn a_number_used_again_is_another_process() {
     }
     assert_eq!(tracker.live().filter(|live| live.is_over()).count(), 2);
 }
+
+/// The same for a program that was given these variables.
+fn step_with(tracker: &mut Tracker, process: ProcessKey, above: [ProcessKey; 2], words: [&str; 2]) {
+    let [line, variables] = words.map(|words| words.replace(' ', "\0") + "\0");
+    let mut comm = [0; 16];
+    let name = line.split('\0').next().unwrap_or_default();
+    comm[..name.len()].copy_from_slice(name.as_bytes());
+    let [invocation, parent] = above;
+    let event = ProcessEvent {
+        kind: PROCESS_EXEC,
+        process,
+        invocation,
+        parent,
+        comm,
+        argv_len: u32::try_from(line.len()).unwrap(),
+        env_len: u32::try_from(variables.len()).unwrap(),
+        ..ProcessEvent::zeroed()
+    };
+    let record = [
+        bytemuck::bytes_of(&event),
+        line.as_bytes(),
+        variables.as_bytes(),
+    ]
+    .concat();
+    tracker.step(&Step::decode(&record).unwrap());
+}
+
+/// Whether `go build` (started by `go generate`, in /c) is alone beside another command.
+fn is_alone_beside(other: &str, variables: &str) -> bool {
+    let mut tracker = Tracker::new("boot".to_owned());
+    let nobody = key(0, 0);
+    let [generate, go, stranger] = [(9, 50), (10, 100), (11, 90)].map(|(tgid, at)| key(tgid, at));
+    let cache = "GOCACHE=/c";
+    step_with(
+        &mut tracker,
+        generate,
+        [generate, nobody],
+        ["go generate", cache],
+    );
+    step_with(&mut tracker, go, [go, generate], ["go build", cache]);
+    step_with(
+        &mut tracker,
+        stranger,
+        [stranger, nobody],
+        [other, variables],
+    );
+    let told = environment::allowed(cache.as_bytes());
+    tracker.is_alone(&Sighting::of(go, 0, 0, &told))
+}
+
+#[test]
+fn a_command_is_alone_beside_those_that_use_other_caches() {
+    for (other, variables, expected) in [
+        ("go build", "GOCACHE=/c", false),
+        ("go build", "GOCACHE=/other", true),
+        ("go build", "HOME=/home", true),
+        ("go build", "PATH=/bin", false),
+        ("make", "GOCACHE=/c", true),
+    ] {
+        assert_eq!(
+            is_alone_beside(other, variables),
+            expected,
+            "{other} {variables}"
+        );
+    }
+}
