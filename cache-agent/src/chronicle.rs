@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, BorrowedFd},
     sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant},
 };
@@ -138,6 +138,11 @@ impl Chronicle {
     /// Nobody but this command can have written to the caches that it named since it began.
     pub fn is_alone(&mut self, sighting: &Sighting) -> bool {
         self.observer.tracker().is_alone(sighting)
+    }
+
+    /// Readable once such caches were found.
+    pub fn bell(&self) -> BorrowedFd<'_> {
+        self.observer.bell()
     }
 
     /// True where such caches wait.

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fs::File,
     io::Read as _,
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     time::Duration,
 };
 
@@ -181,6 +181,11 @@ impl Observer {
     /// Caches that go commands use, found since this was last asked.
     pub fn take_sighted(&mut self) -> Vec<(Sighting, Vec<Sighted>)> {
         self.scout.take_sighted()
+    }
+
+    /// Readable once such caches were found.
+    pub fn bell(&self) -> BorrowedFd<'_> {
+        self.scout.bell()
     }
 
     /// True where such caches wait.

@@ -61,6 +61,7 @@ impl Keeper {
             PollFd::from_borrowed_fd(self.book.steps_fd(), PollFlags::IN),
             PollFd::new(&self.bell, PollFlags::IN),
             PollFd::from_borrowed_fd(self.vantage.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.chronicle.bell(), PollFlags::IN),
         ];
         wait_for(&mut ready, until.saturating_duration_since(Instant::now()))?;
         Ok(self.drain())
@@ -73,6 +74,7 @@ impl Keeper {
             PollFd::from_borrowed_fd(self.vantage.as_fd(), PollFlags::IN),
             // A tool may be gone before the next tick.
             PollFd::from_borrowed_fd(self.book.steps_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.chronicle.bell(), PollFlags::IN),
         ];
         wait_for(&mut ready, timeout)?;
         let is_ordered = !ready[0].revents().is_empty();

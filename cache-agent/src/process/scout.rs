@@ -9,13 +9,19 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::MetadataExt as _,
     },
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
     time::{Duration, Instant},
 };
 
 use cache_ebpf::{ProcessKey, lineage::SEED_UNIT_NS};
 use nix::unistd::{Uid, User};
-use rustix::fs::{Mode, OFlags, open, openat, readlinkat};
+use rustix::{
+    event::{EventfdFlags, eventfd},
+    fs::{Mode, OFlags, open, openat, readlinkat},
+};
 
 use super::{build_info, cgroup, go_env, go_mod};
 use crate::{
@@ -56,6 +62,8 @@ pub struct Scout {
     errands: SyncSender<Errand>,
     findings: Receiver<Finding>,
     sighted: Vec<(Sighting, Vec<Sighted>)>,
+    /// Rings when caches were found: they fill while nobody looks.
+    bell: Arc<OwnedFd>,
     outstanding: u64,
     /// Questions not asked: too many were waiting.
     pub unasked: u64,
@@ -66,13 +74,16 @@ impl Scout {
     pub fn start() -> std::io::Result<Self> {
         let (errands, asked) = sync_channel(WAITING_MAX);
         let (answering, findings) = sync_channel(WAITING_MAX);
+        let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
+        let rung = Arc::clone(&bell);
         std::thread::Builder::new()
             .name("scout".to_owned())
-            .spawn(move || answer_all(&asked, &answering))?;
+            .spawn(move || answer_all(&asked, &answering, &rung))?;
         Ok(Self {
             errands,
             findings,
             sighted: Vec::new(),
+            bell,
             outstanding: 0,
             unasked: 0,
         })
@@ -93,6 +104,11 @@ impl Scout {
         std::mem::take(&mut self.sighted)
     }
 
+    /// Readable once caches were found, until the answers are looked at.
+    pub fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
     /// True where caches were found that nobody has taken yet.
     pub fn has_sighted(&self) -> bool {
         !self.sighted.is_empty()
@@ -107,6 +123,8 @@ impl Scout {
 
     /// Answers that have come.
     pub fn answers(&mut self) -> Vec<(ProcessKey, Answer)> {
+        // An error means that it has not rung.
+        rustix::io::read(&*self.bell, &mut [0; 8]).unwrap_or_default();
         let findings: Vec<_> = self.findings.try_iter().collect();
         findings
             .into_iter()
@@ -150,7 +168,7 @@ struct Memory {
     users: HashMap<u32, String>,
 }
 
-fn answer_all(asked: &Receiver<Errand>, answering: &SyncSender<Finding>) {
+fn answer_all(asked: &Receiver<Errand>, answering: &SyncSender<Finding>, bell: &OwnedFd) {
     let mut memory = Memory::default();
     while let Ok(errand) = asked.recv() {
         let finding = match errand {
@@ -162,8 +180,13 @@ fn answer_all(asked: &Receiver<Errand>, answering: &SyncSender<Finding>) {
                 Finding::Caches(sighting, found)
             }
         };
+        let is_sighted = matches!(finding, Finding::Caches(..));
         if answering.send(finding).is_err() {
             return;
+        }
+        if is_sighted {
+            // An error means that it has rung more often than can be counted.
+            rustix::io::write(bell, &1u64.to_ne_bytes()).unwrap_or_default();
         }
     }
 }
@@ -292,6 +315,8 @@ fn remember<K: Eq + std::hash::Hash>(memory: &mut HashMap<K, String>, key: K, va
 
 #[cfg(test)]
 mod tests {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
     use super::*;
 
     fn own() -> ProcessKey {
@@ -323,6 +348,23 @@ mod tests {
         assert_eq!(answer.cwd, directory.to_string_lossy());
         assert!(answer.cgroup.starts_with('/'));
         assert_eq!(answer.module, "");
+    }
+
+    #[test]
+    fn caches_that_were_found_ring() {
+        let mut scout = Scout::start().unwrap();
+        let told = Variables::from([("GOCACHE", "/".to_owned())]);
+        scout.look_for(Sighting::of(own(), 0, 0, &told));
+        let mut ready = [PollFd::from_borrowed_fd(scout.bell(), PollFlags::IN)];
+        let limit = Timespec {
+            tv_sec: 30,
+            tv_nsec: 0,
+        };
+        assert_eq!(poll(&mut ready, Some(&limit)).unwrap(), 1);
+        scout.answers();
+        assert_eq!(scout.take_sighted().len(), 1);
+        let mut ready = [PollFd::from_borrowed_fd(scout.bell(), PollFlags::IN)];
+        assert_eq!(poll(&mut ready, Some(&Timespec::default())).unwrap(), 0);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Invocations as the daemon follows them: told to the history, counted in metrics, and leading to caches that
 //! nobody named.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command, thread, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use cache_tests::{
     daemon::{Daemon, Run},
     env,
@@ -78,6 +78,53 @@ fn a_cache_in_use_is_discovered() -> Result<()> {
     let exposition = daemon.scrape()?;
     let size = exposition.of_root("go_cache_size_bytes", "gobuild:uid0")?;
     ensure!(size.to_string() == bytes.to_string(), "{size} of {bytes} B");
+    Ok(())
+}
+
+/// Two builds fill a cache that nobody named, at once: what neither alone can have written is nobody's, and nothing
+/// counts twice.
+#[test]
+fn two_builds_in_a_new_cache() -> Result<()> {
+    let shop = Workshop::new("together")?;
+    let modules = [shop.module("first", 40)?, shop.module("second", 40)?];
+    let config = shop.place("agent.toml");
+    write(&config, "discover = true\n")?;
+    let state = shop.place("state");
+    let daemon = Run::new(&shop.bench, "agent")?
+        .config(&config)
+        .state(&state)
+        .ready()?;
+    let cache = shop.place("unknown");
+    thread::scope(|scope| {
+        let builds = modules.each_ref();
+        let builds = builds.map(|module| scope.spawn(|| build(&shop, module, &cache)));
+        let ended = builds.map(thread::ScopedJoinHandle::join);
+        let ended = ended.map(|ended| ended.map_err(|_| anyhow!("a build panicked"))?);
+        ended.into_iter().collect::<Result<()>>()
+    })?;
+    let bytes = tree::walk(&cache, &[])?.bytes;
+    let path = cache.to_string_lossy();
+    let mut sum = 0;
+    for module in ["first", "second"] {
+        let record = told(&daemon, &state, &format!("example.com/{module}"))?;
+        let growth = record["roots"][path.as_ref()]["growth_bytes"].as_u64();
+        let growth = growth.with_context(|| format!("{record:#}"))?;
+        ensure!(growth > 300_000, "{growth} B: {record:#}");
+        sum += growth;
+    }
+    ensure!(
+        sum <= bytes,
+        "{sum} B by builds, {bytes} B on disk\n{}",
+        daemon.log()?
+    );
+    let exposition = daemon.scrape()?;
+    let of = |group| exposition.value("go_cache_group_growth_bytes_total", &[("group", group)]);
+    let (built, unattributed) = (of("go-build")?, of("unattributed")?);
+    ensure!(
+        built.to_string() == sum.to_string()
+            && (built + unattributed).to_string() == bytes.to_string(),
+        "{built} and {unattributed} of {bytes} B, {sum} B by builds"
+    );
     Ok(())
 }
 
