@@ -405,7 +405,7 @@ mod tests {
     use super::*;
 
     fn entry(name: &str, index: Option<u32>, shown_by: Option<u64>) -> Entry {
-        let path = shown_by.map_or("/nowhere/cache", |_| "/proc/self/root/cache");
+        let path = shown_by.map_or("/nowhere/cache", |_| "/proc/self/cache");
         let path = PathBuf::from(path);
         let mut entry = Entry::new(name.to_owned(), path, None, Thresholds::default(), None);
         (entry.index, entry.shown_by) = (index, shown_by);

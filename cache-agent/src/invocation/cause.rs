@@ -156,9 +156,12 @@ fn same_settings(
     let (standard, own): (Vec<_>, Vec<_>) =
         written.iter().partition(|(path, _)| is_standard(path, now));
     let bytes = |part: &[(&&str, &i64)]| part.iter().map(|(_, bytes)| **bytes).sum::<i64>();
+    let cleaner = cleaner(now, reference, earlier);
+    let all = bytes(&standard) + bytes(&own);
+    let is_all_gone = cleaner.is_some_and(|record| signed(record.freed_bytes) >= all);
     // Sources of the standard library do not change: if it is built again, its entries were gone.
-    if bytes(&standard) > bytes(&own) {
-        return cause("cache was cleaned", cleaner(now, reference, earlier));
+    if is_all_gone || bytes(&standard) > bytes(&own) {
+        return cause("cache was cleaned", cleaner.map_or_else(String::new, by));
     }
     let is_trimmed = now.fingerprint.contains_key("trimpath");
     if now.cwd != reference.cwd && !is_trimmed {
@@ -169,20 +172,30 @@ fn same_settings(
 }
 
 /// Who freed most of the caches in question since then, as far as it is known.
-fn cleaner(now: &Invocation, since: &Invocation, earlier: &[Finished]) -> String {
+fn cleaner<'a>(
+    now: &Invocation,
+    since: &Invocation,
+    earlier: &'a [Finished],
+) -> Option<&'a Invocation> {
     let later = earlier.iter().map(|one| &one.record).filter(|record| {
-        record.start_ms >= since.start_ms && record.freed_bytes > 0 && shares_root(now, record)
+        let is_later = record.start_ms >= since.start_ms && record.id != since.id;
+        is_later && record.freed_bytes > 0 && shares_root(now, record)
     });
-    later
-        .max_by_key(|record| record.freed_bytes)
-        .map_or_else(String::new, |record| {
-            let who = if record.user.is_empty() {
-                record.uid.to_string()
-            } else {
-                record.user.clone()
-            };
-            format!("by {} of {who} at {}", record.argv.join(" "), record.start)
-        })
+    later.max_by_key(|record| record.freed_bytes)
+}
+
+/// Who did what, when.
+fn by(record: &Invocation) -> String {
+    let who = if record.user.is_empty() {
+        record.uid.to_string()
+    } else {
+        record.user.clone()
+    };
+    format!("by {} of {who} at {}", record.argv.join(" "), record.start)
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// A setting that goes back and forth between two values.

@@ -117,6 +117,15 @@ const EARLIER: &str = "\
         AND EXISTS (SELECT 1 FROM package WHERE package.invocation = invocation.key)
     ORDER BY start_ms DESC LIMIT :limit";
 
+/// Between two moments, whoever freed enough to be noticed: nearly all rows are passed over within the index.
+const FREED: &str = "\
+    WHERE start_ms >= :since_ms AND start_ms < :before_ms AND freed_bytes >= :least_bytes
+    ORDER BY start_ms DESC LIMIT :limit";
+/// Freed bytes that are noticed.
+const FREED_BYTES: i64 = 64 * 1024;
+/// At most so many that freed them.
+const FREED_MAX: u32 = 16;
+
 /// Every statement of this module that goes over invocations, with each use that is made of it.
 #[cfg(test)]
 pub(super) fn sql() -> Vec<String> {
@@ -139,12 +148,14 @@ pub(super) fn sql() -> Vec<String> {
     ];
     let fixed = [
         format!("SELECT {COLUMNS}, key FROM invocation {EARLIER}"),
+        format!("SELECT {COLUMNS} FROM invocation {FREED}"),
         GROWTH.to_owned(),
     ];
     filters.iter().map(invocations_sql).chain(fixed).collect()
 }
 
-/// Earlier invocations of the same module that wrote packages, newest first, with what they wrote.
+/// Earlier invocations of the same module that wrote packages, with what they wrote, and whoever freed much of any
+/// cache since the first of them, without; newest first.
 pub fn earlier(store: &Store, filter: &EarlierFilter<'_>) -> Result<Vec<Earlier>, StoreError> {
     let sql = format!("SELECT {COLUMNS}, key FROM invocation {EARLIER}");
     let mut statement = store.connection.prepare_cached(&sql)?;
@@ -161,7 +172,28 @@ pub fn earlier(store: &Store, filter: &EarlierFilter<'_>) -> Result<Vec<Earlier>
             packages,
         });
     }
+    if let Some(first) = found.last() {
+        let since_ms = first.invocation.start_ms;
+        let freed = freed(store, since_ms, filter.before_ms)?;
+        let is_known = |one: &Invocation| found.iter().any(|known| known.invocation.id == one.id);
+        let freed: Vec<_> = freed.into_iter().filter(|one| !is_known(one)).collect();
+        found.extend(freed.into_iter().map(|invocation| Earlier {
+            invocation,
+            packages: Vec::new(),
+        }));
+        found.sort_by_key(|one| std::cmp::Reverse(one.invocation.start_ms));
+    }
     Ok(found)
+}
+
+fn freed(store: &Store, since_ms: i64, before_ms: i64) -> Result<Vec<Invocation>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM invocation {FREED}");
+    let mut statement = store.connection.prepare_cached(&sql)?;
+    let parameters = named_params! {
+        ":since_ms": since_ms, ":before_ms": before_ms, ":least_bytes": FREED_BYTES, ":limit": FREED_MAX,
+    };
+    let rows = statement.query_map(parameters, invocation)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn packages(store: &Store, key: i64, id: &str) -> Result<Vec<Package>, StoreError> {

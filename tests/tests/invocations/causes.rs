@@ -1,7 +1,13 @@
 //! Why a cache grew, told by one trace of several builds.
 
-use anyhow::{Result, ensure};
-use cache_tests::workshop::{Workshop, the_one, whole};
+use anyhow::{Result, bail, ensure};
+use cache_tests::{
+    env,
+    report::Cause,
+    workshop::{Workshop, the_one, whole},
+};
+
+use super::SUITE;
 
 /// Settings that change between builds of one module are named.
 #[test]
@@ -33,6 +39,73 @@ fn settings_that_differ_are_named() -> Result<()> {
             .any(|cause| (cause.kind.as_str(), cause.detail.as_str()) == expected);
         ensure!(is_told, "{words:?}: {:?}, not {expected:?}", build.cause);
     }
+    Ok(())
+}
+
+/// What happens to a module and its cache between two builds is told, the latter also by a later trace.
+#[test]
+fn what_happened_between_builds_is_named() -> Result<()> {
+    let shop = Workshop::new("between")?;
+    let module = shop.module("between", 40)?;
+    let scripts = [
+        "go build ./... && for file in p*/p.go; do echo 'var V = 1' >>$file; done && go build -p=2 ./...",
+        "go clean -cache",
+        "go build -p=3 ./... && cp -r . ../copy && cd ../copy && go build -p=4 ./...",
+    ];
+    let mut told = Vec::new();
+    for script in scripts {
+        let trace = shop.trace()?.directory(&module);
+        let traced = trace.run("sh", ["-c", script])?;
+        let report = traced.exact()?;
+        whole(report)?;
+        let builds = report.invocations.iter().filter(|one| one.verb == "build");
+        told.extend(builds.flat_map(|build| build.cause.clone()));
+    }
+    let told: Vec<_> = told
+        .iter()
+        .map(|cause| (cause.kind.as_str(), cause.detail.as_str()))
+        .collect();
+    let [first, second, (third, by), (fourth, places)] = told[..] else {
+        bail!("{told:?}");
+    };
+    ensure!(first.0 == "first build", "{told:?}");
+    let changed =
+        "example.com/between/p0, example.com/between/p1, example.com/between/p10 and 37 more";
+    ensure!(second == ("source changed", changed), "{told:?}");
+    ensure!(
+        third == "cache was cleaned" && by.starts_with("by go clean -cache of root at "),
+        "{told:?}"
+    );
+    ensure!(
+        fourth == "timestamps/-trimpath/workdir differ" && places.ends_with("/src/copy"),
+        "{told:?}"
+    );
+    Ok(())
+}
+
+/// Two toolchains in one cache: the version is the cause.
+#[test]
+fn another_toolchain_is_named() -> Result<()> {
+    let toolchains = env::go()?;
+    let [old, .., new] = toolchains.as_slice() else {
+        return env::skip(
+            SUITE,
+            "another_toolchain_is_named",
+            "CACHE_TEST_GO names fewer toolchains",
+        );
+    };
+    let shop = Workshop::new("toolchains")?;
+    let module = shop.module("toolchains", 40)?;
+    let script = "unset GOROOT; \"$1/bin/go\" build ./... && \"$2/bin/go\" build -v ./...";
+    let [one, other] = [old, new].map(|go| go.goroot.display().to_string());
+    let trace = shop.trace()?.directory(&module);
+    let traced = trace.run("sh", ["-c", script, "sh", &one, &other])?;
+    let report = traced.exact()?;
+    whole(report)?;
+    let build = the_one(report, &["build", "-v", "./..."])?;
+    let change = format!("{} -> {}", old.version, new.version);
+    let is_told = |cause: &Cause| cause.kind == "go" && cause.detail == change;
+    ensure!(build.cause.iter().any(is_told), "{change}: {build:#?}");
     Ok(())
 }
 

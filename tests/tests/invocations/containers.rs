@@ -62,7 +62,7 @@ fn a_containers_cache_is_discovered() -> Result<()> {
         anyhow::bail!("not one root: {record:#}\n{}", daemon.log()?);
     };
     ensure!(
-        path.starts_with("/proc/") && path.ends_with("/root/mnt/cache"),
+        path.starts_with("/proc/") && path.ends_with("/mnt/cache"),
         "{path}"
     );
     ensure!(

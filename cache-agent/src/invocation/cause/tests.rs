@@ -147,8 +147,19 @@ fn with_equal_settings_sources_changed_or_the_cache_was_cleaned() {
     clean.record.start = "then".to_owned();
     let again = run(3, &[], &BOTH);
     let expected = [("cache was cleaned", "by go clean -cache of u1 at then")];
-    check(&again, &[before.clone(), clean], &expected);
-    check(&again, &[before], &[("cache was cleaned", "")]);
+    check(&again, &[before.clone(), clean.clone()], &expected);
+    check(
+        &again,
+        std::slice::from_ref(&before),
+        &[("cache was cleaned", "")],
+    );
+    // All of what was built now was freed before: nothing need have changed.
+    let own = run(3, &[], &[("example.com/shop/a", LARGE)]);
+    clean.record.freed_bytes = LARGE.unsigned_abs();
+    check(&own, &[before.clone(), clean.clone()], &expected);
+    clean.record.start_ms = 0;
+    let expected = [("source changed", "example.com/shop/a")];
+    check(&own, &[clean, before], &expected);
 }
 
 #[test]

@@ -208,6 +208,40 @@ fn earlier_ones_wrote_something_before_in_the_same_place() {
 }
 
 #[test]
+fn who_freed_much_since_the_first_of_them_is_told_with_earlier_ones() {
+    let state = State::new();
+    let mut store = state.open();
+    let of = |id: &str, start_ms, freed_bytes| {
+        let mut one = invocation(id, start_ms);
+        if freed_bytes > 0 {
+            one.module.clear();
+        }
+        one.freed_bytes = freed_bytes;
+        let packages = (freed_bytes == 0).then(|| package(id, "fmt", 10));
+        run(one, packages.into_iter().collect())
+    };
+    store
+        .write(&[
+            of("a", 1000, 1 << 20),
+            of("b", 2000, 0),
+            of("c", 3000, 1 << 20),
+            of("d", 4000, 175),
+            of("e", 5000, 0),
+            of("f", 6000, 1 << 20),
+        ])
+        .unwrap();
+    let filter = EarlierFilter {
+        module: "example.com/shop",
+        cwd: None,
+        before_ms: 5500,
+        limit: 9,
+    };
+    let found = earlier(&store, &filter).unwrap();
+    let ids: String = found.into_iter().map(|found| found.invocation.id).collect();
+    assert_eq!(ids, "ecb");
+}
+
+#[test]
 fn growth_is_added_up_by_module() {
     let state = State::new();
     let mut store = state.open();
