@@ -221,7 +221,7 @@ fn absolute(variable: &'static str, path: &Path) -> Result<PathBuf, NoRoot> {
 }
 
 /// What `filepath.Clean` does to an absolute path: by its text, without looking at links.
-fn clean(path: &Path) -> PathBuf {
+pub(crate) fn clean(path: &Path) -> PathBuf {
     let mut cleaned = PathBuf::new();
     for component in path.components() {
         match component {

@@ -79,6 +79,24 @@ pub fn verb_of(name: &str, argv: &[String]) -> &'static str {
         .unwrap_or_default()
 }
 
+/// The directory that a go command is told to change to at its start: `-C dir`, before or after the verb.
+pub fn chdir(argv: &[String]) -> Option<&str> {
+    let mut words = argv.iter().skip(1).map(String::as_str).peekable();
+    if let Some(verb) = words.next_if(|word| !word.starts_with('-')) {
+        let has_another = matches!(verb, "mod" | "work");
+        words.next_if(|word| has_another && !word.starts_with('-'));
+    }
+    let flag = words.next()?;
+    let flag = flag
+        .strip_prefix('-')
+        .filter(|rest| rest.starts_with('-'))
+        .unwrap_or(flag);
+    match flag.strip_prefix("-C")? {
+        "" => words.next(),
+        value => value.strip_prefix('='),
+    }
+}
+
 /// Index into [`GROUPS`] of the tool with this command name and these arguments.
 pub fn group(comm: &str, argv: &[String]) -> usize {
     let program = argv.first().map_or(comm, String::as_str);
@@ -133,6 +151,23 @@ mod tests {
             assert_eq!(GROUPS[group("comm", &argv)], expected, "{line}");
         }
         assert_eq!(GROUPS[group("golangci-lint", &[])], "golangci-lint");
+    }
+
+    #[test]
+    fn the_directory_to_change_to_is_told() {
+        for (line, expected) in [
+            ("go -C ../x build", Some("../x")),
+            ("go build -C=/x ./...", Some("/x")),
+            ("go mod tidy --C x", Some("x")),
+            ("go run x -C y", None),
+            ("go build -v -C x", None),
+            ("go build -Cx", None),
+            ("go build -C", None),
+            ("go", None),
+        ] {
+            let argv: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(chdir(&argv), expected, "{line}");
+        }
     }
 
     #[test]

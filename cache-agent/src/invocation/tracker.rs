@@ -54,6 +54,8 @@ pub struct Question {
     pub environment: Variables,
     /// Its user may have saved settings with `go env -w`.
     pub is_go: bool,
+    /// Where it changes to at its start, if it was told so.
+    pub chdir: Option<String>,
 }
 
 /// The answer; empty fields are not known.

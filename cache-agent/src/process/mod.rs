@@ -14,3 +14,4 @@ pub mod open_files;
 mod rights;
 pub mod scout;
 pub mod seed;
+pub mod workplace;

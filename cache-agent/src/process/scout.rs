@@ -20,10 +20,10 @@ use cache_ebpf::{ProcessKey, lineage::SEED_UNIT_NS};
 use nix::unistd::{Uid, User};
 use rustix::{
     event::{EventfdFlags, eventfd},
-    fs::{Mode, OFlags, open, openat, readlinkat},
+    fs::{Mode, OFlags, open, openat},
 };
 
-use super::{build_info, cgroup, go_env, go_mod};
+use super::{build_info, cgroup, go_env, go_mod, workplace};
 use crate::{
     discover::sighted::{Sighted, Sighting},
     intake::ring::printable,
@@ -39,8 +39,6 @@ const WAITING_MAX: usize = 1_024;
 const REMEMBERED_MAX: usize = 1_024;
 /// How much of a file in /proc is read.
 const PROC_BYTES: u64 = 256 * 1024;
-/// Characters of a working directory that are kept.
-const DIRECTORY_CHARACTERS: usize = 1_024;
 
 /// What is to be looked at.
 #[derive(Debug)]
@@ -204,39 +202,48 @@ fn look(question: &Question, memory: &mut Memory) -> Answer {
         return only_user(user);
     }
     let inner = |name: &str| openat(&process, name, flags, Mode::empty()).ok();
-    let (cwd, root) = (inner("cwd"), inner("root"));
-    let root = root.as_ref().map(AsFd::as_fd);
-    let module = cwd
-        .zip(root)
-        .and_then(|(cwd, root)| go_mod::module(cwd, root, question.uid, question.gid));
     let environment = if question.wants_environment {
         environment::allowed(&read(process.as_fd(), "environ").unwrap_or_default())
     } else {
         Variables::new()
     };
+    let mut answer = Answer {
+        version: memory.version(process.as_fd()).unwrap_or_default(),
+        user,
+        ..Answer::default()
+    };
+    if let (Some(cwd), Some(root)) = (inner("cwd"), inner("root")) {
+        look_around(question, &environment, cwd, root.as_fd(), &mut answer);
+    }
     let groups = read(process.as_fd(), "cgroup").unwrap_or_default();
     Answer {
-        version: memory.version(process.as_fd()).unwrap_or_default(),
-        cwd: directory(&process).unwrap_or_default(),
-        module: module.unwrap_or_default(),
-        user,
         cgroup: cgroup::path(&String::from_utf8_lossy(&groups)),
-        saved: root.map_or_else(Variables::new, |root| saved(question, &environment, root)),
         environment,
+        ..answer
     }
 }
 
-/// Settings that the user of a go command saved. `read` is what its environment was asked for.
-fn saved(question: &Question, read: &Variables, root: BorrowedFd<'_>) -> Variables {
+/// Where the process works, and what its user has there and elsewhere. `read` is what its environment was asked for.
+fn look_around(
+    question: &Question,
+    read: &Variables,
+    cwd: OwnedFd,
+    root: BorrowedFd<'_>,
+    answer: &mut Answer,
+) {
     let known = if question.wants_environment {
         read
     } else {
         &question.environment
     };
+    let Question { uid, gid, .. } = *question;
+    let told = known.get("PWD").map(String::as_str);
+    let asked = question.chdir.as_deref();
+    let directory = workplace::of(cwd, root, [asked, told], [uid, gid]);
+    answer.cwd = workplace::path(directory.as_fd()).unwrap_or_default();
+    answer.module = go_mod::module(directory, root, uid, gid).unwrap_or_default();
     if question.is_go {
-        go_env::saved(root, known, question.uid, question.gid)
-    } else {
-        Variables::new()
+        answer.saved = go_env::saved(root, known, uid, gid);
     }
 }
 
@@ -264,12 +271,6 @@ fn is_same(process: BorrowedFd<'_>, key: ProcessKey) -> bool {
 /// Field 22; the name before it may contain anything.
 pub(crate) fn start_ticks(stat: &str) -> Option<u64> {
     stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
-}
-
-fn directory(process: &OwnedFd) -> Option<String> {
-    let path = readlinkat(process, "cwd", Vec::new()).ok()?;
-    let shown = printable(path.to_bytes());
-    Some(shown.chars().take(DIRECTORY_CHARACTERS).collect())
 }
 
 impl Memory {
@@ -337,6 +338,7 @@ mod tests {
             wants_environment: true,
             environment: Variables::new(),
             is_go: true,
+            chdir: None,
         });
         scout.wait(Duration::from_secs(30)).pop().unwrap().1
     }

@@ -128,9 +128,37 @@ fn two_builds_in_a_new_cache() -> Result<()> {
     Ok(())
 }
 
+/// `go -C` works elsewhere than where it was started, however early somebody looks.
+#[test]
+fn a_change_of_directory_is_followed() -> Result<()> {
+    let shop = Workshop::new("changes")?;
+    let [started, works] = [shop.module("started", 2)?, shop.module("works", 2)?];
+    let state = shop.place("state");
+    let daemon = Run::new(&shop.bench, "agent")?
+        .root(shop.bench.root())
+        .state(&state)
+        .ready()?;
+    go(
+        &shop,
+        &["-C", "../works", "build", "./..."],
+        &started,
+        &shop.bench.root(),
+    )?;
+    let record = told(&daemon, &state, "example.com/works")?;
+    ensure!(
+        record["cwd"] == works.to_string_lossy().as_ref(),
+        "{record:#}"
+    );
+    Ok(())
+}
+
 fn build(shop: &Workshop, module: &Path, cache: &Path) -> Result<()> {
+    go(shop, &["build", "./..."], module, cache)
+}
+
+fn go(shop: &Workshop, words: &[&str], module: &Path, cache: &Path) -> Result<()> {
     let status = Command::new(shop.program())
-        .args(["build", "./..."])
+        .args(words)
         .current_dir(module)
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
@@ -144,7 +172,7 @@ fn build(shop: &Workshop, module: &Path, cache: &Path) -> Result<()> {
             ("GOPROXY", "off"),
         ])
         .status()?;
-    ensure!(status.success(), "go build: {status}");
+    ensure!(status.success(), "go {}: {status}", words.join(" "));
     Ok(())
 }
 

@@ -23,7 +23,7 @@ use crate::{
     ledger::account::{Identity, Sums},
     process::{
         cgroup::{self, Surroundings},
-        ci,
+        ci, workplace,
     },
     snapshot::Changes,
     store::query::Earlier,
@@ -209,13 +209,16 @@ impl Live {
 
     /// What /proc is to be asked of its leader.
     pub fn question(&self, gid: u32, wants_environment: bool) -> Question {
+        let is_go = self.record.tool == "go";
+        let chdir = tool::chdir(&self.argv).filter(|_| is_go);
         Question {
             process: self.key,
             uid: self.record.uid,
             gid,
             wants_environment,
             environment: self.environment.clone(),
-            is_go: self.record.tool == "go",
+            is_go,
+            chdir: chdir.map(str::to_owned),
         }
     }
 
@@ -321,7 +324,8 @@ impl Live {
         if self.record.cwd.is_empty()
             && let Some(directory) = self.environment.get("PWD")
         {
-            self.record.cwd = mask::text(directory);
+            let place = workplace::presumed(directory, tool::chdir(&self.argv));
+            self.record.cwd = mask::text(&place);
         }
         if self.record.tool == "go" {
             let version = &self.record.version;
