@@ -8,7 +8,7 @@ use super::Keeper;
 use crate::{memory::Remembered, process::namespaces};
 
 /// Between two looks for containers that are gone; longer than it takes to tell an invocation.
-const CONTAINERS_INTERVAL: Duration = Duration::from_secs(30);
+const CONTAINERS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// When to look for containers that are gone, while there are any.
 #[derive(Debug, Default)]
@@ -201,11 +201,11 @@ mod tests {
         assert!(!containers.is_due(start, false));
         assert_eq!(containers.due(), None);
         assert!(!containers.is_due(start, true));
-        assert_eq!(containers.due(), Some(after(30)));
-        assert!(!containers.is_due(after(29), true));
-        assert!(containers.is_due(after(30), true));
-        assert_eq!(containers.due(), Some(after(60)));
-        assert!(!containers.is_due(after(90), false));
+        assert_eq!(containers.due(), Some(after(10)));
+        assert!(!containers.is_due(after(9), true));
+        assert!(containers.is_due(after(10), true));
+        assert_eq!(containers.due(), Some(after(20)));
+        assert!(!containers.is_due(after(30), false));
         assert_eq!(containers.due(), None);
     }
 }

@@ -1,14 +1,18 @@
 //! Caches that exist in a container only.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use cache_tests::{
     daemon::Run,
+    wait,
     workshop::{Workshop, open_directory, write},
 };
 
 use super::daemon::told;
+
+/// Until the agent lets go of what is in a container that is gone: it looks twice.
+const LET_GO: Duration = Duration::from_secs(40);
 
 /// A root directory and a mount namespace of its own, in which the cache is where nothing is on the host.
 const CONTAINER: &str = "mount --rbind / \"$1\" && mount -t tmpfs none \"$1/mnt\" && exec chroot \"$1\" \
@@ -74,5 +78,10 @@ fn a_containers_cache_is_discovered() -> Result<()> {
         .scrape()?
         .of_root("go_cache_size_bytes", "gobuild:uid0")?;
     ensure!(size.to_string() == bytes.to_string(), "{size} of {bytes} B");
-    Ok(())
+    // The container is gone: holding the directory would hold its file system.
+    wait::until("the end of the root", LET_GO, || {
+        let log = daemon.log()?;
+        let is_gone = |line: &str| line.contains("root is gone") && line.contains("gobuild:uid0");
+        Ok(log.lines().any(is_gone).then_some(()))
+    })
 }
