@@ -14,9 +14,10 @@ use super::daemon::told;
 /// Until the agent lets go of what is in a container that is gone: it looks twice.
 const LET_GO: Duration = Duration::from_secs(40);
 
-/// A root directory and a mount namespace of its own, in which the cache is where nothing is on the host.
+/// A root directory and a mount namespace of its own, in which the cache is where nothing is on the host. It lives
+/// for a second longer than the build: a cache that is gone before the agent has looked is no root any more.
 const CONTAINER: &str = "mount --rbind / \"$1\" && mount -t tmpfs none \"$1/mnt\" && exec chroot \"$1\" \
-     sh -c 'cd \"$1\" && \"$2\" build ./... && find /mnt/cache -type f -printf \"%s\\n\"' sh \"$2\" \"$3\"";
+     sh -c 'cd \"$1\" && \"$2\" build ./... && find /mnt/cache -type f -printf \"%s\\n\" && sleep 1' sh \"$2\" \"$3\"";
 
 /// A cache that only one mount namespace shows becomes a root there.
 #[test]
