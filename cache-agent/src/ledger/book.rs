@@ -11,8 +11,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use cache_ebpf::{
-    Credit, CreditKey, InodeKey, NO_ROOT, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE,
-    OPERATION_VANISH, ProcessKey, ROOTS_MAX, counter,
+    APPEARANCES, Credit, CreditKey, InodeKey, NO_ROOT, OPERATION_DIRECTORY_ENTER,
+    OPERATION_DIRECTORY_LEAVE, OPERATION_VANISH, ProcessKey, ROOTS_MAX, counter,
 };
 
 pub use self::{
@@ -308,5 +308,8 @@ fn note(roots: &mut [Option<WatchedRoot>], fact: &Fact) {
         let is_gone = fact.changes().files_deleted > 0 || event.operation == OPERATION_VANISH;
         walk.recorder
             .insert(event.key, (!is_gone).then_some(event.after));
+        if APPEARANCES.contains(&event.operation) {
+            walk.arrivals.insert(event.key);
+        }
     }
 }

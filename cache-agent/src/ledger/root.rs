@@ -58,6 +58,9 @@ impl Base {
 /// Latest known sizes of files that changed while a walk is under way; `None` for those that left.
 pub type Recorder = HashMap<InodeKey, Option<u64>>;
 
+/// Files that came to be, or came in, while a walk is under way.
+pub type Arrivals = HashSet<InodeKey>;
+
 /// A walk in its own thread.
 #[derive(Debug)]
 pub struct RunningWalk {
@@ -67,6 +70,8 @@ pub struct RunningWalk {
     pub dropped_before: u64,
     /// What changed since.
     pub recorder: Recorder,
+    /// What came since.
+    pub arrivals: Arrivals,
 }
 
 /// A finished walk and what changed while it ran.
@@ -78,8 +83,21 @@ pub struct FinishedWalk {
     pub duration: Duration,
     /// What changed meanwhile.
     pub recorder: Recorder,
+    /// What came meanwhile.
+    pub arrivals: Arrivals,
     /// Events dropped when it began.
     pub dropped_before: u64,
+}
+
+impl FinishedWalk {
+    /// Where nobody tells of names that go: a file that changed, but is not there any more, does not count.
+    pub fn forget_departed(&mut self) {
+        let found: HashSet<u64> = self.walk.files.iter().map(|file| file.ino).collect();
+        let arrivals = &self.arrivals;
+        self.recorder.retain(|key, size| {
+            size.is_none() || found.contains(&key.ino) || arrivals.contains(key)
+        });
+    }
 }
 
 /// A registered root.
@@ -222,6 +240,7 @@ impl WatchedRoot {
             started: Instant::now(),
             dropped_before,
             recorder: Recorder::new(),
+            arrivals: Arrivals::new(),
         });
         Ok(())
     }
@@ -243,6 +262,7 @@ impl WatchedRoot {
             started,
             dropped_before,
             recorder,
+            arrivals,
         }) = self.walk.take()
         else {
             return Ok(None);
@@ -256,6 +276,7 @@ impl WatchedRoot {
             walk,
             duration: started.elapsed(),
             recorder,
+            arrivals,
             dropped_before,
         }))
     }

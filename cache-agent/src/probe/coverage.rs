@@ -139,6 +139,12 @@ impl Coverage {
             .map(|operation| (*operation, Observation::Unattributed));
         known.chain(unseen).collect()
     }
+
+    /// True where all programs that an operation needs are attached.
+    pub fn observes(&self, operation: &str) -> bool {
+        self.operations()
+            .contains(&(operation, Observation::Observed))
+    }
 }
 
 fn first_line(text: &str) -> String {

@@ -99,9 +99,12 @@ impl Book {
             .root_mut(index)
             .map_or(0, |root| std::mem::take(&mut root.measured));
         let root = self.root_mut(index);
-        let Some(finished) = root.map(WatchedRoot::finish_walk).transpose()?.flatten() else {
+        let Some(mut finished) = root.map(WatchedRoot::finish_walk).transpose()?.flatten() else {
             return Ok(None);
         };
+        if !self.session.coverage.observes("rename") {
+            finished.forget_departed();
+        }
         let verdict = self.judge(index, unsure, &finished)?;
         if verdict == Verdict::Void {
             return Ok(None);
