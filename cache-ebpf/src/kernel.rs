@@ -192,13 +192,6 @@ impl<A: Access> File<A> {
         A::read(self.address, FILE_INODE.load()).map(Inode::at)
     }
 
-    /// Both: what every open is asked first.
-    #[inline(always)]
-    pub(crate) fn mode_and_inode(self) -> Read<(FileMode, Inode<A>)> {
-        let (mode, inode) = A::read_two(self.address, FILE_MODE.load(), FILE_INODE.load())?;
-        Ok((FileMode(mode), Inode::at(inode)))
-    }
-
     #[inline(always)]
     pub(crate) fn dentry(self) -> Read<Dentry<A>> {
         A::read(self.address, FILE_DENTRY.load()).map(Dentry::at)

@@ -13,11 +13,11 @@ mod sizes;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use cache_ebpf::{
-    InodeKey, NO_ROOT, OPEN_SHARED, OPERATION_CREATE, OPERATION_RESIZE, OPERATION_VANISH,
-    OPERATION_WRITE, OpenFile, ProcessKey, counter,
+    InodeKey, NO_ROOT, OPERATION_CREATE, OPERATION_RESIZE, OPERATION_WRITE, OpenFile, ProcessKey,
+    counter,
 };
 
-use self::sizes::{hold_size, keep_size, settled_size};
+use self::sizes::{keep_size, settled_size};
 pub(crate) use self::{
     entry::Entry,
     moves::{enter, leave, rename, resize, settle_leaving, tell_link, vanish},
@@ -149,11 +149,12 @@ fn followed<A: Access>(member: &Member<A>) -> Option<Entry> {
 /// The running process closes a descriptor: settles, and forgets the file when nobody writes any more.
 #[inline(always)]
 pub(crate) fn closing<A: Access>(file: File<A>) -> Read<()> {
-    let (mode, inode) = file.mode_and_inode()?;
-    if !mode.writes() {
+    let inode = file.inode()?;
+    if !roots::is_watched(inode.superblock()?) {
         return Ok(());
     }
-    if !may_count(inode)? {
+    let mode = file.mode()?;
+    if !mode.writes() || !kernel::is_regular(inode.mode()?) {
         return Ok(());
     }
     let Some(member) = member(inode, file.dentry()?)? else {

@@ -20,12 +20,9 @@ pub(super) fn is_entry<A: Access>(dentry: Dentry<A>) -> Read<bool> {
     Ok(dentry.name_length()? == ENTRY_NAME_BYTES && dentry.entry_suffix()? == ENTRY_SUFFIX)
 }
 
-/// A file has been opened for reading.
+/// A file on a watched device has been opened for reading.
 #[inline(always)]
 pub(super) fn read<A: Access>(file: File<A>, inode: Inode<A>) -> Read<()> {
-    if !roots::is_watched(inode.superblock()?) {
-        return Ok(());
-    }
     let name = file.dentry()?;
     if !is_entry(name)? || !is_own_name(inode, name)? {
         return Ok(());

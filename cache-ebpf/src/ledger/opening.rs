@@ -3,26 +3,30 @@
 use cache_ebpf::{NO_ROOT, OPEN_SHARED, OPERATION_CREATE, OPERATION_RESIZE, OPERATION_VANISH};
 
 use super::{
-    Entry, Member, followed, insert, is_own_name, lookups, may_count, member, openers, outside,
-    settle,
+    Entry, Member, followed, insert, is_own_name, lookups, openers, outside, settle,
     sizes::{hold_size, kept, sees_all, settled_size},
     tell,
 };
 use crate::{
     account::{self, Change},
     detail::{self, Path},
-    kernel::{Access, Dentry, File, Inode, Plain, Read},
+    kernel::{self, Access, Dentry, File, Inode, Read},
     roots,
 };
 
 /// A file has been opened by the running process.
 #[inline(always)]
 pub(crate) fn opened<A: Access>(file: File<A>) -> Read<()> {
-    let (mode, inode) = file.mode_and_inode()?;
+    // Most opens of a host end here: nothing else is read before.
+    let inode = file.inode()?;
+    if !roots::is_watched(inode.superblock()?) {
+        return Ok(());
+    }
+    let mode = file.mode()?;
     if !mode.writes() {
         return lookups::read(file, inode);
     }
-    if !may_count(inode)? {
+    if !kernel::is_regular(inode.mode()?) {
         return Ok(());
     }
     let name = file.dentry()?;
