@@ -24,13 +24,14 @@ pub(crate) fn released<A: Access>(file: File<A>) -> Read<()> {
     if !roots::is_watched(inode.superblock()?) {
         return Ok(());
     }
+    // Always: the next file at this address is another.
+    let settler = openers::take(file.address());
     let Some(entry) = Entry::find(inode.address()) else {
-        return released_unfollowed(inode, file.dentry()?, file.address());
+        return released_unfollowed(inode, file.dentry()?);
     };
     let (key, generation) = (inode.key()?, inode.generation()?);
     // Unlinked: whoever unlinks it settles it. Another inode: whoever opens it next does.
     if inode.nlink()? == 0 || !entry.is(key.ino, generation) {
-        openers::take(file.address());
         return Ok(());
     }
     let member = Member {
@@ -40,11 +41,6 @@ pub(crate) fn released<A: Access>(file: File<A>) -> Read<()> {
         root: entry.root(),
         path: Path::Of(file.dentry()?),
         parent: 0,
-    };
-    let settler = if entry.is_shared() {
-        openers::take(file.address())
-    } else {
-        None
     };
     settle(&member, entry, settler)?;
     if inode.writers()? <= 1 {
@@ -60,9 +56,8 @@ pub(crate) fn released<A: Access>(file: File<A>) -> Read<()> {
 
 /// Settles a file for which there was no room in `OPEN`.
 #[inline(always)]
-fn released_unfollowed<A: Access>(inode: Inode<A>, name: Dentry<A>, file: u64) -> Read<()> {
+fn released_unfollowed<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<()> {
     if inode.nlink()? == 0 {
-        openers::take(file);
         return Ok(());
     }
     let (key, generation) = (inode.key()?, inode.generation()?);
