@@ -114,7 +114,7 @@ impl Keeper {
             let walked = self.reconcile()?;
             let has_open = self.book.sweep_open()?;
             let settled = self.drain();
-            self.has_news |= self.canary.run_if_due(&mut self.book)?;
+            self.prove()?;
             let is_busy = events + settled > 0 || walked || has_open;
             self.quiet = if is_busy {
                 0
@@ -132,6 +132,15 @@ impl Keeper {
                 return Ok(());
             }
         }
+    }
+
+    /// Lets the canary run if it is time. Its own events make nobody busy.
+    fn prove(&mut self) -> Result<()> {
+        if self.canary.run_if_due(&mut self.book)? {
+            self.drain();
+            self.has_news = true;
+        }
+        Ok(())
     }
 
     fn drain(&mut self) -> usize {

@@ -18,7 +18,7 @@ use cache_ebpf::{
     lineage::{
         EVENT_ARGV_BYTES, EVENT_ENV_BYTES, LINEAGE_ARGV_CUT, LINEAGE_ENV_CUT, LINEAGE_IN_COMMAND,
         PROCESS_EXEC, PROCESS_EXIT, PROCESS_FORK, ProcessEvent, SEED_UNIT_NS, TOOL_ENVIRONMENT,
-        TOOL_INVOCATION, TRACKED_HEAD, TRACKED_SEEDED, Tracked, counter,
+        TOOL_INVOCATION, TRACKED_HEAD, TRACKED_SEEDED, TRACKED_TOLD, Tracked, counter,
     },
 };
 
@@ -114,7 +114,21 @@ pub(crate) fn executed() -> Read<()> {
     }
     let is_leader = own.invocation == process;
     let wants_environment = is_leader || tool & TOOL_ENVIRONMENT != 0;
-    tell_exec(task, &process, &own, wants_environment, is_leader)
+    let is_urgent = is_leader || wants_environment && is_first_told(&own.invocation);
+    tell_exec(task, &process, &own, wants_environment, is_urgent)
+}
+
+/// True once for each invocation: its first tool names the caches, which are to be found while somebody sees them.
+#[inline(always)]
+fn is_first_told(invocation: &ProcessKey) -> bool {
+    let Some(leader) = TRACKED.get_ptr_mut(invocation.tgid) else {
+        return false;
+    };
+    // SAFETY: a value just looked up. Two tools at once may both be the first: that wakes user space twice.
+    let flags = unsafe { &mut (*leader).flags };
+    let is_first = *flags & TRACKED_TOLD == 0;
+    *flags |= TRACKED_TOLD;
+    is_first
 }
 
 #[inline(always)]

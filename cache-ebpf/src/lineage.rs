@@ -24,6 +24,8 @@ shared! {
 pub const TRACKED_SEEDED: u32 = 1;
 /// Whatever this process starts is taken as a tool, by whatever name.
 pub const TRACKED_HEAD: u32 = 2;
+/// A tool whose environment is told has run for this invocation.
+pub const TRACKED_TOLD: u32 = 4;
 
 /// Nanoseconds to which a seeded start is cut.
 pub const SEED_UNIT_NS: u64 = 10_000_000;

@@ -112,7 +112,6 @@ impl<'a> Witness<'a> {
         if is_stranger {
             tables.forget_process(&account.process)?;
         }
-        book.drain(|_| ());
         Ok(findings)
     }
 }
