@@ -38,6 +38,8 @@ use crate::{
 const SETTLE_ROUNDS: u32 = 4;
 
 /// A file of a root, as a hook found it.
+///
+/// Spelled out where it is needed: the result of a constructor takes stack that Linux 6.1 refuses.
 #[derive(Clone, Copy)]
 struct Member<A: Access = Plain> {
     inode: Inode<A>,

@@ -36,6 +36,20 @@ pub(super) struct Trampolines {
     groups: Vec<Vec<RawFd>>,
 }
 
+/// Loads and attaches a program of this type; its link, and a descriptor of it.
+macro_rules! attached {
+    ($program:ident, $kind:ty, $hook:ident, $types:ident) => {{
+        let program = <&mut $kind>::try_from($program)?;
+        program.load($hook.function, $types).map_err(refusal)?;
+        let link = program.attach()?;
+        let link: Box<dyn Any + Send> = Box::new(program.take_link(link)?);
+        let descriptor = program.fd()?.try_clone()?;
+        // Room for a copy: what is attached stays.
+        program.unload()?;
+        (link, descriptor)
+    }};
+}
+
 impl Trampolines {
     /// None yet.
     pub(super) fn new() -> Self {
@@ -58,21 +72,10 @@ impl Trampolines {
         let mut group = Vec::new();
         for name in std::iter::once(&hook.program).chain(copies) {
             let program = ebpf.program_mut(name).context("not in the kernel object")?;
-            let (link, program): (Box<dyn Any + Send>, _) = if hook.at_exit {
-                let program = <&mut FExit>::try_from(program)?;
-                program.load(hook.function, types).map_err(refusal)?;
-                let link = program.attach()?;
-                let attached = (program.take_link(link)?, program.fd()?.try_clone()?);
-                // Room for a copy: what is attached stays.
-                program.unload()?;
-                (Box::new(attached.0), attached.1)
+            let (link, program) = if hook.at_exit {
+                attached!(program, FExit, hook, types)
             } else {
-                let program = <&mut FEntry>::try_from(program)?;
-                program.load(hook.function, types).map_err(refusal)?;
-                let link = program.attach()?;
-                let attached = (program.take_link(link)?, program.fd()?.try_clone()?);
-                program.unload()?;
-                (Box::new(attached.0), attached.1)
+                attached!(program, FEntry, hook, types)
             };
             group.push(program.as_fd().as_raw_fd());
             self.links.push(link);

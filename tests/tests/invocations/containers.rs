@@ -4,12 +4,11 @@ use std::{process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use cache_tests::{
-    daemon::Run,
     wait,
-    workshop::{Workshop, open_directory, write},
+    workshop::{Workshop, open_directory},
 };
 
-use super::daemon::told;
+use super::daemon::{discovering, told};
 
 /// Until the agent lets go of what is in a container that is gone: it looks twice.
 const LET_GO: Duration = Duration::from_secs(40);
@@ -24,15 +23,9 @@ const CONTAINER: &str = "mount --rbind / \"$1\" && mount -t tmpfs none \"$1/mnt\
 fn a_containers_cache_is_discovered() -> Result<()> {
     let shop = Workshop::new("contained")?;
     let module = shop.module("contained", 40)?;
-    let config = shop.place("agent.toml");
-    write(&config, "discover = true\n")?;
-    let state = shop.place("state");
     let place = shop.place("container");
     open_directory(&place)?;
-    let daemon = Run::new(&shop.bench, "agent")?
-        .config(&config)
-        .state(&state)
-        .ready()?;
+    let (daemon, state) = discovering(&shop)?;
     let output = Command::new("unshare")
         .args([
             "--mount",

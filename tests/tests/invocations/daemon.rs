@@ -1,7 +1,12 @@
 //! Invocations as the daemon follows them: told to the history, counted in metrics, and leading to caches that
 //! nobody named.
 
-use std::{path::Path, process::Command, thread, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use cache_tests::{
@@ -52,11 +57,8 @@ fn the_daemon_remembers_invocations() -> Result<()> {
     Ok(())
 }
 
-/// A cache that nobody named becomes a root while the first build fills it; nothing of it is lost.
-#[test]
-fn a_cache_in_use_is_discovered() -> Result<()> {
-    let shop = Workshop::new("discovers")?;
-    let module = shop.module("discovers", 40)?;
+/// An agent that looks for caches itself, and its state directory.
+pub(super) fn discovering(shop: &Workshop) -> Result<(Daemon, PathBuf)> {
     let config = shop.place("agent.toml");
     write(&config, "discover = true\n")?;
     let state = shop.place("state");
@@ -64,6 +66,15 @@ fn a_cache_in_use_is_discovered() -> Result<()> {
         .config(&config)
         .state(&state)
         .ready()?;
+    Ok((daemon, state))
+}
+
+/// A cache that nobody named becomes a root while the first build fills it; nothing of it is lost.
+#[test]
+fn a_cache_in_use_is_discovered() -> Result<()> {
+    let shop = Workshop::new("discovers")?;
+    let module = shop.module("discovers", 40)?;
+    let (daemon, state) = discovering(&shop)?;
     let cache = shop.place("unknown");
     build(&shop, &module, &cache)?;
     let bytes = tree::walk(&cache, &[])?.bytes;
@@ -87,13 +98,7 @@ fn a_cache_in_use_is_discovered() -> Result<()> {
 fn two_builds_in_a_new_cache() -> Result<()> {
     let shop = Workshop::new("together")?;
     let modules = [shop.module("first", 40)?, shop.module("second", 40)?];
-    let config = shop.place("agent.toml");
-    write(&config, "discover = true\n")?;
-    let state = shop.place("state");
-    let daemon = Run::new(&shop.bench, "agent")?
-        .config(&config)
-        .state(&state)
-        .ready()?;
+    let (daemon, state) = discovering(&shop)?;
     let cache = shop.place("unknown");
     thread::scope(|scope| {
         let builds = modules.each_ref();
