@@ -18,9 +18,14 @@ pub(crate) mod results;
 mod table;
 mod tell;
 
-use anyhow::Result;
+use std::fs::File;
 
-use crate::setup::{self, KERNEL_VERSIONS};
+use anyhow::{Context as _, Result};
+
+use crate::{
+    paths,
+    setup::{self, KERNEL_VERSIONS},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -66,7 +71,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .collect();
     let build = setup::for_build()?;
     let tools = setup::for_vm(&versions)?;
+    let _alone = alone()?;
     matrix::run(options, &tools, &binaries::build(&build)?)
+}
+
+/// Waits for another run to end: the machines' folders are the same. Held until dropped.
+fn alone() -> Result<File> {
+    let path = paths::target().join("vm/lock");
+    let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    if lock.try_lock().is_err() {
+        eprintln!("waiting for another `cargo xtask vm` to end");
+        lock.lock()
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+    }
+    Ok(lock)
 }
 
 /// The whole matrix, as part of all tests.

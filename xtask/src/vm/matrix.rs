@@ -1,9 +1,10 @@
-//! The kernels one after the other, and the verdict over all.
+//! The machines side by side, and the verdict over all.
 
 use std::{
     collections::BTreeMap,
     fs,
     num::NonZero,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::Mutex,
     thread,
@@ -28,15 +29,19 @@ use crate::{
     test::suites,
 };
 
-/// What runs in the guest: suite, backend, and parts of test names, one of which must be in the name
-/// (none for all tests). What `conformance` does on tmpfs, `filesystems` does too. The other suites need
-/// more of a userland than it has, and the fallback backend is one that other machines run natively: here it
-/// is proven on one file system.
-const PASSES: [(&str, &str, &[&str]); 4] = [
-    ("conformance", "fentry", &["native::", "ring::", "single::"]),
-    ("filesystems", "fentry", &[]),
-    ("builds", "auto", &["a_few_packages"]),
-    ("conformance", "tracepoint", &["native::", "ring::"]),
+/// A suite, its backend, and parts of test names, one of which must be in the name (none for all tests).
+type Pass = (&'static str, &'static str, &'static [&'static str]);
+/// What runs in the guests: each kernel has two machines that take about as long, so that no processor is idle
+/// at the end. What `conformance` does on tmpfs, `filesystems` does too. The other suites need more of a
+/// userland than there is, and the fallback backend is one that other machines run natively: here it is proven
+/// on one file system.
+const MACHINES: [&[Pass]; 2] = [
+    &[("filesystems", "fentry", &[])],
+    &[
+        ("conformance", "fentry", &["native::", "ring::", "single::"]),
+        ("builds", "auto", &["a_few_packages"]),
+        ("conformance", "tracepoint", &["native::", "ring::"]),
+    ],
 ];
 /// One test; the slowest needs a quarter of it under emulation.
 const TEST_LIMIT_S: u64 = 240;
@@ -45,43 +50,56 @@ const MACHINE_LIMIT: Duration = Duration::from_mins(20);
 /// How much slower an emulated machine may be than what the tests' limits are made for.
 const PATIENCE: &str = "6";
 
-/// One kernel's part.
+/// One machine's part.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
     pub(super) options: &'a Options,
     pub(super) tools: &'a VmTools,
     pub(super) binaries: &'a Binaries,
     pub(super) kernel: &'a Kernel,
+    /// Which of [`MACHINES`].
+    machine: usize,
+}
+
+/// A machine that has ended.
+#[derive(Debug)]
+struct Ended<'a> {
+    kernel: &'a Kernel,
+    duration: Duration,
+    heard: Result<Heard>,
 }
 
 /// Runs the matrix.
 pub(super) fn run(options: &Options, tools: &VmTools, binaries: &Binaries) -> Result<()> {
-    let mut lines = Vec::new();
+    let mut ended = boot_all(options, tools, binaries);
     let mut failed = Vec::new();
-    for (kernel, duration, heard) in boot_all(options, tools, binaries) {
-        let heard = heard.with_context(|| format!("kernel {}", kernel.version))?;
-        let verdicts = heard.tests.iter().flat_map(|tested| &tested.verdicts);
-        results::add(kernel.version, verdicts.map(String::as_str))?;
-        let verdict = if heard.failures.is_empty() {
-            "ok"
-        } else {
-            "FAILED"
-        };
-        lines.push(format!(
-            "kernel {:<5} {:>5} tests {:>7.1} s  {verdict}",
-            kernel.version,
-            heard.tests.len(),
-            duration.as_secs_f64()
-        ));
-        for failure in heard.failures {
-            lines.push(format!("    {failure}"));
-            failed.push(kernel.version);
+    for kernel in &tools.kernels {
+        let (mut all, mut duration) = (Heard::default(), Duration::ZERO);
+        for machine in ended.extract_if(.., |it| it.kernel.version == kernel.version) {
+            let heard = machine.heard;
+            all.add(heard.with_context(|| format!("kernel {}", kernel.version))?);
+            duration += machine.duration;
         }
-    }
-    failed.dedup();
-    if options.command.is_none() {
-        for line in &lines {
-            eprintln!("{line}");
+        let verdicts = all.tests.iter().flat_map(|tested| &tested.verdicts);
+        results::add(kernel.version, verdicts.map(String::as_str))?;
+        if options.command.is_none() && all.tests.is_empty() {
+            all.failures.push("no test has such a name".to_owned());
+        }
+        let is_right = all.failures.is_empty();
+        if options.command.is_none() {
+            eprintln!(
+                "kernel {:<5} {:>5} tests {:>7.1} s  {}",
+                kernel.version,
+                all.tests.len(),
+                duration.as_secs_f64(),
+                if is_right { "ok" } else { "FAILED" }
+            );
+            for failure in all.failures {
+                eprintln!("    {failure}");
+            }
+        }
+        if !is_right {
+            failed.push(kernel.version);
         }
     }
     if failed.is_empty() {
@@ -90,49 +108,72 @@ pub(super) fn run(options: &Options, tools: &VmTools, binaries: &Binaries) -> Re
     bail!("failures on kernel {}", failed.join(", "))
 }
 
-/// Boots every kernel, as many at a time as there are processors; gives what each said and how long
-/// it took.
+/// Boots every machine, as many at a time as there are processors.
 fn boot_all<'a>(
     options: &'a Options,
     tools: &'a VmTools,
     binaries: &'a Binaries,
-) -> Vec<(&'a Kernel, Duration, Result<Heard>)> {
+) -> Vec<Ended<'a>> {
     // Outputs of commands must not mingle.
     let parallel = if options.command.is_some() {
         1
     } else {
         thread::available_parallelism().map_or(1, NonZero::get)
     };
-    let waiting = Mutex::new(tools.kernels.iter());
-    let next = || waiting.lock().ok().and_then(|mut kernels| kernels.next());
+    let machines = (0..MACHINES.len()).flat_map(|machine| {
+        let kernels = tools.kernels.iter();
+        kernels.map(move |kernel| Run {
+            options,
+            tools,
+            binaries,
+            kernel,
+            machine,
+        })
+    });
+    let machines: Vec<Run<'_>> = machines.filter(Run::is_wanted).collect();
+    let waiting = Mutex::new(machines.into_iter());
+    let next = || waiting.lock().ok().and_then(|mut machines| machines.next());
     let work = || {
         let mut done = Vec::new();
-        while let Some(kernel) = next() {
-            let run = Run {
-                options,
-                tools,
-                binaries,
-                kernel,
-            };
+        while let Some(run) = next() {
             let started = Instant::now();
             let heard = run.boot();
-            done.push((kernel, started.elapsed(), heard));
+            done.push(Ended {
+                kernel: run.kernel,
+                duration: started.elapsed(),
+                heard,
+            });
         }
         done
     };
-    let mut all: Vec<_> = thread::scope(|scope| {
+    thread::scope(|scope| {
         let workers: Vec<_> = (0..parallel).map(|_| scope.spawn(work)).collect();
-        let done = workers.into_iter().filter_map(|worker| worker.join().ok());
-        done.flatten().collect()
-    });
-    let position = |version| tools.kernels.iter().position(|it| it.version == version);
-    all.sort_by_key(|(kernel, ..)| position(kernel.version));
-    all
+        let done = workers.into_iter().map(thread::ScopedJoinHandle::join);
+        done.flat_map(|done| done.unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    })
 }
 
 impl Run<'_> {
+    /// A command runs once per kernel, tests where there are any.
+    fn is_wanted(&self) -> bool {
+        if self.options.command.is_some() {
+            self.machine == 0
+        } else {
+            self.passes().next().is_some()
+        }
+    }
+
+    /// What is to be run of its passes.
+    fn passes(&self) -> impl Iterator<Item = &'static Pass> {
+        let passes = MACHINES.get(self.machine).copied().unwrap_or_default();
+        let wanted = |(_, backend, _): &&Pass| self.options.wants(backend);
+        passes.iter().filter(wanted)
+    }
+
     fn boot(&self) -> Result<Heard> {
-        let folder = paths::target().join("vm/run").join(self.kernel.version);
+        let name = format!("{}-{}", self.kernel.version, self.machine);
+        let folder = paths::target().join("vm/run").join(name);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         // Only the emulator can count.
         let accelerator = if self.options.count_instructions {
@@ -171,9 +212,7 @@ impl Run<'_> {
         if let Some(command) = &self.options.command {
             return Work::Command(command.clone());
         }
-        let passes = PASSES.iter();
-        let passes = passes.filter(|(_, backend, _)| self.options.wants(backend));
-        let suites = passes.map(|(name, backend, parts)| Suite {
+        let suites = self.passes().map(|(name, backend, parts)| Suite {
             name: (*name).to_owned(),
             executable: guest_suite(name),
             backend: (*backend).to_owned(),
@@ -208,7 +247,8 @@ pub(super) fn initramfs(run: &Run<'_>, work: &Work, folder: &Path) -> Result<Pat
         let name = module.file_name().context("a module without a name")?;
         archive.copy(module, &format!("{MODULES}/{}", name.to_string_lossy()))?;
     }
-    let guests = |suite: &&suites::Suite| PASSES.iter().any(|(name, ..)| *name == suite.name);
+    let passes = || MACHINES.iter().copied().flatten();
+    let guests = |suite: &&suites::Suite| passes().any(|(name, ..)| *name == suite.name);
     for suite in run.binaries.suites.iter().filter(guests) {
         archive.copy(&suite.executable, &guest_suite(&suite.name))?;
     }

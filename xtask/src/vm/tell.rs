@@ -17,12 +17,11 @@ const COMPLAINTS: [&str; 5] = [
     "general protection fault",
 ];
 
-/// Everything heard from one machine.
+/// Everything heard from one machine, or from all of one kernel.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    pub(super) release: String,
     pub(super) tests: Vec<Tested>,
-    pub(super) done: bool,
+    done: bool,
     pub(super) failures: Vec<String>,
     /// The test that has begun and not ended.
     running: Option<String>,
@@ -34,7 +33,6 @@ impl Heard {
         match message {
             Message::Ready(release) => {
                 eprintln!("kernel {version}: {release} is up");
-                self.release = release;
             }
             Message::Output(text) => {
                 let mut output = std::io::stdout().lock();
@@ -82,6 +80,12 @@ impl Heard {
         self.failures
             .extend(skipped.map(|skip| format!("skipped: {skip}")));
         self.tests.push(tested);
+    }
+
+    /// Adds what another machine said.
+    pub(super) fn add(&mut self, other: Self) {
+        self.tests.extend(other.tests);
+        self.failures.extend(other.failures);
     }
 
     /// Adds what the machine's end and its console say to the failures.
