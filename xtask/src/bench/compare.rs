@@ -40,6 +40,8 @@ use crate::{
 
 /// Builds with BPF statistics; they repeat well.
 const MAX_STATISTICS_RUNS: u32 = 3;
+/// Those whose cost in the kernel the kernel itself tells.
+const WITH_PROGRAMS: [Observer; 2] = [Observer::Agent, Observer::Bpftrace];
 /// What an observer gets to work off its queues before it is asked.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -86,7 +88,8 @@ struct Results {
     rounds: Vec<Vec<Run>>,
     /// Why an observer could not watch here.
     refused: BTreeMap<&'static str, String>,
-    programs: Vec<ProgramCosts>,
+    /// By name of the observer.
+    programs: BTreeMap<&'static str, Vec<ProgramCosts>>,
 }
 
 #[derive(Serialize)]
@@ -96,7 +99,7 @@ struct Document<'a> {
     packages: &'a [String],
     observers: &'a [Summary],
     rounds: &'a [Vec<Run>],
-    bpf: &'a [ProgramCosts],
+    bpf: &'a BTreeMap<&'static str, Vec<ProgramCosts>>,
     must_reach: &'a [Verdict],
 }
 
@@ -146,7 +149,7 @@ fn measure(options: &Options, tools: &TestTools, agent: &Path, folder: &Path) ->
     let mut results = Results {
         rounds: Vec::new(),
         refused: BTreeMap::new(),
-        programs: Vec::new(),
+        programs: BTreeMap::new(),
     };
     let started = Instant::now();
     for round in 1..=options.rounds {
@@ -156,8 +159,42 @@ fn measure(options: &Options, tools: &TestTools, agent: &Path, folder: &Path) ->
         results.rounds.push(runs);
     }
     let runs = options.rounds.min(MAX_STATISTICS_RUNS);
-    results.programs = programs::measure(runs, &workload, agent, &tools.bpftool)?;
+    for observer in WITH_PROGRAMS {
+        if results.refused.contains_key(observer.name()) {
+            continue;
+        }
+        let costs = (1..=runs).map(|run| {
+            eprintln!(
+                "bench: BPF statistics of {}, run {run} of {runs}",
+                observer.name()
+            );
+            programs_of(observer, &workload, agent, &tools.bpftool)
+        });
+        let costs = costs.collect::<Result<_>>()?;
+        results.programs.insert(observer.name(), costs);
+    }
     Ok(results)
+}
+
+/// What its programs cost in one build.
+fn programs_of(
+    observer: Observer,
+    workload: &Workload,
+    agent: &Path,
+    bpftool: &Path,
+) -> Result<ProgramCosts> {
+    workload.clear()?;
+    let mut watch = observer.start(agent, workload)?;
+    let pid = watch.bpf_pid();
+    let pid = pid.with_context(|| format!("{} has no BPF programs", observer.name()))?;
+    let (build, programs) = programs::during(pid, bpftool, || workload.build_into_present_cache())?;
+    let own_cpu_s = watch.usage()?.cpu_s;
+    watch.stop(&workload.cache())?;
+    Ok(ProgramCosts {
+        build_cpu_s: build.cpu_s,
+        own_cpu_s,
+        programs,
+    })
 }
 
 fn left(started: Instant, done: u32, rounds: u32) -> String {

@@ -1,4 +1,4 @@
-//! Run count and run time of each of the agent's BPF programs, in runs of their own: the kernel's
+//! Run count and run time of each of a watcher's BPF programs, in runs of their own: the kernel's
 //! clock reads for these statistics would be in the comparison otherwise.
 
 use std::{
@@ -19,7 +19,8 @@ use crate::command::{ask, program};
 #[derive(Debug, Serialize)]
 pub(super) struct ProgramCosts {
     pub(super) build_cpu_s: f64,
-    pub(super) agent_cpu_s: f64,
+    /// Of the watcher itself, its start included.
+    pub(super) own_cpu_s: f64,
     pub(super) programs: BTreeMap<String, Cost>,
 }
 
@@ -65,34 +66,34 @@ pub(super) fn measure(
             workload.clear()?;
             let agent = Agent::start(binary, workload)?;
             let (build, programs) =
-                during(&agent, bpftool, || workload.build_into_present_cache())?;
-            let agent_cpu_s = agent.figures()?.cpu_s;
+                during(agent.pid(), bpftool, || workload.build_into_present_cache())?;
+            let own_cpu_s = agent.figures()?.cpu_s;
             agent.stop()?;
             Ok(ProgramCosts {
                 build_cpu_s: build.cpu_s,
-                agent_cpu_s,
+                own_cpu_s,
                 programs,
             })
         })
         .collect()
 }
 
-/// What the agent's programs cost while `work` is done, and what it gives.
+/// What the programs of process `pid` cost while `work` is done, and what it gives.
 pub(super) fn during<T>(
-    agent: &Agent,
+    pid: u32,
     bpftool: &Path,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<(T, BTreeMap<String, Cost>)> {
     let _statistics = Statistics::enable()?;
-    let before = costs(agent, bpftool)?;
+    let before = costs(pid, bpftool)?;
     let result = work()?;
-    Ok((result, difference(&before, costs(agent, bpftool)?)))
+    Ok((result, difference(&before, costs(pid, bpftool)?)))
 }
 
-/// By what the agent's descriptors refer to: bpftool's own look-up of processes needs a program
+/// By what the process' descriptors refer to: bpftool's own look-up of processes needs a program
 /// type that some kernels refuse.
-fn costs(agent: &Agent, bpftool: &Path) -> Result<BTreeMap<String, Cost>> {
-    let own = bpf_programs_of(agent.pid())?;
+fn costs(pid: u32, bpftool: &Path) -> Result<BTreeMap<String, Cost>> {
+    let own = bpf_programs_of(pid)?;
     let text = ask(program(bpftool).args(["prog", "show", "--json"]))?;
     let shown: Vec<Shown> = serde_json::from_str(&text).context("cannot read bpftool's JSON")?;
     let mut costs = BTreeMap::<String, Cost>::new();

@@ -250,7 +250,7 @@ fn measure_direct(load: &Load, agent: &Path) -> Result<Direct> {
     let bpftool = setup::ensure_bpftool()?;
     eprintln!("bench: BPF statistics");
     let agent = start(load, agent)?;
-    let (written, bpf) = programs::during(&agent, &bpftool, || load.run())?;
+    let (written, bpf) = programs::during(agent.pid(), &bpftool, || load.run())?;
     let agent_cpu_s = agent.figures()?.cpu_s;
     agent.stop()?;
     Ok(Direct {

@@ -55,6 +55,10 @@ impl Watch for Bpftrace {
         self.0.usage()
     }
 
+    fn bpf_pid(&self) -> Option<u32> {
+        Some(self.0.pid())
+    }
+
     fn stop(self: Box<Self>, _cache: &Path) -> Result<Claim> {
         let said = self.0.stop("INT")?;
         Ok(Claim {

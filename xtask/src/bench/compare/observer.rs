@@ -43,6 +43,10 @@ pub(super) struct Claim {
 /// An observer at work. Dropped, it ends and undoes what it did to the machine.
 pub(super) trait Watch {
     fn usage(&mut self) -> Result<Usage>;
+    /// The process that holds its BPF programs, where it has any.
+    fn bpf_pid(&self) -> Option<u32> {
+        None
+    }
     fn stop(self: Box<Self>, cache: &Path) -> Result<Claim>;
 }
 
@@ -114,6 +118,10 @@ impl Watch for Agent {
             cpu_s: figures.cpu_s,
             max_rss_bytes: Some(figures.max_rss_bytes),
         })
+    }
+
+    fn bpf_pid(&self) -> Option<u32> {
+        Some(self.pid())
     }
 
     fn stop(self: Box<Self>, _cache: &Path) -> Result<Claim> {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Results, Run, observer::Observer};
 use crate::bench::{
     limits::{Verdict, verdict},
+    programs::ProgramCosts,
     statistics::{PairedRatio, median, paired_ratio},
 };
 
@@ -31,6 +32,8 @@ pub(super) struct Figures {
     pub(super) total_cpu: PairedRatio,
     /// The observer's own while it watched, median.
     pub(super) cpu_s: f64,
+    /// What its BPF programs ran, median; nothing where it has none.
+    pub(super) bpf_s: Option<f64>,
     /// Its own before, once: programs are compiled, loaded and verified. In no ratio.
     pub(super) start_cpu_s: f64,
     pub(super) max_rss_bytes: Option<u64>,
@@ -60,14 +63,18 @@ pub(super) fn of_all(results: &Results) -> Vec<Summary> {
             name: observer.name(),
             event_based: observer.is_event_based(),
             refused: results.refused.get(observer.name()).cloned(),
-            measured: figures(observer, &results.rounds),
+            measured: figures(observer, results),
         })
         .collect()
 }
 
-fn figures<'a>(observer: Observer, rounds: &'a [Vec<Run>]) -> Option<Figures> {
-    let run_of = |runs: &'a [Run], who| runs.iter().find(|run| run.observer == who);
-    let pairs: Vec<(&Run, &Run)> = rounds
+fn figures(observer: Observer, results: &Results) -> Option<Figures> {
+    fn run_of(runs: &[Run], who: Observer) -> Option<&Run> {
+        runs.iter().find(|run| run.observer == who)
+    }
+    let programs = results.programs.get(observer.name());
+    let pairs: Vec<(&Run, &Run)> = results
+        .rounds
         .iter()
         .filter_map(|runs| run_of(runs, Observer::Nothing).zip(run_of(runs, observer)))
         .collect();
@@ -87,6 +94,7 @@ fn figures<'a>(observer: Observer, rounds: &'a [Vec<Run>]) -> Option<Figures> {
         build_cpu: ratio(|run| run.build.cpu_s),
         total_cpu: ratio(Run::total_cpu_s),
         cpu_s: median(watched().map(|run| run.usage.cpu_s)),
+        bpf_s: programs.map(|runs| median(runs.iter().map(ProgramCosts::bpf_s))),
         start_cpu_s: median(watched().map(|run| run.start_cpu_s)),
         max_rss_bytes: watched().filter_map(|run| run.usage.max_rss_bytes).max(),
         lost: watched().filter_map(|run| run.claim.lost).max(),
@@ -131,6 +139,14 @@ pub(super) fn judge(summaries: &[Summary], results: &Results) -> Vec<Verdict> {
         ),
         verdict("agent's lost events", count(agent.lost), 0.0),
     ];
+    if let (Some(own), Some(other)) = (direct(agent), figures(Observer::Bpftrace).and_then(direct))
+    {
+        verdicts.push(verdict(
+            "BPF run time + own CPU in s, against bpftrace",
+            own,
+            other,
+        ));
+    }
     // Where every other one was refused, the table says so and there is nothing to be better than.
     if let Some(best) = others {
         verdicts.push(verdict(
@@ -142,14 +158,16 @@ pub(super) fn judge(summaries: &[Summary], results: &Results) -> Vec<Verdict> {
     verdicts
 }
 
+/// Seconds, where the kernel tells what the programs cost.
+fn direct(figures: &Figures) -> Option<f64> {
+    Some(figures.bpf_s? + figures.cpu_s)
+}
+
 /// BPF run time from the builds with statistics, the agent's CPU time from those without.
 fn direct_share(results: &Results) -> f64 {
-    let bpf = median(
-        results
-            .programs
-            .iter()
-            .map(|run| run.bpf_s() / run.build_cpu_s),
-    );
+    let programs = results.programs.get(Observer::Agent.name());
+    let programs = programs.into_iter().flatten();
+    let bpf = median(programs.map(|run| run.bpf_s() / run.build_cpu_s));
     let agent = median(
         results
             .rounds

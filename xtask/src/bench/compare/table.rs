@@ -28,6 +28,7 @@ fn render(title: &str, summaries: &[Summary]) -> String {
             "with its own",
             "95 %",
             "own s",
+            "BPF s",
             "start s",
             "MiB",
             "lost",
@@ -54,6 +55,7 @@ fn measured(name: &str, figures: &Figures) -> String {
         build_cpu,
         total_cpu,
         cpu_s,
+        bpf_s,
         start_cpu_s,
         max_rss_bytes,
         lost,
@@ -67,6 +69,7 @@ fn measured(name: &str, figures: &Figures) -> String {
         &format!("{:.3}", total_cpu.value),
         &interval(total_cpu),
         &format!("{cpu_s:.2}"),
+        &bpf_s.map_or("-".to_owned(), |bpf_s| format!("{bpf_s:.2}")),
         &format!("{start_cpu_s:.2}"),
         &max_rss_bytes.map_or("-".to_owned(), |bytes| format!("{:.1}", mebibytes(bytes))),
         &lost.map_or("not told".to_owned(), |lost| lost.to_string()),
@@ -80,7 +83,7 @@ fn interval(ratio: &PairedRatio) -> String {
     })
 }
 
-fn row(cells: [&str; 11]) -> String {
+fn row(cells: [&str; 12]) -> String {
     let [
         name,
         wall,
@@ -89,12 +92,13 @@ fn row(cells: [&str; 11]) -> String {
         total,
         total_95,
         own,
+        bpf,
         start,
         memory,
         lost,
         error,
     ] = cells;
     format!(
-        "{name:<18} {wall:>6} {wall_95:>15} {cpu:>10} {total:>13} {total_95:>15} {own:>7} {start:>8} {memory:>7} {lost:>9} {error:>13}"
+        "{name:<18} {wall:>6} {wall_95:>15} {cpu:>10} {total:>13} {total_95:>15} {own:>7} {bpf:>7} {start:>8} {memory:>7} {lost:>9} {error:>13}"
     )
 }

@@ -97,6 +97,10 @@ impl Watcher {
         }
     }
 
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(super) fn usage(&mut self) -> Result<Usage> {
         self.check_alive()?;
         Ok(Usage {
