@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -120,18 +121,27 @@ impl<'a> From<&'a Config> for Shown<'a> {
         Self {
             listen: listen.to_string(),
             discover: *discover,
-            walk_interval: humantime::format_duration(*walk_interval).to_string(),
+            walk_interval: shown(*walk_interval),
             state_dir,
             history: history.into(),
-            canary_interval: canary_interval.map_or_else(
-                || OFF.to_owned(),
-                |interval| humantime::format_duration(interval).to_string(),
-            ),
+            canary_interval: canary_interval.map_or_else(|| OFF.to_owned(), shown),
             maps: maps.into(),
             invocations: following.into(),
             discovered: discovered.into(),
             roots: roots.iter().map(ShownRoot::from).collect(),
         }
+    }
+}
+
+/// As people write it: months and years, into which `humantime` divides, are no whole days.
+fn shown(duration: Duration) -> String {
+    /// Seconds of a day.
+    const DAY: u64 = 24 * 60 * 60;
+    match duration.as_secs() {
+        whole if whole >= DAY && whole.is_multiple_of(DAY) && duration.subsec_nanos() == 0 => {
+            format!("{}d", whole / DAY)
+        }
+        _ => humantime::format_duration(duration).to_string(),
     }
 }
 
@@ -163,7 +173,7 @@ impl From<&History> for ShownHistory {
         } = *history;
         Self {
             enabled,
-            max_age: humantime::format_duration(max_age).to_string(),
+            max_age: shown(max_age),
             max_size,
         }
     }
@@ -277,7 +287,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&shown).unwrap();
         let expected = serde_json::json!({
             "listen": "[::1]:9", "discover": true, "walk_interval": "1h 30m", "state_dir": "/srv/state",
-            "canary_interval": "off", "history": {"enabled": false, "max_age": "7days", "max_size": 67_108_864},
+            "canary_interval": "off", "history": {"enabled": false, "max_age": "7d", "max_size": 67_108_864},
             "maps": {"ring_bytes": 1_048_576, "open_files": 4096, "files": 7, "accounts": 32_768, "processes": 32_768, "calls": 8192},
             "invocations": {"commands": ["please"], "allow": [], "deny": ["/tmp/**"]}, "discovered": {"free_space": 0.05},
             "root": [
