@@ -33,6 +33,11 @@ const ATTR_SIZE: u32 = 1 << 3;
 const S_IFMT: u32 = 0o170_000;
 const S_IFREG: u32 = 0o100_000;
 const S_IFDIR: u32 = 0o040_000;
+/// `BTRFS_SUPER_MAGIC`, `include/uapi/linux/magic.h`.
+const BTRFS_MAGIC: u64 = 0x9123_683e;
+/// `BTRFS_FIRST_FREE_OBJECTID`, `include/uapi/linux/btrfs_tree.h`: the top directory of a subvolume, and
+/// nothing else there.
+const SUBVOLUME_TOP: u64 = 256;
 
 /// A kernel structure: its address, and how it is read.
 macro_rules! structure {
@@ -259,6 +264,13 @@ impl<A: Access> Inode<A> {
     #[inline(always)]
     fn number(self) -> Read<u64> {
         A::read(self.address, INODE_INO.load())
+    }
+
+    /// True for the top directory of a btrfs subvolume.
+    #[inline(always)]
+    pub(crate) fn is_subvolume(self) -> Read<bool> {
+        let is_top = self.number()? == SUBVOLUME_TOP;
+        Ok(is_top && A::read::<u64>(self.superblock()?, SB_MAGIC.load())? == BTRFS_MAGIC)
     }
 
     #[inline(always)]

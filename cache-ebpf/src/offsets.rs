@@ -38,6 +38,7 @@ macro_rules! kernel_fields {
             INODE_WRITECOUNT: "inode" "i_writecount";
             INODE_ALIASES: "inode" "i_dentry";
             SB_DEV: "super_block" "s_dev";
+            SB_MAGIC: "super_block" "s_magic";
             DENTRY_PARENT: "dentry" "d_parent";
             DENTRY_INODE: "dentry" "d_inode";
             DENTRY_NAME: "dentry" "d_name.name";

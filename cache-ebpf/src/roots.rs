@@ -205,11 +205,15 @@ extern "C" fn climb(_step: u32, ascent: *mut Ascent) -> i64 {
 /// The parent to go on with, if there is any and this is no root.
 #[inline(always)]
 fn step(dentry: Dentry, root: &mut u32) -> Read<Option<Dentry>> {
-    if let Some(inode) = dentry.inode()?
-        && let Some(found) = root_at(inode)?
-    {
-        *root = found;
-        return Ok(None);
+    if let Some(inode) = dentry.inode()? {
+        if let Some(found) = root_at(inode)? {
+            *root = found;
+            return Ok(None);
+        }
+        // Inode numbers begin anew in it: to everybody but the kernel it is another file system.
+        if inode.is_subvolume()? {
+            return Ok(None);
+        }
     }
     let parent = dentry.parent()?;
     Ok(if parent.address() == dentry.address() {

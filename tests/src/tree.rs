@@ -18,9 +18,16 @@ pub struct Tree {
     pub files: u64,
 }
 
-/// Walks `root`; an absent one has no files. `except` are directories that belong to somebody else.
+/// Walks `root`, which is one file system; an absent one has no files. `except` are directories that belong to
+/// somebody else.
 pub fn walk(root: &Path, except: &[PathBuf]) -> Result<Tree> {
     let mut tree = Tree::default();
+    let device = match root.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(tree),
+        found => found
+            .with_context(|| format!("cannot look at {}", root.display()))?
+            .dev(),
+    };
     let mut seen = HashSet::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -33,8 +40,10 @@ pub fn walk(root: &Path, except: &[PathBuf]) -> Result<Tree> {
             let found = path
                 .symlink_metadata()
                 .with_context(|| format!("cannot look at {}", path.display()))?;
-            if found.is_dir() && !except.contains(&path) {
-                directories.push(path);
+            if found.is_dir() {
+                if found.dev() == device && !except.contains(&path) {
+                    directories.push(path);
+                }
             } else if found.is_file() && seen.insert((found.dev(), found.ino())) {
                 tree.bytes += found.len();
                 tree.files += 1;

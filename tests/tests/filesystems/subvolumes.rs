@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     os::unix::fs::MetadataExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Result, ensure};
@@ -48,6 +48,27 @@ fn the_same_inode_in_a_snapshot() -> Result<()> {
     )
 }
 
+/// Like a mount, it is no part of the directory that it is in, whether made or moved there.
+#[test]
+fn a_subvolume_inside_a_root() -> Result<()> {
+    on(FileSystem::Btrfs, "a_subvolume_inside_a_root", nested)
+}
+
+fn nested(file_system: FileSystem) -> Result<()> {
+    let bench = Bench::new("subvolumes", file_system)?;
+    let (watched, other) = (bench.base().join("watched"), bench.base().join("other"));
+    fs::create_dir(&watched)?;
+    fs::write(watched.join("file"), [b's'; 1000])?;
+    for subvolume in [&watched.join("inner"), &other] {
+        make_subvolume(subvolume)?;
+        fs::write(subvolume.join("file"), [b's'; 2000])?;
+    }
+    let script = "write() { printf 1234567 >> \"$1/file\"; printf 1234567 > \"$1/new\"; }; \
+         write \"$1/inner\"; mv \"$2\" \"$1/moved\"; write \"$1/moved\"; rm \"$1/moved/new\"; \
+         \"$0\" append 500 \"$1/file\"; mv \"$1/inner\" \"$2\"; write \"$2\"";
+    trace(&bench, watched, other, script)
+}
+
 /// Writes in the other subvolume, which `make` makes, and a little in the watched one.
 fn apart(file_system: FileSystem, make: impl Fn(&Path, &Path) -> Result<()>) -> Result<()> {
     let bench = Bench::new("subvolumes", file_system)?;
@@ -60,6 +81,11 @@ fn apart(file_system: FileSystem, make: impl Fn(&Path, &Path) -> Result<()>) -> 
     );
     let script = "printf 1234567 >> \"$2/file\"; printf 1234567 > \"$2/new\"; rm \"$2/new\"; \
          \"$0\" append 500 \"$1/file\"";
+    trace(&bench, watched, other, script)
+}
+
+/// Runs the script, which appends 500 bytes below the root and does nothing else there.
+fn trace(bench: &Bench, watched: PathBuf, other: PathBuf, script: &str) -> Result<()> {
     let words: [OsString; 5] = [
         "-c".into(),
         script.into(),
