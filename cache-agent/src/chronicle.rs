@@ -94,15 +94,20 @@ impl Chronicle {
         book.session().lineage.follow_tools(commands)
     }
 
-    /// Takes what the kernel side tells of processes. Comes before the facts of files.
+    /// Takes what the kernel side tells of processes, and the facts that came before.
     ///
     /// How many steps there were.
     pub fn look(&mut self, book: &mut Book) -> usize {
         self.observer.look(book.session())
     }
 
-    /// A file changed.
-    pub fn fact(&mut self, fact: &Fact) {
+    /// Process events lost since the start.
+    pub fn lost(&self, book: &mut Book) -> Result<u64> {
+        self.observer.lost(book.session())
+    }
+
+    /// A file changed; taken in with the next look.
+    pub fn fact(&mut self, fact: Fact) {
         self.observer.fact(fact);
     }
 

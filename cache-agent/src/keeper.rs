@@ -145,17 +145,18 @@ impl Keeper {
 
     fn drain(&mut self) -> usize {
         let now = picture::kernel_now_ns();
-        let mut events = self.chronicle.look(&mut self.book);
         let (latency, chronicle) = (&mut self.latency, &mut self.chronicle);
+        let mut events = 0;
         loop {
-            let taken = self.book.drain(|fact| {
-                observe(latency, now, fact);
+            let facts = self.book.drain(|fact| {
+                observe(latency, now, &fact);
                 chronicle.fact(fact);
             });
-            if taken == 0 {
+            let steps = chronicle.look(&mut self.book);
+            if facts + steps == 0 {
                 return events;
             }
-            events += taken;
+            events += facts + steps;
         }
     }
 

@@ -300,6 +300,8 @@ pub struct Snapshot {
     pub roots: Vec<RootSnapshot>,
     /// Detail events.
     pub events: EventCounts,
+    /// Forks, execs and exits that were lost, and processes that nobody followed.
+    pub process_events_dropped: u64,
     /// Kernel maps.
     pub maps: Vec<MapUsage>,
     /// Processes with an account of their own at this moment.

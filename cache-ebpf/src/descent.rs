@@ -286,11 +286,9 @@ fn send(is_urgent: bool) {
     // SAFETY: a draft is an event followed by 10,240 bytes of text; `length` is within it.
     let sent =
         unsafe { bpf_ringbuf_output(ring, draft.cast(), length, u64::from(wakeup(is_urgent))) };
-    count(if sent == 0 {
-        counter::DELIVERED
-    } else {
-        counter::DROPPED
-    });
+    if sent != 0 {
+        count(counter::DROPPED);
+    }
 }
 
 /// Wakes user space for what it should see soon: tools are few. For anything else once the ring fills.

@@ -96,14 +96,12 @@ pub const LINEAGE_IN_COMMAND: u32 = 4;
 
 /// Counters, slots of the per-CPU array `LINEAGE_COUNTERS`.
 pub mod counter {
-    /// Events put into the ring.
-    pub const DELIVERED: u32 = 0;
     /// Events lost: ring full.
-    pub const DROPPED: u32 = 1;
+    pub const DROPPED: u32 = 0;
     /// Processes not followed: map full.
-    pub const UNTRACKED: u32 = 2;
+    pub const UNTRACKED: u32 = 1;
     /// An empty counter run.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 2;
 }
 
 /// Bytes of `<64 hexadecimal digits>-a`, the name of an entry of a build cache.

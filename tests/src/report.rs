@@ -140,6 +140,7 @@ pub struct Events {
     pub hits: u64,
     pub delivered: u64,
     pub dropped: BTreeMap<String, u64>,
+    pub process_events_dropped: u64,
 }
 
 /// What the agent itself needed.
@@ -190,6 +191,10 @@ impl Report {
         let mut found = self.contradictions_but_losses();
         if self.lost() > 0 {
             found.push(format!("dropped events: {:?}", self.events.dropped));
+        }
+        if self.events.process_events_dropped > 0 {
+            let lost = self.events.process_events_dropped;
+            found.push(format!("dropped process events: {lost}"));
         }
         found
     }

@@ -31,6 +31,8 @@ use crate::{
 const DRAIN_LIMIT: usize = 16_384;
 /// More than an entry has, and enough of an object to tell it by its look: indexes put names at their end.
 const HEAD_BYTES: u64 = 256 * 1024;
+/// Facts that may wait; of more, some may find their writers unknown.
+const FACTS_MAX: usize = 65_536;
 /// For what /proc has still to tell when all is over.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
@@ -48,6 +50,8 @@ pub struct Observer {
     tracker: Tracker,
     scout: Scout,
     places: Places,
+    /// What files told, until the steps before it have been taken: a file's writer must be known.
+    facts: Vec<Fact>,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +72,7 @@ impl Observer {
             tracker: Tracker::new(boot_id.trim().to_owned()),
             scout: Scout::start().context("cannot look at processes: no thread")?,
             places: Places::default(),
+            facts: Vec::new(),
         })
     }
 
@@ -81,8 +86,8 @@ impl Observer {
         self.places.0.insert(index, place);
     }
 
-    /// Takes what the kernel side tells of processes, and what /proc told. Comes before the facts of files:
-    /// a file's writer must be known.
+    /// Takes what the kernel side tells of processes, what /proc told, and the facts that came before: what
+    /// led to them has been told by now.
     ///
     /// How many steps there were.
     pub fn look(&mut self, session: &mut Session) -> usize {
@@ -106,20 +111,30 @@ impl Observer {
         for (process, answer) in scout.answers() {
             tracker.answer(&process, answer);
         }
+        self.take_facts();
         steps
     }
 
-    /// A file changed.
-    pub fn fact(&mut self, fact: &Fact) {
-        let Some(place) = self.places.0.get(&fact.event.root) else {
-            return;
-        };
-        let places = &self.places;
-        self.tracker
-            .fact(fact, place.kind, &|root, path| places.read(root, path));
+    /// A file changed; taken in with the next look.
+    pub fn fact(&mut self, fact: Fact) {
+        if self.facts.len() >= FACTS_MAX {
+            self.take_facts();
+        }
+        self.facts.push(fact);
     }
 
-    /// Ends everything: records of what descends from the traced command or changed a root.
+    fn take_facts(&mut self) {
+        let places = &self.places;
+        for fact in self.facts.drain(..) {
+            if let Some(place) = places.0.get(&fact.event.root) {
+                let read = |root, path: &[u8]| places.read(root, path);
+                self.tracker.fact(&fact, place.kind, &read);
+            }
+        }
+    }
+
+    /// Ends everything: records of what descends from the traced command or changed a root. Comes after a last
+    /// look.
     pub fn finish(&mut self, sums: &HashMap<ProcessKey, HashMap<u32, Sums>>) -> Vec<Finished> {
         for (process, answer) in self.scout.wait(LAST_ANSWERS) {
             self.tracker.answer(&process, answer);
@@ -193,6 +208,11 @@ impl Observer {
         self.scout.has_sighted()
     }
 
+    /// Forks, execs and exits that were lost, processes that nobody followed or looked at.
+    pub fn lost(&self, session: &Session) -> Result<u64> {
+        Ok(session.lineage.lost()? + self.tracker.untracked + self.scout.unasked)
+    }
+
     /// Invocations under way.
     pub fn tracker(&mut self) -> &mut Tracker {
         &mut self.tracker
@@ -205,6 +225,7 @@ impl Observer {
 
     /// This root is gone.
     pub fn unwatch(&mut self, index: u32) {
+        self.take_facts();
         self.places.0.remove(&index);
     }
 

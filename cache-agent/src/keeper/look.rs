@@ -35,6 +35,7 @@ impl Keeper {
             roots.push(root);
         }
         self.note();
+        let process_events_dropped = self.chronicle.lost(&mut self.book)?;
         let session = self.book.session();
         let counters = session.tables.counters()?;
         let events = picture::events(&counters, session.missed_runs());
@@ -49,6 +50,7 @@ impl Keeper {
             maps: picture::maps(session, &sums, &roots),
             roots,
             events,
+            process_events_dropped,
             processes_tracked: sums.tracked,
             processes_folded: self.aggregate.folded,
             users: sums.users,

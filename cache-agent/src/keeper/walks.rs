@@ -86,7 +86,7 @@ impl Keeper {
         let now = picture::kernel_now_ns();
         let (latency, chronicle) = (&mut self.latency, &mut self.chronicle);
         let done = self.book.reconcile(Unsure::Leave, |fact| {
-            observe(latency, now, fact);
+            observe(latency, now, &fact);
             chronicle.fact(fact);
         })?;
         for Reconciliation {

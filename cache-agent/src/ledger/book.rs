@@ -215,7 +215,7 @@ impl Book {
     }
 
     /// Takes what is in the ring; `each` sees every event.
-    pub fn drain(&mut self, mut each: impl FnMut(&Fact)) -> usize {
+    pub fn drain(&mut self, mut each: impl FnMut(Fact)) -> usize {
         let (roots, unseen) = (&mut self.roots, self.unseen);
         self.session.tables.drain(DRAIN_LIMIT, |record| {
             let Some(fact) = Fact::decode(record) else {
@@ -226,7 +226,7 @@ impl Book {
             }
             note(roots, &fact);
             if fact.event.root != NO_ROOT {
-                each(&fact);
+                each(fact);
             }
         })
     }

@@ -26,17 +26,6 @@ pub struct Lineage {
     events: RingBuf<MapData>,
 }
 
-/// What became of process events.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct LineageCounts {
-    /// Read or about to be.
-    pub delivered: u64,
-    /// Lost: the ring was full.
-    pub dropped: u64,
-    /// Processes not followed: the map was full.
-    pub untracked: u64,
-}
-
 impl Lineage {
     /// Takes the maps out of the loaded object.
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self> {
@@ -129,14 +118,10 @@ impl Lineage {
         self.events.as_fd()
     }
 
-    /// Counters, summed over the CPUs.
-    pub fn counts(&self) -> Result<LineageCounts> {
+    /// Events that found no room in the ring, and processes that found none in the map.
+    pub fn lost(&self) -> Result<u64> {
         let sum = |slot| -> Result<u64> { Ok(self.counters.get(&slot, 0)?.iter().sum()) };
-        Ok(LineageCounts {
-            delivered: sum(counter::DELIVERED)?,
-            dropped: sum(counter::DROPPED)?,
-            untracked: sum(counter::UNTRACKED)?,
-        })
+        Ok(sum(counter::DROPPED)? + sum(counter::UNTRACKED)?)
     }
 }
 

@@ -35,6 +35,7 @@ fn snapshot(attached: bool, states: &[RootState]) -> Snapshot {
         coverage: vec![("open", crate::snapshot::Observation::Observed)],
         roots: states.iter().enumerate().map(root).collect(),
         events: EventCounts::default(),
+        process_events_dropped: 0,
         maps: Vec::new(),
         processes_tracked: 0,
         processes_folded: 0,

@@ -46,7 +46,11 @@ pub fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         &snapshot.event_latency,
     );
     add_condition(&mut families, snapshot);
-    add_events(&mut families, &snapshot.events);
+    add_events(
+        &mut families,
+        &snapshot.events,
+        snapshot.process_events_dropped,
+    );
     add_maps(&mut families, snapshot);
     add_processes(&mut families, snapshot, &rows);
     add_history(&mut families, snapshot.history);
@@ -236,14 +240,11 @@ fn add_condition(families: &mut Families, snapshot: &Snapshot) {
         ([], since.unwrap_or_default().as_secs_f64())
     });
     families.add(&names::CANARY, proved);
-    families.add(
-        &names::BUILD_INFO,
-        [([("version", env!("CARGO_PKG_VERSION"))], 1.0)],
-    );
-    families.add(
-        &names::BACKEND_INFO,
-        [([("backend", snapshot.backend)], 1.0)],
-    );
+    let build = [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("backend", snapshot.backend),
+    ];
+    families.add(&names::BUILD_INFO, [(build, 1.0)]);
     let operations = |observation: Observation| {
         let number = snapshot
             .coverage
@@ -266,7 +267,7 @@ fn add_condition(families: &mut Families, snapshot: &Snapshot) {
     families.add_single(&names::ROOTS_ABSENT, count(absent));
 }
 
-fn add_events(families: &mut Families, events: &EventCounts) {
+fn add_events(families: &mut Families, events: &EventCounts, process_events_dropped: u64) {
     let EventCounts {
         hits,
         delivered,
@@ -280,6 +281,10 @@ fn add_events(families: &mut Families, events: &EventCounts) {
         dropped
             .iter()
             .map(|(cause, number)| ([("cause", *cause)], figure(*number))),
+    );
+    families.add_single(
+        &names::PROCESS_EVENTS_DROPPED,
+        figure(process_events_dropped),
     );
     families.add(
         &names::FAULTS,

@@ -95,6 +95,7 @@ fn snapshot(roots: u64) -> Snapshot {
             dropped: causes(&["ring_full", "lagging"]),
             faults: causes(&["a", "b", "c", "d", "e", "f", "g", "h", "i"]),
         },
+        process_events_dropped: 6,
         maps: ["m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8"]
             .map(|name| MapUsage {
                 name,
@@ -158,7 +159,12 @@ fn values_arrive() {
         "go_cache_agent_degraded{reason=\"canary\"} 1",
         "go_cache_agent_degraded{reason=\"hooks\"} 0",
         "go_cache_agent_canary_timestamp_seconds 77",
-        "go_cache_agent_backend_info{backend=\"tracepoint\"} 1",
+        concat!(
+            "go_cache_agent_build_info{version=\"",
+            env!("CARGO_PKG_VERSION"),
+            "\",backend=\"tracepoint\"} 1"
+        ),
+        "go_cache_agent_process_events_dropped_total 6",
         "go_cache_agent_coverage_operations{observation=\"unattributed\"} 1",
         "go_cache_agent_coverage_operations{observation=\"unsupported\"} 0",
         "go_cache_agent_events_dropped_total{cause=\"ring_full\"} 1",

@@ -53,13 +53,13 @@ names! {
     READY = GAUGE "go_cache_agent_ready" "1 when the hooks are attached and every existing root was walked once, else 0.";
     DEGRADED = GAUGE "go_cache_agent_degraded" "Why the agent is degraded: sentences of /readyz, by what they come from; all 0 when it is whole.";
     CANARY = GAUGE "go_cache_agent_canary_timestamp_seconds" "When the canary last proved the agent's own figures right, to the byte; 0 if it has not.";
-    BUILD_INFO = GAUGE "go_cache_agent_build_info" "Always 1; the version of the agent is in the label.";
-    BACKEND_INFO = GAUGE "go_cache_agent_backend_info" "Always 1; the kernel hooks in use are in the label.";
+    BUILD_INFO = GAUGE "go_cache_agent_build_info" "Always 1; version of the agent and kernel hooks in use are in the labels.";
     COVERAGE = GAUGE "go_cache_agent_coverage_operations" "Kinds of file operations by how well the hooks in use observe them; the start page lists them.";
     ROOTS_ABSENT = GAUGE "go_cache_agent_roots_absent" "Roots whose directory does not exist at the moment.";
     EVENT_HITS = COUNTER "go_cache_agent_events_hits_total" "Ledger operations seen by the hooks under a root.";
     EVENTS_DELIVERED = COUNTER "go_cache_agent_events_delivered_total" "Detail events that reached the agent.";
     EVENTS_DROPPED = COUNTER "go_cache_agent_events_dropped_total" "Detail events lost; totals are not affected.";
+    PROCESS_EVENTS_DROPPED = COUNTER "go_cache_agent_process_events_dropped_total" "Forks, execs and exits lost: runs of tools and packages may be incomplete; totals are not affected.";
     FAULTS = COUNTER "go_cache_agent_faults_total" "Faults on the kernel side that may have cost precision.";
     MAP_ENTRIES = GAUGE "go_cache_agent_map_entries" "Entries in use of a kernel map, or of those that share map=\"other\".";
     MAP_CAPACITY = GAUGE "go_cache_agent_map_capacity" "Entries that a kernel map can hold, or those that share map=\"other\".";

@@ -159,6 +159,7 @@ mod tests {
             coverage: Vec::new(),
             roots,
             events: EventCounts::default(),
+            process_events_dropped: 0,
             maps: Vec::new(),
             processes_tracked: 0,
             processes_folded: 0,

@@ -124,6 +124,8 @@ pub struct Document<'a> {
     pub finished: &'a [Finished],
     /// Kernel counters, from start to end.
     pub counters: Counters,
+    /// Forks, execs and exits that were lost, and processes that nobody followed.
+    pub process_events_dropped: u64,
     /// Runs of programs that the kernel left out.
     pub missed_runs: u64,
     /// What it cost.
@@ -177,7 +179,10 @@ impl Document<'_> {
             "processes": self.processes().into_iter().map(process).collect::<Vec<_>>(),
             "invocations": invocations::to_json(self.finished),
             "packages": invocations::packages_to_json(self.finished),
-            "events": {"hits": hits, "delivered": delivered, "dropped": dropped},
+            "events": {
+                "hits": hits, "delivered": delivered, "dropped": dropped,
+                "process_events_dropped": self.process_events_dropped,
+            },
             "agent": {"cpu_s": self.usage.cpu_seconds, "max_rss_bytes": self.usage.max_rss_bytes},
         })
     }

@@ -74,14 +74,19 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
             next_sweep = Instant::now() + SWEEP_TICK;
             book.sweep_open()?;
         }
-        observer.look(book.session());
-        while book.drain(|fact| note(&lines, &mut observer, fact)) > 0 {}
+        loop {
+            let facts = book.drain(|fact| note(&lines, &mut observer, fact));
+            if facts + observer.look(book.session()) == 0 {
+                break;
+            }
+        }
         book.measure(|fact| note(&lines, &mut observer, fact))
     })?;
     let (report, finished) = settle(&mut book, &mut roots, &baseline, |fact| {
         note(&lines, &mut observer, fact);
     })
     .map(|accounts| {
+        observer.look(book.session());
         let mut finished = observer.finish(&accounts.by_invocation());
         remember(args, &mut finished);
         (changed(accounts), finished)
@@ -96,6 +101,7 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
         accounts: &report,
         finished: &finished,
         counters: since(&counted, &book.session().tables.counters()?),
+        process_events_dropped: observer.lost(book.session())?,
         missed_runs: book.session().missed_runs(),
         usage: usage::own().context("cannot read the agent's own usage")?,
     };
@@ -107,8 +113,8 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
 }
 
 /// One event: printed if asked for, and taken into account of its invocation.
-fn note(lines: &EventLines, observer: &mut Observer, fact: &Fact) {
-    lines.print(fact);
+fn note(lines: &EventLines, observer: &mut Observer, fact: Fact) {
+    lines.print(&fact);
     observer.fact(fact);
 }
 
@@ -149,7 +155,7 @@ fn settle(
     book: &mut Book,
     roots: &mut [RootRow],
     baseline: &Accounts,
-    each: impl FnMut(&Fact),
+    each: impl FnMut(Fact),
 ) -> Result<Accounts> {
     book.sweep()?;
     for row in roots.iter() {

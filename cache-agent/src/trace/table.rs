@@ -118,6 +118,13 @@ fn print_honesty(document: &Document<'_>, out: &mut impl Write) -> io::Result<()
     {
         writeln!(out, "fault {cause}: {count}")?;
     }
+    let lost = document.process_events_dropped;
+    if lost > 0 {
+        writeln!(
+            out,
+            "process events lost: {lost}; invocations and packages may be incomplete"
+        )?;
+    }
     let unseen: Vec<_> = document
         .coverage
         .iter()

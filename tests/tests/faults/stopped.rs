@@ -15,6 +15,8 @@ use crate::{bench, go_build, write_files};
 const STOPPED: Duration = Duration::from_secs(10);
 /// What a build has written when it is well under way.
 const UNDER_WAY: u64 = 5_000_000;
+/// So large an environment that what a stopped agent is to be told does not fit its ring.
+const ENVIRONMENT_BYTES: usize = 16_384;
 /// Until a build has written that much, or all, on a busy machine.
 const BUILDS: Duration = Duration::from_mins(5);
 
@@ -44,7 +46,9 @@ fn an_agent_that_was_stopped_for_seconds_has_the_right_totals() -> Result<()> {
 fn an_agent_that_was_stopped_during_a_build_has_the_right_totals() -> Result<()> {
     let bench = bench("stopped-build")?;
     let daemon = Run::new(&bench, "agent")?.root(bench.root()).ready()?;
-    let mut build = go_build(&bench)?.spawn()?;
+    // Environments are told with each exec.
+    let padding = "p".repeat(ENVIRONMENT_BYTES);
+    let mut build = go_build(&bench)?.env("PADDING", padding).spawn()?;
     wait::until("the build's first megabytes", BUILDS, || {
         Ok((bench.walk()?.bytes > UNDER_WAY).then_some(()))
     })?;
@@ -64,5 +68,7 @@ fn an_agent_that_was_stopped_during_a_build_has_the_right_totals() -> Result<()>
     )?;
     let all = exposition.value("go_cache_group_growth_bytes_total", &[])?;
     assert_eq!(by_build.to_string(), all.to_string(), "{}", exposition.text);
+    let lost = exposition.value("go_cache_agent_process_events_dropped_total", &[])?;
+    ensure!(lost > 0.0, "nothing lost in {STOPPED:?} of a build");
     Ok(())
 }

@@ -16,6 +16,7 @@ use cache_ebpf::{
     InodeKey, OPERATION_CREATE, OPERATION_DIRECTORY_ENTER, OPERATION_ENTER, OPERATION_VANISH,
     ProcessKey,
 };
+use rustix::fs::fstat;
 
 use super::Book;
 use crate::{
@@ -99,7 +100,7 @@ fn changes_still(walk: &Walk) -> bool {
 
 impl Book {
     /// Measures the directories that crossed since the last time, and those that cross meanwhile.
-    pub fn measure(&mut self, mut each: impl FnMut(&Fact)) -> Result<()> {
+    pub fn measure(&mut self, mut each: impl FnMut(Fact)) -> Result<()> {
         for _ in 0..MEASURE_ROUNDS {
             if self.roots().all(|root| root.crossed.is_empty()) {
                 break;
@@ -109,7 +110,7 @@ impl Book {
         Ok(())
     }
 
-    fn measure_told(&mut self, mut each: impl FnMut(&Fact)) -> Result<()> {
+    fn measure_told(&mut self, mut each: impl FnMut(Fact)) -> Result<()> {
         let crossings = self.session.tables.crossings()?;
         // Those counted have been told by now. They stay with their roots until all is measured: so long what
         // happens to their files is noted.
@@ -279,6 +280,8 @@ fn open_crossed(root: &WatchedRoot, crossed: &Crossed) -> Option<OwnedFd> {
     } else {
         place::open_in_mounts(path, root.directory(), crossed.key.ino)
     }?;
-    let is_it = rustix::fs::fstat(&found).is_ok_and(|stat| stat.st_ino == crossed.key.ino);
+    let (top, stat) = (fstat(root.directory()).ok()?, fstat(&found).ok()?);
+    // A subvolume of btrfs is on another device, and no part of the root.
+    let is_it = stat.st_ino == crossed.key.ino && stat.st_dev == top.st_dev;
     is_it.then_some(found)
 }

@@ -63,7 +63,7 @@ impl Book {
     pub fn reconcile(
         &mut self,
         unsure: Unsure,
-        mut each: impl FnMut(&Fact),
+        mut each: impl FnMut(Fact),
     ) -> Result<Vec<Reconciliation>> {
         let mut done = Vec::new();
         let walking: Vec<u32> = self
@@ -83,7 +83,7 @@ impl Book {
         &mut self,
         index: u32,
         unsure: Unsure,
-        each: &mut impl FnMut(&Fact),
+        each: &mut impl FnMut(Fact),
     ) -> Result<Option<Reconciliation>> {
         if !self.root(index).is_some_and(WatchedRoot::walk_finished) {
             return Ok(None);
@@ -181,7 +181,7 @@ impl Book {
         })
     }
 
-    fn drain_all(&mut self, each: &mut impl FnMut(&Fact)) {
+    fn drain_all(&mut self, each: &mut impl FnMut(Fact)) {
         while self.drain(&mut *each) == DRAIN_LIMIT {}
     }
 
@@ -227,7 +227,7 @@ impl Book {
     }
 
     /// Walks until every root has been reconciled.
-    pub fn wait_for_walks(&mut self, mut each: impl FnMut(&Fact)) -> Result<Vec<Reconciliation>> {
+    pub fn wait_for_walks(&mut self, mut each: impl FnMut(Fact)) -> Result<Vec<Reconciliation>> {
         let mut done = Vec::new();
         let started = Instant::now();
         while self.roots().any(|root| root.walk.is_some()) {

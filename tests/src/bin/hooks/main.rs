@@ -132,7 +132,7 @@ fn backend(daemon: &Daemon) -> Result<String> {
     let exposition = daemon.scrape()?;
     let known = ["fentry", "tracepoint"].into_iter().find(|backend| {
         exposition
-            .value("go_cache_agent_backend_info", &[("backend", backend)])
+            .value("go_cache_agent_build_info", &[("backend", backend)])
             .is_ok()
     });
     known
