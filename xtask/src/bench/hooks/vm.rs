@@ -5,7 +5,7 @@
 
 use std::env;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::{Figure, Measured, measured_by};
 use crate::{
@@ -19,13 +19,17 @@ const ROOTS: u32 = 1;
 /// On that kernel, with the agent told to use that backend.
 pub(super) fn measure(kernel: &str, backend: &str, calls: u64) -> Result<Measured> {
     let itself = env::current_exe().context("cannot find this program")?;
-    let hooks =
-        format!("/bin/hooks --empty /vm/cache-ebpf-empty.o --calls {calls} --roots {ROOTS}");
+    let hooks = format!(
+        "CACHE_TEST_BACKEND={backend} /bin/hooks --empty /vm/cache-ebpf-empty.o --calls {calls} --roots {ROOTS}"
+    );
     let mut command = program(itself);
     command
-        .args(["vm", "--kernel", kernel, "--backend", backend])
+        .args(["vm", "--kernel", kernel])
         .args(["--count-instructions", "--command", &hooks]);
-    measured_by(&mut command)
+    let measured = measured_by(&mut command)?;
+    let used = &measured.backend;
+    ensure!(used == backend, "measured {used} instead of {backend}");
+    Ok(measured)
 }
 
 /// The last backend must take no more instructions than the first, anywhere.
