@@ -177,8 +177,8 @@ fn created(inode: Inode, name: Dentry, root: u32) -> Read<u64> {
     Ok(size)
 }
 
-/// Size of a file that was there before. What the open itself cut off is its opener's; a file that no walk has
-/// met yet is told as it is, as a walk under way may have an older figure.
+/// Size of a file that was there before. What the open itself cut off is its opener's; where not all changes are
+/// seen, a file that no walk has met yet is told as it is, as a walk under way may have an older figure.
 ///
 /// A global function, as above.
 #[unsafe(no_mangle)]
@@ -201,7 +201,7 @@ fn found(inode: Inode, root: u32, size: u64) -> Read<()> {
         parent: 0,
     };
     let known = settled_size(&member.key, member.generation);
-    if known == Some(size) {
+    if known == Some(size) || known.is_none() && sees_all() {
         return Ok(());
     }
     let process = account::current()?;
