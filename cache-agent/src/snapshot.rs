@@ -5,49 +5,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::{config::checked::RootKind, invocation::tally::Tally};
-
-/// Tools by which growth is grouped in metrics: a fixed set, so that the series stay bounded.
-pub const GROUPS: [&str; 16] = [
-    "go-build",
-    "go-test",
-    "go-run",
-    "go-vet",
-    "go-install",
-    "go-list",
-    "go-mod",
-    "go-get",
-    "go-generate",
-    "go-tool",
-    "go-clean",
-    "gopls",
-    "golangci-lint",
-    "staticcheck",
-    "other",
-    "unattributed",
-];
-
-/// How well an operation is observed by the present backend.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Observation {
-    /// Counted and credited to the process that did it.
-    Observed,
-    /// The root's total is right after the next walk; nobody is credited.
-    Unattributed,
-    /// Not counted at all.
-    Unsupported,
-}
-
-impl Observation {
-    /// The word used in JSON, metrics and the README.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Observed => "observed",
-            Self::Unattributed => "unattributed",
-            Self::Unsupported => "unsupported",
-        }
-    }
-}
+use crate::{
+    invocation::counts::Tally,
+    limits::{FileSystem, Threshold},
+    model::{
+        changes::Changes,
+        operation::Observation,
+        root::{RootKind, RootState},
+        tool_group::GROUPS,
+    },
+};
 
 /// What makes the agent degraded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -100,79 +67,6 @@ pub struct Proof {
     pub proved_at: Option<SystemTime>,
     /// Operations whose figures were right in the last run.
     pub operations: Vec<&'static str>,
-}
-
-/// Size changes, summed since the root was taken up.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Changes {
-    /// Net change in bytes; may be negative.
-    pub growth_bytes: i64,
-    /// The part released by unlink, truncation or replacement, as a positive number of bytes.
-    pub freed_bytes: u64,
-    /// Files that appeared in the root.
-    pub files_created: u64,
-    /// Files that left the root.
-    pub files_deleted: u64,
-    /// Files renamed inside the root.
-    pub files_renamed: u64,
-}
-
-impl Changes {
-    /// Bytes that entered the root: net growth plus what was released again.
-    pub fn grown_bytes(&self) -> u64 {
-        u64::try_from(self.growth_bytes.saturating_add_unsigned(self.freed_bytes)).unwrap_or(0)
-    }
-
-    /// Adds another account to this one.
-    pub fn add(&mut self, other: &Self) {
-        let Self {
-            growth_bytes,
-            freed_bytes,
-            files_created,
-            files_deleted,
-            files_renamed,
-        } = other;
-        self.growth_bytes = self.growth_bytes.wrapping_add(*growth_bytes);
-        self.freed_bytes = self.freed_bytes.wrapping_add(*freed_bytes);
-        self.files_created = self.files_created.wrapping_add(*files_created);
-        self.files_deleted = self.files_deleted.wrapping_add(*files_deleted);
-        self.files_renamed = self.files_renamed.wrapping_add(*files_renamed);
-    }
-}
-
-/// Free space of the file system that holds a root.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct FileSystem {
-    /// Bytes available to unprivileged users.
-    pub avail_bytes: u64,
-    /// Size of the file system in bytes.
-    pub total_bytes: u64,
-    /// Used share of the inodes, 0 to 1; 0 where the file system has no fixed number.
-    pub inodes_used_ratio: f64,
-}
-
-/// One configured threshold and whether it is crossed now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Threshold {
-    /// `warn`, `free_space` or `free_inodes`.
-    pub level: &'static str,
-    /// Bytes for `warn`; for the others the ratio.
-    pub limit: f64,
-    /// Crossed now (with hysteresis).
-    pub crossed: bool,
-    /// Crossings since the start.
-    pub crossings: u64,
-}
-
-/// Why a root is, or is not, watched at this moment.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum RootState {
-    /// The directory does not exist (yet, or any more).
-    Absent,
-    /// Registered with the kernel, first walk not finished.
-    Walking,
-    /// Watched, its size known.
-    Watched,
 }
 
 /// One root.

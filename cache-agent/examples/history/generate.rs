@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cache_agent::{
-    invocation::record::{Cause, Invocation, Package, Processes, RootShare},
+    model::invocation::{Cause, Invocation, Package, Processes, RootShare},
     store::{clock::rfc3339, record::Record},
 };
 

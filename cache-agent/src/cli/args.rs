@@ -10,11 +10,13 @@ use std::time::Duration;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::config::{
-    error::Problem,
-    maps::{MapSize, Maps},
+use crate::{
+    config::{
+        error::Problem,
+        maps::{MapSize, Maps},
+    },
+    kernel::hooks::Choice,
 };
-use crate::probe::backend::Choice;
 
 /// Attributes every byte of Go's caches to the process that wrote it.
 #[derive(Debug, Parser)]

@@ -7,13 +7,20 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::args::{ConfigArgs, ConfigVerb};
-use super::write;
-use crate::config;
-use crate::config::checked::{Config, OFF, RootConfig, RootKind, Thresholds};
-use crate::config::following::Following;
-use crate::config::history::History;
-use crate::config::maps::Maps;
+use super::{
+    args::{ConfigArgs, ConfigVerb},
+    write,
+};
+use crate::{
+    config::{
+        self,
+        checked::{Config, OFF, RootConfig, Thresholds},
+        following::Following,
+        history::History,
+        maps::Maps,
+    },
+    model::root::RootKind,
+};
 
 /// Does what was asked; the text goes to `output`.
 pub fn run(arguments: &ConfigArgs, output: &mut impl Write) -> anyhow::Result<()> {

@@ -12,14 +12,13 @@ use serde_json::json;
 use super::{args::InvocationsArgs, write};
 use crate::{
     config,
-    intake::ring::printable,
-    invocation::record::Invocation,
+    model::{invocation::Invocation, printable::printable},
     store::{
         Store,
         clock::{milliseconds, rfc3339_seconds},
         query::{self, Filter},
     },
-    trace::table::signed,
+    trace::report::table::signed,
 };
 
 /// Characters shown of texts that others chose.
@@ -174,7 +173,7 @@ fn shown(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invocation::record::Cause;
+    use crate::model::invocation::Cause;
 
     fn invocation() -> Invocation {
         Invocation {

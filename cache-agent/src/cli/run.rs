@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result};
 
 use super::{args::RunArgs, log};
 use crate::{
-    agent::{self, Source},
     config::checked::Overrides,
+    daemon::{self, Source},
 };
 
 /// Runs until a signal ends it.
@@ -23,5 +23,5 @@ pub fn run(args: &RunArgs) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(agent::run(source, args.backend))
+    runtime.block_on(daemon::run(source, args.backend))
 }

@@ -3,16 +3,12 @@
 //! Takes: an environment, `passwd`, the go command's own settings files. Gives: [`FoundRoot`]s.
 //! Never: runs a program, follows a user's link out of his home, reads more than [`files::MAX_BYTES`] of his files.
 
-pub mod files;
-pub mod goenv;
 pub mod host;
 pub mod passwd;
-pub mod recognise;
-pub mod sighted;
 
 use std::path::PathBuf;
 
-use crate::config::checked::RootKind;
+use crate::model::root::RootKind;
 
 /// A cache root that exists or may appear.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -12,19 +12,20 @@ use anyhow::{Context as _, Result};
 use cache_ebpf::ProcessKey;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-use super::{
-    cause,
-    record::Invocation,
-    tool,
-    tracker::{Finished, Tracker},
-};
+use super::{cause, tracker::Tracker};
 use crate::{
-    config::checked::RootKind,
-    discover::sighted::{Sighted, Sighting},
-    intake::{lineage::Step, ring::Fact},
-    ledger::account::{Identity, Sums},
-    probe::session::Session,
-    process::scout::Scout,
+    go::tools,
+    kernel::{file_events::Fact, process_events::Step, session::Session},
+    ledger::accounts::Sums,
+    model::{
+        invocation::{Finished, Invocation},
+        process::Identity,
+        root::RootKind,
+    },
+    process::{
+        caches_in_use::{Sighted, Sighting},
+        inspector::Scout,
+    },
 };
 
 /// Steps handed over per look, so that nothing else starves.
@@ -63,8 +64,8 @@ impl Observer {
         session: &mut Session,
         commands: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self> {
-        session.lineage.tell_environment(tool::GO_CHILDREN)?;
-        let tools = tool::TOOLS.into_iter();
+        session.lineage.tell_environment(tools::GO_CHILDREN)?;
+        let tools = tools::TOOLS.into_iter();
         session.lineage.follow_tools(tools.chain(commands))?;
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
             .context("cannot read the boot id")?;

@@ -15,11 +15,8 @@ use rustix::{
     io::Errno,
 };
 
-use super::{
-    book::{Crossed, First},
-    walk::Walk,
-};
-use crate::{probe::session::Registered, snapshot::Changes};
+use super::{Crossed, First, walk::Walk};
+use crate::{kernel::session::Registered, model::changes::Changes};
 
 /// A figure of the disk and the kernel's total at the same moment.
 #[derive(Clone, Copy, Debug, Default)]

@@ -4,17 +4,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::invocation::tally::Tally;
-use crate::snapshot::{
-    AgentUsage, Changes, Degraded, EventCounts, FileSystem, GROUPS, HistoryCounts, Latency, Reason,
-    RootSnapshot, RootState,
+use crate::{
+    invocation::counts::Tally,
+    limits::FileSystem,
+    model::{changes::Changes, root::RootState, tool_group::GROUPS},
+    snapshot::{AgentUsage, Degraded, EventCounts, HistoryCounts, Latency, Reason, RootSnapshot},
 };
 
 fn snapshot(attached: bool, states: &[RootState]) -> Snapshot {
     let root = |(number, state): (usize, &RootState)| RootSnapshot {
         name: format!("r{number}"),
         path: "/x".into(),
-        kind: crate::config::checked::RootKind::Other,
+        kind: crate::model::root::RootKind::Other,
         state: *state,
         size_bytes: 0,
         disk_bytes: 0,
@@ -32,7 +33,7 @@ fn snapshot(attached: bool, states: &[RootState]) -> Snapshot {
         backend: "tracepoint",
         degraded: vec![Degraded::new(Reason::Hooks, "no <io_uring>".to_owned())],
         canary: None,
-        coverage: vec![("open", crate::snapshot::Observation::Observed)],
+        coverage: vec![("open", crate::model::operation::Observation::Observed)],
         roots: states.iter().enumerate().map(root).collect(),
         events: EventCounts::default(),
         process_events_dropped: 0,

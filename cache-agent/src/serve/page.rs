@@ -1,6 +1,6 @@
 //! The start page, and the words of readiness.
 
-use crate::snapshot::{RootState, Snapshot};
+use crate::{model::root::RootState, snapshot::Snapshot};
 
 /// Why the agent is not ready, one line each.
 pub(super) fn unready_reasons(snapshot: &Snapshot) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! What is written: one record for each thing worth remembering.
 
-use crate::invocation::record::{Invocation, Package};
+use crate::model::invocation::{Invocation, Package};
 
 /// Bytes that a record takes in memory besides its texts, roughly.
 const OVERHEAD: usize = 256;

@@ -15,7 +15,7 @@ use super::{
     query::{self, Filter},
     record::{Record, Root, RootSize},
 };
-use crate::invocation::record::{Cause, Invocation, Package, Processes, RootShare};
+use crate::model::invocation::{Cause, Invocation, Package, Processes, RootShare};
 
 /// Far more than a small batch needs, beside whatever else the machine does.
 const SOON: Duration = Duration::from_secs(20);

@@ -16,13 +16,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 
-use super::{
-    Settings,
-    query::{Earlier, EarlierFilter},
-    record::Record,
-    thread::Thread,
-};
-use crate::snapshot::HistoryCounts;
+use super::{Settings, query::EarlierFilter, record::Record, thread::Thread};
+use crate::{model::invocation::Finished, snapshot::HistoryCounts};
 
 /// Records that wait for the thread.
 const CAPACITY: usize = 4096;
@@ -62,7 +57,7 @@ pub(super) enum Message {
     /// Say when everything so far is committed.
     Flush(SyncSender<bool>),
     /// Answer.
-    Earlier(Question, SyncSender<Vec<Earlier>>),
+    Earlier(Question, SyncSender<Vec<Finished>>),
     /// Commit and end.
     End,
 }
@@ -118,7 +113,7 @@ impl StoreWriter {
     /// Asks for earlier invocations, those handed over before included; the answer comes through the channel.
     ///
     /// No answer (the channel is closed) means that the history cannot tell, or has too much to do. Never waits.
-    pub fn earlier(&self, filter: &EarlierFilter<'_>) -> Receiver<Vec<Earlier>> {
+    pub fn earlier(&self, filter: &EarlierFilter<'_>) -> Receiver<Vec<Finished>> {
         let (sender, answer) = sync_channel(1);
         let question = Question {
             module: filter.module.to_owned(),

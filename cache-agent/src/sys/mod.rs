@@ -2,4 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod credentials;
+pub(crate) mod files;
+pub(crate) mod fs_rights;
+pub(crate) mod openat;
 pub(crate) mod usage;

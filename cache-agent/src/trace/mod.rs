@@ -4,12 +4,10 @@
 //! the command reads or writes.
 
 pub mod command;
-pub mod document;
 pub mod events;
-pub mod invocations;
-pub mod past;
-pub mod places;
-pub mod table;
+pub mod history;
+pub mod report;
+pub mod roots;
 pub mod user;
 
 use std::{
@@ -23,23 +21,18 @@ use cache_ebpf::counter;
 
 use self::{
     command::{Ended, Family},
-    document::{Document, RootRow},
     events::EventLines,
-    past::Past,
-    places::Places,
+    history::Past,
+    report::json::{Document, RootRow},
+    roots::Places,
     user::Credentials,
 };
 use crate::{
     cli::args::{Output, TraceArgs},
-    intake::ring::{Fact, printable},
-    invocation::{observer::Observer, tracker::Finished},
-    ledger::{
-        account::{Accounts, Identity},
-        book::Book,
-    },
-    probe::session::Purpose,
-    snapshot::Changes,
-    store::query::Earlier,
+    invocation::observer::Observer,
+    kernel::{file_events::Fact, session::Purpose},
+    ledger::{Book, accounts::Accounts},
+    model::{changes::Changes, invocation::Finished, printable::printable, process::Identity},
     sys::usage,
 };
 
@@ -105,7 +98,7 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
         missed_runs: book.session().missed_runs(),
         usage: usage::own().context("cannot read the agent's own usage")?,
     };
-    table::print(&document, &mut std::io::stderr().lock())?;
+    report::table::print(&document, &mut std::io::stderr().lock())?;
     if let Some(mut report_to) = report_to {
         write_json(&mut report_to, &document)?;
     }
@@ -194,9 +187,8 @@ fn remember(args: &TraceArgs, finished: &mut [Finished]) {
 }
 
 /// What the history tells newest first, earliest first.
-fn in_order(earlier: Vec<Earlier>) -> Vec<Finished> {
-    let earlier = earlier.into_iter().rev();
-    earlier.map(Finished::from).collect()
+fn in_order(earlier: Vec<Finished>) -> Vec<Finished> {
+    earlier.into_iter().rev().collect()
 }
 
 /// Processes that changed something.

@@ -1,8 +1,8 @@
 //! Two invocations side by side.
 
-use super::super::{
-    fingerprint::{Fingerprint, VARIABLES},
-    record::{Cause, Invocation},
+use crate::{
+    go::fingerprint::{Fingerprint, VARIABLES},
+    model::invocation::{Cause, Invocation},
 };
 
 /// A setting that differs.

@@ -2,12 +2,10 @@
 
 use std::{fs, os::unix::fs::FileExt as _};
 
-use super::{
-    super::{
-        query::EarlierFilter,
-        writer::{MAX_WAITING_BYTES, Writing},
-    },
-    *,
+use super::*;
+use crate::store::{
+    query::EarlierFilter,
+    writer::{MAX_WAITING_BYTES, Writing},
 };
 
 fn start(state: &State) -> Writing {

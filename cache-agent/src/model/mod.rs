@@ -1,0 +1,13 @@
+//! The words: what the rest of the agent talks about.
+//!
+//! Never: I/O, or an import of ours but the contract of `cache-ebpf`.
+
+pub mod changes;
+pub mod invocation;
+pub mod mask;
+pub mod operation;
+pub mod printable;
+pub mod process;
+pub mod root;
+pub mod root_name;
+pub mod tool_group;

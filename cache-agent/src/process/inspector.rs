@@ -1,0 +1,418 @@
+//! Looks at processes in /proc while they live, in a thread of its own: a file system of an observed user may
+//! never answer, and the ledger must not wait for it.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::Read as _,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
+    time::{Duration, Instant},
+};
+
+use cache_ebpf::{ProcessKey, lineage::SEED_UNIT_NS};
+use nix::unistd::{Uid, User};
+use rustix::{
+    event::{EventfdFlags, eventfd},
+    fs::{Mode, OFlags, open, openat},
+};
+
+use super::{
+    caches_in_use::{Sighted, Sighting},
+    cgroup, working_directory,
+};
+use crate::{
+    go::{
+        build_info, go_mod, saved_env,
+        variables::{self, Variables},
+    },
+    model::printable::printable,
+};
+
+/// Questions that may wait; of more, only the kernel side's answer is known.
+const WAITING_MAX: usize = 1_024;
+/// Versions and names remembered.
+const REMEMBERED_MAX: usize = 1_024;
+/// How much of a file in /proc is read.
+const PROC_BYTES: u64 = 256 * 1024;
+
+/// What only /proc can tell of a process, to be asked while it lives.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Of whom.
+    pub process: ProcessKey,
+    /// As whom files are read.
+    pub uid: u32,
+    /// As which group.
+    pub gid: u32,
+    /// The kernel side could not tell all of the environment.
+    pub wants_environment: bool,
+    /// What is known of it already.
+    pub environment: Variables,
+    /// Its user may have saved settings with `go env -w`.
+    pub is_go: bool,
+    /// Where it changes to at its start, if it was told so.
+    pub chdir: Option<String>,
+}
+
+/// The answer; empty fields are not known.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// Version of the program.
+    pub version: String,
+    /// Working directory.
+    pub cwd: String,
+    /// Module path of the nearest go.mod.
+    pub module: String,
+    /// Login name.
+    pub user: String,
+    /// cgroup path.
+    pub cgroup: String,
+    /// Variables of the allow-list, as far as they were wanted.
+    pub environment: Variables,
+    /// Settings that its user saved; its environment comes before them.
+    pub saved: Variables,
+}
+
+/// What is to be looked at.
+#[derive(Debug)]
+enum Errand {
+    Process(Question),
+    Caches(Sighting),
+}
+
+/// What was found.
+#[derive(Debug)]
+enum Finding {
+    Process(ProcessKey, Answer),
+    Caches(Sighting, Vec<Sighted>),
+}
+
+/// Asks, and collects the answers.
+#[derive(Debug)]
+pub struct Scout {
+    errands: SyncSender<Errand>,
+    findings: Receiver<Finding>,
+    sighted: Vec<(Sighting, Vec<Sighted>)>,
+    /// Rings when caches were found: they fill while nobody looks.
+    bell: Arc<OwnedFd>,
+    outstanding: u64,
+    /// Questions not asked: too many were waiting.
+    pub unasked: u64,
+}
+
+impl Scout {
+    /// Starts the thread, which ends when the scout is dropped.
+    pub fn start() -> std::io::Result<Self> {
+        let (errands, asked) = sync_channel(WAITING_MAX);
+        let (answering, findings) = sync_channel(WAITING_MAX);
+        let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
+        let rung = Arc::clone(&bell);
+        std::thread::Builder::new()
+            .name("scout".to_owned())
+            .spawn(move || answer_all(&asked, &answering, &rung))?;
+        Ok(Self {
+            errands,
+            findings,
+            sighted: Vec::new(),
+            bell,
+            outstanding: 0,
+            unasked: 0,
+        })
+    }
+
+    /// Asks, unless too many questions wait already.
+    pub fn ask(&mut self, question: Question) {
+        self.send(Errand::Process(question));
+    }
+
+    /// Sends for the caches that a command named, unless too much waits already.
+    pub fn look_for(&mut self, sighting: Sighting) {
+        self.send(Errand::Caches(sighting));
+    }
+
+    /// Caches that were found since this was last asked.
+    pub fn take_sighted(&mut self) -> Vec<(Sighting, Vec<Sighted>)> {
+        std::mem::take(&mut self.sighted)
+    }
+
+    /// Readable once caches were found, until the answers are looked at.
+    pub fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
+    /// True where caches were found that nobody has taken yet.
+    pub fn has_sighted(&self) -> bool {
+        !self.sighted.is_empty()
+    }
+
+    fn send(&mut self, errand: Errand) {
+        match self.errands.try_send(errand) {
+            Ok(()) => self.outstanding += 1,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.unasked += 1,
+        }
+    }
+
+    /// Answers that have come.
+    pub fn answers(&mut self) -> Vec<(ProcessKey, Answer)> {
+        // An error means that it has not rung.
+        rustix::io::read(&*self.bell, &mut [0; 8]).unwrap_or_default();
+        let findings: Vec<_> = self.findings.try_iter().collect();
+        findings
+            .into_iter()
+            .filter_map(|finding| self.take(finding))
+            .collect()
+    }
+
+    fn take(&mut self, finding: Finding) -> Option<(ProcessKey, Answer)> {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        match finding {
+            Finding::Process(process, answer) => Some((process, answer)),
+            Finding::Caches(sighting, found) => {
+                self.sighted.push((sighting, found));
+                None
+            }
+        }
+    }
+
+    /// Waits for all answers, but no longer than `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Vec<(ProcessKey, Answer)> {
+        let until = Instant::now() + limit;
+        let mut answers = self.answers();
+        while self.outstanding > 0 {
+            let rest = until.saturating_duration_since(Instant::now());
+            match self.findings.recv_timeout(rest) {
+                Ok(finding) => answers.extend(self.take(finding)),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        answers
+    }
+}
+
+/// A program as a file: device, inode, size, time of change.
+type Program = (u64, u64, u64, i64);
+
+/// What need not be looked up twice.
+#[derive(Default)]
+struct Memory {
+    versions: HashMap<Program, String>,
+    users: HashMap<u32, String>,
+}
+
+fn answer_all(asked: &Receiver<Errand>, answering: &SyncSender<Finding>, bell: &OwnedFd) {
+    let mut memory = Memory::default();
+    while let Ok(errand) = asked.recv() {
+        let finding = match errand {
+            Errand::Process(question) => {
+                Finding::Process(question.process, look(&question, &mut memory))
+            }
+            Errand::Caches(sighting) => {
+                let found = sighting.look();
+                Finding::Caches(sighting, found)
+            }
+        };
+        let is_sighted = matches!(finding, Finding::Caches(..));
+        if answering.send(finding).is_err() {
+            return;
+        }
+        if is_sighted {
+            // An error means that it has rung more often than can be counted.
+            rustix::io::write(bell, &1u64.to_ne_bytes()).unwrap_or_default();
+        }
+    }
+}
+
+/// Of a process that is gone, or whose number is another one's, only the user.
+fn look(question: &Question, memory: &mut Memory) -> Answer {
+    let user = memory.user(question.uid);
+    let path = format!("/proc/{}", question.process.tgid);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // Whatever is opened from here on is this process', or nobody's.
+    let Ok(process) = open(path, flags, Mode::empty()) else {
+        return only_user(user);
+    };
+    if !is_same(process.as_fd(), question.process) {
+        return only_user(user);
+    }
+    let inner = |name: &str| openat(&process, name, flags, Mode::empty()).ok();
+    let environment = if question.wants_environment {
+        variables::allowed(&read(process.as_fd(), "environ").unwrap_or_default())
+    } else {
+        Variables::new()
+    };
+    let mut answer = Answer {
+        version: memory.version(process.as_fd()).unwrap_or_default(),
+        user,
+        ..Answer::default()
+    };
+    if let (Some(cwd), Some(root)) = (inner("cwd"), inner("root")) {
+        look_around(question, &environment, cwd, root.as_fd(), &mut answer);
+    }
+    let groups = read(process.as_fd(), "cgroup").unwrap_or_default();
+    Answer {
+        cgroup: cgroup::path(&String::from_utf8_lossy(&groups)),
+        environment,
+        ..answer
+    }
+}
+
+/// Where the process works, and what its user has there and elsewhere. `read` is what its environment was asked for.
+fn look_around(
+    question: &Question,
+    read: &Variables,
+    cwd: OwnedFd,
+    root: BorrowedFd<'_>,
+    answer: &mut Answer,
+) {
+    let known = if question.wants_environment {
+        read
+    } else {
+        &question.environment
+    };
+    let Question { uid, gid, .. } = *question;
+    let told = known.get("PWD").map(String::as_str);
+    let asked = question.chdir.as_deref();
+    let directory = working_directory::of(cwd, root, [asked, told], [uid, gid]);
+    answer.cwd = working_directory::path(directory.as_fd()).unwrap_or_default();
+    answer.module = go_mod::module(directory, root, uid, gid).unwrap_or_default();
+    if question.is_go {
+        answer.saved = saved_env::saved(root, known, uid, gid);
+    }
+}
+
+fn only_user(user: String) -> Answer {
+    Answer {
+        user,
+        ..Answer::default()
+    }
+}
+
+fn read(process: BorrowedFd<'_>, name: &str) -> Option<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = File::from(openat(process, name, flags, Mode::empty()).ok()?);
+    let mut bytes = Vec::new();
+    file.take(PROC_BYTES).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// The start in `/proc/PID/stat`, in ticks of 10 ms, tells a number used again.
+fn is_same(process: BorrowedFd<'_>, key: ProcessKey) -> bool {
+    let stat = read(process, "stat").unwrap_or_default();
+    start_ticks(&String::from_utf8_lossy(&stat)) == Some(key.start_ns / SEED_UNIT_NS)
+}
+
+/// Field 22; the name before it may contain anything.
+pub(crate) fn start_ticks(stat: &str) -> Option<u64> {
+    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+}
+
+impl Memory {
+    fn version(&mut self, process: BorrowedFd<'_>) -> Option<String> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = File::from(openat(process, "exe", flags, Mode::empty()).ok()?);
+        let metadata = file.metadata().ok()?;
+        let program = (
+            metadata.dev(),
+            metadata.ino(),
+            metadata.size(),
+            metadata.ctime(),
+        );
+        if let Some(known) = self.versions.get(&program) {
+            return Some(known.clone());
+        }
+        let found = build_info::read(&file);
+        let version = found
+            .map(|found| found.version().to_owned())
+            .unwrap_or_default();
+        remember(&mut self.versions, program, &version);
+        Some(version)
+    }
+
+    fn user(&mut self, uid: u32) -> String {
+        if let Some(known) = self.users.get(&uid) {
+            return known.clone();
+        }
+        let found = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+        let name = found.map_or_else(String::new, |user| printable(user.name.as_bytes()));
+        remember(&mut self.users, uid, &name);
+        name
+    }
+}
+
+/// Forgets all when too much is remembered: what is used comes back.
+fn remember<K: Eq + std::hash::Hash>(memory: &mut HashMap<K, String>, key: K, value: &str) {
+    if memory.len() >= REMEMBERED_MAX {
+        memory.clear();
+    }
+    memory.insert(key, value.to_owned());
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    use super::*;
+
+    fn own() -> ProcessKey {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        ProcessKey {
+            start_ns: start_ticks(&stat).unwrap() * SEED_UNIT_NS,
+            tgid: std::process::id(),
+            pad: 0,
+        }
+    }
+
+    fn ask(process: ProcessKey) -> Answer {
+        let mut scout = Scout::start().unwrap();
+        scout.ask(Question {
+            process,
+            uid: nix::unistd::getuid().as_raw(),
+            gid: nix::unistd::getgid().as_raw(),
+            wants_environment: true,
+            environment: Variables::new(),
+            is_go: true,
+            chdir: None,
+        });
+        scout.wait(Duration::from_secs(30)).pop().unwrap().1
+    }
+
+    #[test]
+    fn a_living_process_is_described() {
+        let answer = ask(own());
+        let directory = std::env::current_dir().unwrap();
+        assert_eq!(answer.cwd, directory.to_string_lossy());
+        assert!(answer.cgroup.starts_with('/'));
+        assert_eq!(answer.module, "");
+    }
+
+    #[test]
+    fn caches_that_were_found_ring() {
+        let mut scout = Scout::start().unwrap();
+        let told = Variables::from([("GOCACHE", "/".to_owned())]);
+        scout.look_for(Sighting::of(own(), 0, 0, &told));
+        let mut ready = [PollFd::from_borrowed_fd(scout.bell(), PollFlags::IN)];
+        let limit = Timespec {
+            tv_sec: 30,
+            tv_nsec: 0,
+        };
+        assert_eq!(poll(&mut ready, Some(&limit)).unwrap(), 1);
+        scout.answers();
+        assert_eq!(scout.take_sighted().len(), 1);
+        let mut ready = [PollFd::from_borrowed_fd(scout.bell(), PollFlags::IN)];
+        assert_eq!(poll(&mut ready, Some(&Timespec::default())).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_number_used_again_is_not_mistaken() {
+        let mut stranger = own();
+        stranger.start_ns += SEED_UNIT_NS;
+        assert_eq!(ask(stranger).cwd, "");
+    }
+}
