@@ -2,7 +2,7 @@
 //!
 //! The way of one event: a hook of the kernel side credits it (`cache-ebpf`), `kernel` owns hooks and maps and types
 //! what comes out, `ledger` adds it up and compares it with the disk, `process` and `invocation` say who it was,
-//! `limits` decides, `snapshot` is the picture, `serve` shows it. `daemon` runs this loop; `trace` is the same for
+//! `limits` decides, `snapshot` is the snapshot, `serve` shows it. `daemon` runs this loop; `trace` is the same for
 //! one command.
 
 // The generator of the benchmark names this crate as its users do, also where a unit test includes it.
@@ -33,7 +33,7 @@ pub mod model;
 pub mod process;
 /// Metrics and health over HTTP.
 pub mod serve;
-/// The immutable picture that every reader gets.
+/// The immutable snapshot that every reader gets.
 pub mod snapshot;
 /// The history, one SQLite file.
 pub mod store;

@@ -1,4 +1,4 @@
-//! The immutable picture of the agent that every reader gets.
+//! The immutable snapshot of the agent that every reader gets.
 //!
 //! Takes: the aggregate, once per tick. Gives: one `Arc<Snapshot>` swapped in whole.
 //! Never: a lock held by a reader, or a figure that changes while it is read.
@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::{
-    invocation::counts::Tally,
+    invocation::counts::InvocationCounts,
     limits::{FileSystem, Threshold},
     model::{
         changes::Changes,
@@ -23,7 +23,7 @@ pub enum Reason {
     Hooks,
     /// Faults that may have cost precision.
     Faults,
-    /// Figures of the canary that were wrong.
+    /// Figures of the self-test that were wrong.
     Canary,
     /// The history.
     History,
@@ -60,7 +60,7 @@ impl Degraded {
     }
 }
 
-/// What the canary proved.
+/// What the self-test proved.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Proof {
     /// When all its figures were right, the last time.
@@ -186,7 +186,7 @@ pub struct Snapshot {
     pub backend: &'static str,
     /// Why the agent is degraded; empty when it is whole.
     pub degraded: Vec<Degraded>,
-    /// What the canary proved; `None` where it is off.
+    /// What the self-test proved; `None` where it is off.
     pub canary: Option<Proof>,
     /// Operations and how well they are observed.
     pub coverage: Vec<(&'static str, Observation)>,
@@ -209,7 +209,7 @@ pub struct Snapshot {
     /// Losses of the history.
     pub history: HistoryCounts,
     /// Invocations that ended.
-    pub invocations: Tally,
+    pub invocations: InvocationCounts,
     /// The agent's own cost.
     pub usage: AgentUsage,
 }

@@ -34,7 +34,7 @@ pub const DEFAULT_STATE_DIR: &str = "/var/lib/cache-agent";
 /// A proof that is younger than anybody's next look, at a few system calls.
 pub const DEFAULT_CANARY_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What switches the canary off.
+/// What switches the self-test off.
 pub const OFF: &str = "off";
 
 /// The checked configuration.
@@ -50,7 +50,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What is remembered there.
     pub history: History,
-    /// Time between two runs of the canary; `None` = off.
+    /// Time between two runs of the self-test; `None` = off.
     pub canary_interval: Option<Duration>,
     /// Sizes of kernel maps; a change needs a restart.
     pub maps: Maps,

@@ -1,4 +1,4 @@
-//! The thread that keeps the ledger: waits for the kernel side, looks, reconciles, and publishes a picture.
+//! The thread that keeps the ledger: waits for the kernel side, looks, reconciles, and publishes a snapshot.
 //!
 //! Takes: events, orders. Gives: snapshots. Never: polls while nothing happens.
 
@@ -13,32 +13,32 @@ use tokio::sync::watch;
 
 pub(super) use super::orders::{Order, Orders};
 use super::{
-    invocations::Chronicle,
+    invocations::Invocations,
     last_sizes::{Memory, StateDirectory},
-    process_totals::Aggregate,
+    process_totals::ProcessTotals,
     publish,
     reconcile::Losses,
-    root_watch::Vantage,
-    roots::Roster,
-    self_test::Canary,
+    root_watch::RootWatch,
+    roots::RootTable,
+    self_test::SelfTest,
     update_roots::Containers,
 };
 use crate::{
     config::checked::Config,
     kernel::file_events::Fact,
-    ledger::Book,
+    ledger::Ledger,
     snapshot::{Latency, Snapshot},
     store::writer::{Condition, StoreWriter},
 };
 
-/// The keeper.
-pub(super) struct Keeper {
-    pub(super) book: Book,
-    pub(super) roster: Roster,
-    pub(super) aggregate: Aggregate,
-    pub(super) chronicle: Chronicle,
+/// The event loop.
+pub(super) struct EventLoop {
+    pub(super) ledger: Ledger,
+    pub(super) roots: RootTable,
+    pub(super) process_totals: ProcessTotals,
+    pub(super) invocations: Invocations,
     pub(super) config: Config,
-    pub(super) vantage: Vantage,
+    pub(super) root_watch: RootWatch,
     pub(super) orders: std::sync::mpsc::Receiver<Order>,
     pub(super) bell: std::io::PipeReader,
     pub(super) latency: Latency,
@@ -49,30 +49,30 @@ pub(super) struct Keeper {
     pub(super) history: Condition,
     pub(super) state: Option<StateDirectory>,
     pub(super) memory: Memory,
-    pub(super) canary: Canary,
-    /// Something besides events changed since the last picture.
+    pub(super) canary: SelfTest,
+    /// Something besides events changed since the last snapshot.
     pub(super) has_news: bool,
 }
 
-impl Keeper {
+impl EventLoop {
     /// Attaches the kernel side and takes up the roots that are there.
     pub(super) fn start(
-        mut book: Book,
+        mut ledger: Ledger,
         config: Config,
         history: StoreWriter,
     ) -> Result<(Self, Orders)> {
         let (sender, orders) = std::sync::mpsc::channel();
         let (bell, bell_writer) = std::io::pipe().context("no descriptor left")?;
-        let chronicle = Chronicle::start(&mut book, &config.following.commands, history)?;
-        let state = StateDirectory::open_or_tell(&config.state_dir);
+        let invocations = Invocations::start(&mut ledger, &config.following.commands, history)?;
+        let state = StateDirectory::open_or_log(&config.state_dir);
         let memory = Memory::open(state.as_ref());
-        let mut keeper = Self {
-            book,
-            chronicle,
-            roster: Roster::default(),
-            aggregate: Aggregate::default(),
+        let mut event_loop = Self {
+            ledger,
+            invocations,
+            roots: RootTable::default(),
+            process_totals: ProcessTotals::default(),
             config,
-            vantage: Vantage::new()?,
+            root_watch: RootWatch::new()?,
             orders,
             bell,
             latency: Latency::default(),
@@ -83,14 +83,14 @@ impl Keeper {
             history: Condition::default(),
             state,
             memory,
-            canary: Canary::new(),
+            canary: SelfTest::new(),
             has_news: true,
         };
         // Before the roots: their walks leave out its directory, wherever that is.
-        keeper.set_canary();
-        keeper.apply();
+        event_loop.configure_self_test();
+        event_loop.apply();
         Ok((
-            keeper,
+            event_loop,
             Orders {
                 sender,
                 bell: bell_writer,
@@ -98,46 +98,46 @@ impl Keeper {
         ))
     }
 
-    /// A picture before the first walk.
-    pub(super) fn first_picture(&mut self) -> Result<Snapshot> {
+    /// A snapshot before the first walk.
+    pub(super) fn first_snapshot(&mut self) -> Result<Snapshot> {
         self.look()
     }
 
     /// Keeps the ledger until told to stop.
-    pub(super) fn run(mut self, pictures: &watch::Sender<Arc<Snapshot>>) -> Result<()> {
+    pub(super) fn run(mut self, snapshots: &watch::Sender<Arc<Snapshot>>) -> Result<()> {
         loop {
             let events = self.wait()?;
-            let stop = self.obey()?;
-            let chronicle = &mut self.chronicle;
-            self.book.measure(|fact| chronicle.fact(fact))?;
-            self.take_sighted();
-            self.look_after_roots()?;
+            let stop = self.handle_orders()?;
+            let invocations = &mut self.invocations;
+            self.ledger.measure(|fact| invocations.fact(fact))?;
+            self.take_found();
+            self.update_roots()?;
             let walked = self.reconcile()?;
-            let has_open = self.book.sweep_open()?;
+            let has_open = self.ledger.sweep_open()?;
             let settled = self.drain();
-            self.prove()?;
+            self.run_self_test()?;
             let is_busy = events + settled > 0 || walked || has_open;
             self.quiet = if is_busy {
                 0
             } else {
                 self.quiet.saturating_add(1)
             };
-            if is_busy || self.has_news || self.chronicle.is_waiting() {
+            if is_busy || self.has_news || self.invocations.is_waiting() {
                 self.has_news = false;
-                pictures.send_replace(Arc::new(self.look()?));
+                snapshots.send_replace(Arc::new(self.look()?));
             }
             self.memory.write_if_due(self.state.as_ref());
             if stop {
                 self.memory.write(self.state.as_ref());
-                self.chronicle.end(&mut self.aggregate);
+                self.invocations.end(&mut self.process_totals);
                 return Ok(());
             }
         }
     }
 
-    /// Lets the canary run if it is time. Its own events make nobody busy.
-    fn prove(&mut self) -> Result<()> {
-        if self.canary.run_if_due(&mut self.book)? {
+    /// Lets the self-test run if it is time. Its own events make nobody busy.
+    fn run_self_test(&mut self) -> Result<()> {
+        if self.canary.run_if_due(&mut self.ledger)? {
             self.drain();
             self.has_news = true;
         }
@@ -146,14 +146,14 @@ impl Keeper {
 
     pub(super) fn drain(&mut self) -> usize {
         let now = publish::kernel_now_ns();
-        let (latency, chronicle) = (&mut self.latency, &mut self.chronicle);
+        let (latency, invocations) = (&mut self.latency, &mut self.invocations);
         let mut events = 0;
         loop {
-            let facts = self.book.drain(|fact| {
+            let facts = self.ledger.drain(|fact| {
                 observe(latency, now, &fact);
-                chronicle.fact(fact);
+                invocations.fact(fact);
             });
-            let steps = chronicle.look(&mut self.book);
+            let steps = invocations.look(&mut self.ledger);
             if facts + steps == 0 {
                 return events;
             }
@@ -162,7 +162,7 @@ impl Keeper {
     }
 
     /// True when told to stop.
-    fn obey(&mut self) -> Result<bool> {
+    fn handle_orders(&mut self) -> Result<bool> {
         let mut stop = false;
         while let Ok(order) = self.orders.try_recv() {
             self.bell
@@ -180,24 +180,24 @@ impl Keeper {
         Ok(stop)
     }
 
-    pub(super) fn set_canary(&mut self) {
+    pub(super) fn configure_self_test(&mut self) {
         let interval = self.config.canary_interval;
         self.canary
-            .set(interval, self.state.as_ref(), &mut self.book);
+            .set(interval, self.state.as_ref(), &mut self.ledger);
     }
 
     fn reload(&mut self, config: Config) -> Result<()> {
         if config.state_dir != self.config.state_dir {
             // The old one first: the new one may be the same by another name.
             self.memory.write(self.state.as_ref());
-            self.canary.free(&mut self.book);
+            self.canary.free(&mut self.ledger);
             self.state = None;
-            self.state = StateDirectory::open_or_tell(&config.state_dir);
+            self.state = StateDirectory::open_or_log(&config.state_dir);
         }
         self.config = config;
-        self.set_canary();
+        self.configure_self_test();
         let commands = &self.config.following.commands;
-        self.chronicle.follow(&mut self.book, commands)?;
+        self.invocations.follow(&mut self.ledger, commands)?;
         self.apply();
         self.has_news = true;
         Ok(())

@@ -14,20 +14,20 @@ use anyhow::{Context as _, Result};
 use cache_ebpf::ProcessKey;
 
 use super::{
-    process_totals::{Aggregate, Leaving},
-    roots::Roster,
+    process_totals::{ExitedAccount, ProcessTotals},
+    roots::RootTable,
 };
 use crate::{
-    invocation::{cause, counts::Tally, observer::Observer},
+    invocation::{cause, counts::InvocationCounts, observer::Observer},
     kernel::file_events::Fact,
-    ledger::{Book, accounts::Sums},
+    ledger::{Ledger, accounts::Sums},
     model::{
         invocation::{Finished, Invocation},
         printable::printable,
         process::Identity,
     },
     process::{
-        caches_in_use::{Sighted, Sighting},
+        caches_in_use::{CacheInUse, Sighting},
         running_tools,
     },
     store::{query::EarlierFilter, record::Record, writer::StoreWriter},
@@ -60,7 +60,7 @@ struct Waiting {
 
 /// Follows invocations for the daemon.
 #[derive(Debug)]
-pub(super) struct Chronicle {
+pub(super) struct Invocations {
     observer: Observer,
     estates: HashMap<ProcessKey, Estate>,
     waiting: VecDeque<Waiting>,
@@ -69,19 +69,19 @@ pub(super) struct Chronicle {
     history: StoreWriter,
     burial: Instant,
     /// Figures since the start.
-    pub tally: Tally,
+    pub counts: InvocationCounts,
 }
 
-impl Chronicle {
+impl Invocations {
     /// Follows these commands too, and the tools that run already.
     pub(super) fn start(
-        book: &mut Book,
+        ledger: &mut Ledger,
         commands: &[String],
         history: StoreWriter,
     ) -> Result<Self> {
         let commands = commands.iter().map(String::as_str);
-        let mut observer = Observer::start(book.session(), commands)?;
-        running_tools::seed(book.session(), observer.tracker())?;
+        let mut observer = Observer::start(ledger.session(), commands)?;
+        running_tools::seed(ledger.session(), observer.tracker())?;
         observer.ask_about_all();
         Ok(Self {
             observer,
@@ -90,26 +90,26 @@ impl Chronicle {
             expecting: HashMap::new(),
             history,
             burial: Instant::now() + BURIAL_INTERVAL,
-            tally: Tally::default(),
+            counts: InvocationCounts::default(),
         })
     }
 
     /// Follows these commands from now on.
-    pub(super) fn follow(&mut self, book: &mut Book, commands: &[String]) -> Result<()> {
+    pub(super) fn follow(&mut self, ledger: &mut Ledger, commands: &[String]) -> Result<()> {
         let commands = commands.iter().map(String::as_str);
-        book.session().lineage.follow_tools(commands)
+        ledger.session().process_maps.follow_tools(commands)
     }
 
     /// Takes what the kernel side tells of processes, and the facts that came before.
     ///
     /// How many steps there were.
-    pub(super) fn look(&mut self, book: &mut Book) -> usize {
-        self.observer.look(book.session())
+    pub(super) fn look(&mut self, ledger: &mut Ledger) -> usize {
+        self.observer.look(ledger.session())
     }
 
     /// Process events lost since the start.
-    pub(super) fn lost(&self, book: &mut Book) -> Result<u64> {
-        self.observer.lost(book.session())
+    pub(super) fn lost(&self, ledger: &mut Ledger) -> Result<u64> {
+        self.observer.lost(ledger.session())
     }
 
     /// A file changed; taken in with the next look.
@@ -118,9 +118,9 @@ impl Chronicle {
     }
 
     /// Names of files come from the roots that are watched now.
-    pub(super) fn follow_roots(&mut self, book: &Book, roster: &Roster) -> Result<()> {
-        for entry in &roster.entries {
-            let Some(root) = entry.index.and_then(|index| book.root(index)) else {
+    pub(super) fn follow_roots(&mut self, ledger: &Ledger, roots: &RootTable) -> Result<()> {
+        for entry in &roots.entries {
+            let Some(root) = entry.index.and_then(|index| ledger.root(index)) else {
                 continue;
             };
             if self.observer.watches(root.index) {
@@ -142,8 +142,8 @@ impl Chronicle {
     }
 
     /// Caches that go commands use, found since this was last asked.
-    pub(super) fn take_sighted(&mut self) -> Vec<(Sighting, Vec<Sighted>)> {
-        self.observer.take_sighted()
+    pub(super) fn take_found(&mut self) -> Vec<(Sighting, Vec<CacheInUse>)> {
+        self.observer.take_found()
     }
 
     /// Nobody but this command can have written to the caches that it named since it began.
@@ -157,24 +157,31 @@ impl Chronicle {
     }
 
     /// True where such caches wait.
-    pub(super) fn has_sighted(&self) -> bool {
-        self.observer.has_sighted()
+    pub(super) fn has_found(&self) -> bool {
+        self.observer.has_found()
     }
 
     /// An invocation that alone can have written what a new root holds is told only once that is measured.
-    pub(super) fn expect(&mut self, heir: ProcessKey) {
-        self.expecting.insert(heir, Instant::now() + INHERITANCE);
+    pub(super) fn expect(&mut self, initial_owner: ProcessKey) {
+        self.expecting
+            .insert(initial_owner, Instant::now() + INHERITANCE);
     }
 
     /// Takes over what ended processes left, and finishes what is over. `busy` still have accounts.
-    pub(super) fn settle(&mut self, aggregate: &mut Aggregate, busy: &HashSet<ProcessKey>) {
+    pub(super) fn settle(
+        &mut self,
+        process_totals: &mut ProcessTotals,
+        busy: &HashSet<ProcessKey>,
+    ) {
         self.explain(Duration::ZERO);
-        for leaving in aggregate.take_leaving() {
-            self.inherit(leaving);
+        for exited in process_totals.take_exited() {
+            self.inherit(exited);
         }
         if Instant::now() >= self.burial {
             self.burial = Instant::now() + BURIAL_INTERVAL;
-            self.observer.tracker().bury(running_tools::is_alive);
+            self.observer
+                .tracker()
+                .end_vanished(running_tools::is_alive);
         }
         let mut over = self.observer.tracker().over();
         let tracker = self.observer.tracker();
@@ -190,18 +197,18 @@ impl Chronicle {
         }
     }
 
-    /// What a new root held has been credited to its heir.
-    pub(super) fn fulfil(&mut self, heir: &ProcessKey) {
-        self.expecting.remove(heir);
+    /// What a new root held has been credited to its owner of initial content.
+    pub(super) fn fulfil(&mut self, initial_owner: &ProcessKey) {
+        self.expecting.remove(initial_owner);
     }
 
-    fn inherit(&mut self, leaving: Leaving) {
-        let Leaving {
+    fn inherit(&mut self, exited: ExitedAccount) {
+        let ExitedAccount {
             invocation,
             root,
             sums,
             leader,
-        } = leaving;
+        } = exited;
         let estate = self.estates.entry(invocation).or_default();
         let sum = estate.sums.entry(root).or_default();
         sum.changes.add(&sums.changes);
@@ -214,7 +221,7 @@ impl Chronicle {
 
     fn tell(&mut self, finished: Vec<Finished>) {
         for one in finished {
-            self.tally.count(&one.record);
+            self.counts.count(&one.record);
             let answer = (one.record.growth_bytes > 0).then(|| self.ask(&one.record));
             self.waiting.push_back(Waiting {
                 finished: one,
@@ -270,8 +277,8 @@ impl Chronicle {
     }
 
     /// The agent ends: what is over is told.
-    pub(super) fn end(&mut self, aggregate: &mut Aggregate) {
-        self.settle(aggregate, &HashSet::new());
+    pub(super) fn end(&mut self, process_totals: &mut ProcessTotals) {
+        self.settle(process_totals, &HashSet::new());
         self.explain(LAST_ANSWERS);
     }
 }

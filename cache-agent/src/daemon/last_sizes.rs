@@ -1,6 +1,6 @@
 //! What one run of the agent leaves to the next: the last size of each root, in one small file.
 //!
-//! Takes: the picture. Gives: the size a root had when an agent last watched it. Never: ends or stops the agent
+//! Takes: the snapshot. Gives: the size a root had when an agent last watched it. Never: ends or stops the agent
 //! because a disk is full, a file damaged or a directory not its own.
 
 use std::{
@@ -73,7 +73,7 @@ impl StateDirectory {
     }
 
     /// It, or nothing, which is told: an agent can do without.
-    pub(super) fn open_or_tell(path: &Path) -> Option<Self> {
+    pub(super) fn open_or_log(path: &Path) -> Option<Self> {
         let outcome = Self::open(path);
         if let Err(error) = &outcome {
             let error = format!("{error:#}");

@@ -1,24 +1,26 @@
-//! The picture that the rest of the agent sees.
+//! The snapshot that the rest of the agent sees.
 
 use std::time::SystemTime;
 
 use anyhow::Result;
 
-use super::{event_loop::Keeper, publish};
+use super::{event_loop::EventLoop, publish};
 use crate::{limits::thresholds, snapshot::Snapshot};
 
-impl Keeper {
-    /// One picture; tells thresholds on the way.
+impl EventLoop {
+    /// One snapshot; tells thresholds on the way.
     pub(super) fn look(&mut self) -> Result<Snapshot> {
-        let totals = publish::totals(&self.book)?;
-        let sums = self.aggregate.look(&mut self.book, &mut self.roster)?;
-        self.chronicle
-            .settle(&mut self.aggregate, &sums.invocations);
-        let mut roots = Vec::with_capacity(self.roster.entries.len());
-        for entry in &mut self.roster.entries {
+        let totals = publish::totals(&self.ledger)?;
+        let sums = self
+            .process_totals
+            .look(&mut self.ledger, &mut self.roots)?;
+        self.invocations
+            .settle(&mut self.process_totals, &sums.invocations);
+        let mut roots = Vec::with_capacity(self.roots.entries.len());
+        for entry in &mut self.roots.entries {
             let total = entry.index.and_then(|index| totals.get(&index));
             let total = total.copied().unwrap_or_default();
-            let mut root = publish::root(entry, &self.book, total, &sums);
+            let mut root = publish::root(entry, &self.ledger, total, &sums);
             if entry.index.is_some() {
                 let (state, events) = thresholds::evaluate(
                     &entry.thresholds,
@@ -35,8 +37,8 @@ impl Keeper {
             roots.push(root);
         }
         self.note();
-        let process_events_dropped = self.chronicle.lost(&mut self.book)?;
-        let session = self.book.session();
+        let process_events_dropped = self.invocations.lost(&mut self.ledger)?;
+        let session = self.ledger.session();
         let counters = session.tables.counters()?;
         let events = publish::events(&counters, session.missed_runs());
         let coverage = self.canary.corrected(session.coverage.operations());
@@ -52,11 +54,11 @@ impl Keeper {
             events,
             process_events_dropped,
             processes_tracked: sums.tracked,
-            processes_folded: self.aggregate.folded,
+            processes_folded: self.process_totals.folded,
             users: sums.users,
             event_latency: self.latency,
             history: self.history.counts,
-            invocations: self.chronicle.tally,
+            invocations: self.invocations.counts,
             usage: publish::usage(self.map_bytes),
         })
     }

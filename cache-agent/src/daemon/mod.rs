@@ -1,7 +1,7 @@
 //! The daemon: one thread keeps the ledger, the rest of the agent talks to it through channels.
 //!
 //! ```text
-//! orders ──► keeper ──► snapshots ──► /metrics, /healthz, /readyz
+//! orders ──► event loop ──► snapshots ──► /metrics, /healthz, /readyz
 //! signals ─┘  (kernel side, walks) └─► minutes ──► history
 //! ```
 
@@ -32,7 +32,7 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-use self::event_loop::{Keeper, Order, Orders};
+use self::event_loop::{EventLoop, Order, Orders};
 use crate::{
     config::{
         self,
@@ -40,7 +40,7 @@ use crate::{
         diff::Difference,
     },
     kernel::{hooks::Choice, session::Purpose},
-    ledger::Book,
+    ledger::Ledger,
     serve::http,
     snapshot::Snapshot,
     store::{
@@ -73,18 +73,18 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
         .await
         .map_err(|error| cannot_listen(&config, &error))?;
     let address = listener.local_addr().context("no local address")?;
-    let book = Book::open(Purpose {
+    let ledger = Ledger::open(Purpose {
         // Names are what packages are told by.
         with_paths: true,
         backend,
         maps: config.maps,
     })?;
     let history = Writing::start(Settings::of(&config))?;
-    let (mut keeper, mut orders) = Keeper::start(book, config.clone(), history.writer())?;
-    let (pictures, readers) = watch::channel(Arc::new(keeper.first_picture()?));
+    let (mut event_loop, mut orders) = EventLoop::start(ledger, config.clone(), history.writer())?;
+    let (snapshots, readers) = watch::channel(Arc::new(event_loop.first_snapshot()?));
     let keeping = std::thread::Builder::new()
         .name("keeper".to_owned())
-        .spawn(move || keeper.run(&pictures))
+        .spawn(move || event_loop.run(&snapshots))
         .context("no thread for the ledger")?;
     tracing::info!(metrics = %format!("http://{address}/metrics"), "serving");
 
@@ -94,7 +94,7 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
         stopped.await.unwrap_or_default();
     }));
     let remembering = tokio::spawn(remember(readers.clone(), history.writer()));
-    let outcome = obey_signals(&source, &mut config, &mut orders, readers, &history).await;
+    let outcome = handle_signals(&source, &mut config, &mut orders, readers, &history).await;
     notify(&[sd_notify::NotifyState::Stopping]);
     let settled = end(&mut orders, keeping);
     drop(stop_serving);
@@ -104,12 +104,12 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
     outcome.and(settled)
 }
 
-/// Sizes and crossings of every picture, until the keeper ends.
-async fn remember(mut pictures: watch::Receiver<Arc<Snapshot>>, writer: StoreWriter) {
+/// Sizes and crossings of every snapshot, until the event loop ends.
+async fn remember(mut snapshots: watch::Receiver<Arc<Snapshot>>, writer: StoreWriter) {
     let mut minutes = Minutes::default();
-    while pictures.changed().await.is_ok() {
-        let picture = Arc::clone(&pictures.borrow_and_update());
-        for record in minutes.look(&picture) {
+    while snapshots.changed().await.is_ok() {
+        let publish = Arc::clone(&snapshots.borrow_and_update());
+        for record in minutes.look(&publish) {
             writer.record(record);
         }
     }
@@ -135,12 +135,12 @@ fn refuse_useless_roots(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Until SIGTERM or SIGINT, or the keeper's end.
-async fn obey_signals(
+/// Until SIGTERM or SIGINT, or the event loop's end.
+async fn handle_signals(
     source: &Source,
     config: &mut Config,
     orders: &mut Orders,
-    mut pictures: watch::Receiver<Arc<Snapshot>>,
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
     history: &Writing,
 ) -> Result<()> {
     let (writer, mut condition) = (history.writer(), history.condition());
@@ -160,11 +160,11 @@ async fn obey_signals(
                 let condition = condition.borrow_and_update().clone();
                 orders.give(Order::History(Box::new(condition)));
             }
-            changed = pictures.changed() => {
+            changed = snapshots.changed() => {
                 if changed.is_err() {
                     bail!("the ledger stopped");
                 }
-                if !is_ready && pictures.borrow_and_update().is_ready() {
+                if !is_ready && snapshots.borrow_and_update().is_ready() {
                     is_ready = true;
                     tracing::info!("ready");
                     notify(&[sd_notify::NotifyState::Ready]);

@@ -1,8 +1,8 @@
-//! What the rest of the agent tells the keeper, and the bell that wakes it.
+//! What the rest of the agent tells the event loop, and the bell that wakes it.
 
 use crate::{config::checked::Config, store::writer::Condition};
 
-/// What the rest of the agent asks of the keeper.
+/// What the rest of the agent asks of the event loop.
 #[derive(Debug)]
 pub(super) enum Order {
     /// Settle, publish once more, end.
@@ -13,7 +13,7 @@ pub(super) enum Order {
     History(Box<Condition>),
 }
 
-/// Sends orders and wakes the keeper.
+/// Sends orders and wakes the event loop.
 #[derive(Debug)]
 pub(super) struct Orders {
     pub(super) sender: std::sync::mpsc::Sender<Order>,
@@ -21,7 +21,7 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    /// Gives an order; a keeper that is gone needs none.
+    /// Gives an order; a event loop that is gone needs none.
     pub(super) fn give(&mut self, order: Order) {
         use std::io::Write as _;
         if self.sender.send(order).is_err() || self.bell.write_all(&[0]).is_err() {

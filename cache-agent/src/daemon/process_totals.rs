@@ -8,9 +8,9 @@ use std::collections::{HashMap, HashSet};
 use anyhow::Result;
 use cache_ebpf::{Credit, CreditKey, Process, ProcessKey};
 
-use super::roots::Roster;
+use super::roots::RootTable;
 use crate::{
-    ledger::{Book, accounts},
+    ledger::{Ledger, accounts},
     model::{
         changes::{Changes, changes, difference},
         process::Identity,
@@ -28,7 +28,7 @@ pub(super) type Groups = [Changes; GROUPS.len()];
 
 /// What was folded so far.
 #[derive(Debug, Default)]
-pub(super) struct Aggregate {
+pub(super) struct ProcessTotals {
     /// Accounts of ended processes at the last look: folded once they stand still.
     resting: HashMap<CreditKey, Credit>,
     /// By user, processes that ended.
@@ -36,12 +36,12 @@ pub(super) struct Aggregate {
     /// Processes folded since the start.
     pub folded: u64,
     /// Accounts folded since they were last asked for, as far as they belong to an invocation.
-    leaving: Vec<Leaving>,
+    exited: Vec<ExitedAccount>,
 }
 
 /// What an ended process leaves to its invocation.
 #[derive(Clone, Debug)]
-pub(super) struct Leaving {
+pub(super) struct ExitedAccount {
     /// Leader of the invocation.
     pub invocation: ProcessKey,
     /// In which root.
@@ -53,7 +53,7 @@ pub(super) struct Leaving {
 }
 
 /// Leaving accounts that may wait; of more, the bytes are in no record, but in every total.
-const LEAVING_MAX: usize = 65_536;
+const EXITED_MAX: usize = 65_536;
 
 /// One look.
 #[derive(Debug, Default)]
@@ -70,15 +70,15 @@ pub(super) struct Sums {
     pub invocations: HashSet<ProcessKey>,
 }
 
-impl Aggregate {
+impl ProcessTotals {
     /// What ended processes left since this was last asked.
-    pub(super) fn take_leaving(&mut self) -> Vec<Leaving> {
-        std::mem::take(&mut self.leaving)
+    pub(super) fn take_exited(&mut self) -> Vec<ExitedAccount> {
+        std::mem::take(&mut self.exited)
     }
 
     /// Reads all accounts, folds those of ended processes, sums up the rest.
-    pub(super) fn look(&mut self, book: &mut Book, roster: &mut Roster) -> Result<Sums> {
-        let tables = &mut book.session().tables;
+    pub(super) fn look(&mut self, ledger: &mut Ledger, roots: &mut RootTable) -> Result<Sums> {
+        let tables = &mut ledger.session().tables;
         let credits = tables.credits()?;
         let processes: HashMap<ProcessKey, Process> = tables.processes()?.into_iter().collect();
         let mut sums = Sums {
@@ -93,7 +93,7 @@ impl Aggregate {
             let is_over = identity.as_ref().is_none_or(|identity| identity.ended)
                 && key.process.tgid != NOBODY;
             if is_over && self.resting.get(&key) == Some(&credit) {
-                self.fold(book, roster, &key, &credit, identity.as_ref())?;
+                self.fold(ledger, roots, &key, &credit, identity.as_ref())?;
                 continue;
             }
             sums.invocations
@@ -111,23 +111,23 @@ impl Aggregate {
             }
         }
         self.resting = resting;
-        self.forget_processes(book, &processes)?;
+        self.forget_processes(ledger, &processes)?;
         sums.users = self.all_users(&users);
         Ok(sums)
     }
 
     fn fold(
         &mut self,
-        book: &mut Book,
-        roster: &mut Roster,
+        ledger: &mut Ledger,
+        roots: &mut RootTable,
         key: &CreditKey,
         credit: &Credit,
         identity: Option<&Identity>,
     ) -> Result<()> {
-        book.session().tables.close_account(key)?;
+        ledger.session().tables.close_account(key)?;
         let changes = changes(credit);
         self.leave(key, credit, identity);
-        if let Some(entry) = roster.by_index(key.root) {
+        if let Some(entry) = roots.by_index(key.root) {
             entry.folded[group(key, identity)].add(&changes);
         }
         if let Some(identity) = identity {
@@ -138,11 +138,11 @@ impl Aggregate {
 
     fn leave(&mut self, key: &CreditKey, credit: &Credit, identity: Option<&Identity>) {
         let invocation = identity.and_then(|identity| identity.invocation);
-        let Some(invocation) = invocation.filter(|_| self.leaving.len() < LEAVING_MAX) else {
+        let Some(invocation) = invocation.filter(|_| self.exited.len() < EXITED_MAX) else {
             return;
         };
         let leader = identity.filter(|_| invocation == key.process);
-        self.leaving.push(Leaving {
+        self.exited.push(ExitedAccount {
             invocation,
             root: key.root,
             sums: accounts::Sums {
@@ -157,13 +157,13 @@ impl Aggregate {
     /// A process that ended is forgotten with its last account.
     fn forget_processes(
         &mut self,
-        book: &mut Book,
+        ledger: &mut Ledger,
         processes: &HashMap<ProcessKey, Process>,
     ) -> Result<()> {
         let waiting: HashSet<ProcessKey> = self.resting.keys().map(|key| key.process).collect();
         for (key, process) in processes {
             if process.ended_ns != 0 && !waiting.contains(key) {
-                book.session().tables.forget_process(key)?;
+                ledger.session().tables.forget_process(key)?;
                 self.folded += 1;
             }
         }
@@ -173,20 +173,20 @@ impl Aggregate {
     /// Closes all accounts of a root that is let go: they belong to its name, whatever directory comes next.
     pub(super) fn close_root(
         &mut self,
-        book: &mut Book,
-        roster: &mut Roster,
+        ledger: &mut Ledger,
+        roots: &mut RootTable,
         index: u32,
     ) -> Result<()> {
-        let total = book.total(index)?;
-        let corrected = book.root(index).map(|root| root.corrected);
-        let tables = &mut book.session().tables;
+        let total = ledger.total(index)?;
+        let corrected = ledger.root(index).map(|root| root.corrected);
+        let tables = &mut ledger.session().tables;
         let processes: HashMap<ProcessKey, Process> = tables.processes()?.into_iter().collect();
         let credits = tables.credits()?;
         for (key, credit) in credits.iter().filter(|(key, _)| key.root == index) {
             let identity = processes.get(&key.process).map(Identity::of);
-            self.fold(book, roster, key, credit, identity.as_ref())?;
+            self.fold(ledger, roots, key, credit, identity.as_ref())?;
         }
-        if let Some(entry) = roster.by_index(index) {
+        if let Some(entry) = roots.by_index(index) {
             entry.carried.add(&total);
             entry.corrected.add(&corrected.unwrap_or_default());
         }

@@ -9,7 +9,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::{
     process_totals::{Sums, complete},
     roots::Entry,
-    self_test::Canary,
+    self_test::SelfTest,
 };
 use crate::{
     kernel::{
@@ -17,7 +17,7 @@ use crate::{
         coverage::Coverage,
         session::Session,
     },
-    ledger::{Book, root::WatchedRoot},
+    ledger::{Ledger, root::WatchedRoot},
     limits::FileSystem,
     model::{changes::Changes, root::RootState},
     snapshot::{AgentUsage, Degraded, EventCounts, MapUsage, Reason, RootSnapshot},
@@ -32,14 +32,14 @@ pub(super) fn kernel_now_ns() -> u64 {
 }
 
 /// Totals by number of the root; to be read before the accounts they are compared with.
-pub(super) fn totals(book: &Book) -> Result<HashMap<u32, Changes>> {
-    let total = |root: &WatchedRoot| Ok((root.index, book.total(root.index)?));
-    book.roots().map(total).collect()
+pub(super) fn totals(ledger: &Ledger) -> Result<HashMap<u32, Changes>> {
+    let total = |root: &WatchedRoot| Ok((root.index, ledger.total(root.index)?));
+    ledger.roots().map(total).collect()
 }
 
 /// One root, whose kernel total is `now`.
-pub(super) fn root(entry: &Entry, book: &Book, now: Changes, sums: &Sums) -> RootSnapshot {
-    let watched = entry.index.and_then(|index| book.root(index));
+pub(super) fn root(entry: &Entry, ledger: &Ledger, now: Changes, sums: &Sums) -> RootSnapshot {
+    let watched = entry.index.and_then(|index| ledger.root(index));
     let (mut total, mut corrected) = (entry.carried, entry.corrected);
     if let Some(root) = watched {
         total.add(&now);
@@ -97,7 +97,7 @@ fn file_system(root: &WatchedRoot) -> FileSystem {
 pub(super) fn degraded(
     coverage: &Coverage,
     events: &EventCounts,
-    canary: &Canary,
+    canary: &SelfTest,
     history: &Condition,
 ) -> Vec<Degraded> {
     let of = |reason| move |sentence| Degraded::new(reason, sentence);

@@ -6,7 +6,7 @@ use anyhow::Result;
 use cache_ebpf::counter;
 
 use super::{
-    event_loop::{Keeper, observe},
+    event_loop::{EventLoop, observe},
     publish,
 };
 use crate::ledger::{Reconciliation, Unsure};
@@ -62,18 +62,18 @@ impl Losses {
     }
 }
 
-impl Keeper {
+impl EventLoop {
     /// True when all roots are to be walked because something was lost.
     pub(super) fn lost(&mut self, now: Instant) -> Result<bool> {
         if !self.losses.wants_look(now) {
             return Ok(false);
         }
-        let counters = self.book.session().tables.counters()?;
+        let counters = self.ledger.session().tables.counters()?;
         let counted: u64 = counters
             .iter()
             .skip(counter::DROPPED_RING_FULL as usize)
             .sum();
-        let counted = counted + self.book.session().missed_runs();
+        let counted = counted + self.ledger.session().missed_runs();
         let lost = self.losses.walk_for(counted, now);
         if let Some(losses) = lost {
             tracing::warn!(losses, "events or precision were lost; walking all roots");
@@ -84,10 +84,10 @@ impl Keeper {
     /// True when a walk was finished.
     pub(super) fn reconcile(&mut self) -> Result<bool> {
         let now = publish::kernel_now_ns();
-        let (latency, chronicle) = (&mut self.latency, &mut self.chronicle);
-        let done = self.book.reconcile(Unsure::Leave, |fact| {
+        let (latency, invocations) = (&mut self.latency, &mut self.invocations);
+        let done = self.ledger.reconcile(Unsure::Leave, |fact| {
             observe(latency, now, &fact);
-            chronicle.fact(fact);
+            invocations.fact(fact);
         })?;
         for Reconciliation {
             index,
@@ -97,13 +97,13 @@ impl Keeper {
             is_since_last_run,
         } in &done
         {
-            let Some(entry) = self.roster.by_index(*index) else {
+            let Some(entry) = self.roots.by_index(*index) else {
                 continue;
             };
-            if let Some(heir) = entry.heir.take() {
-                self.book.bequeath(*index, heir)?;
-                if let Some(heir) = heir {
-                    self.chronicle.fulfil(&heir);
+            if let Some(initial_owner) = entry.initial_owner.take() {
+                self.ledger.credit_initial_content(*index, initial_owner)?;
+                if let Some(initial_owner) = initial_owner {
+                    self.invocations.fulfil(&initial_owner);
                 }
             }
             if let Some((mover, changes)) = moved {

@@ -25,7 +25,7 @@ const CHANGES: WatchFlags = WatchFlags::CREATE
 
 /// The watched directories.
 #[derive(Debug)]
-pub(super) struct Vantage {
+pub(super) struct RootWatch {
     inotify: OwnedFd,
     points: HashMap<PathBuf, Point>,
     alarmed: bool,
@@ -38,7 +38,7 @@ struct Point {
     names: HashSet<OsString>,
 }
 
-impl Vantage {
+impl RootWatch {
     /// Watches nothing yet.
     pub(super) fn new() -> Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
@@ -51,7 +51,7 @@ impl Vantage {
     }
 
     /// Watches exactly these directories, each for these names.
-    pub(super) fn stand_on(&mut self, wanted: HashMap<PathBuf, HashSet<OsString>>) {
+    pub(super) fn watch(&mut self, wanted: HashMap<PathBuf, HashSet<OsString>>) {
         let inotify = &self.inotify;
         self.points.retain(|path, point| {
             let stays = wanted.contains_key(path);
@@ -87,17 +87,17 @@ impl Vantage {
     }
 
     /// True when a root may have come or gone.
-    pub(super) fn is_alarmed(&self) -> bool {
+    pub(super) fn has_changes(&self) -> bool {
         self.alarmed
     }
 
     /// The roots have been looked after.
-    pub(super) fn calm(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.alarmed = false;
     }
 }
 
-impl AsFd for Vantage {
+impl AsFd for RootWatch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inotify.as_fd()
     }

@@ -21,10 +21,10 @@ use crate::{
         host::{Candidate, for_host},
     },
     go::{env::Environment, recognise::recognise},
-    ledger::{Book, root::open_directory},
+    ledger::{Ledger, root::open_directory},
     limits::thresholds::State,
     model::{changes::Changes, root::RootKind, root_name::Names, tool_group::GROUPS},
-    process::caches_in_use::{Sighted, Sighting},
+    process::caches_in_use::{CacheInUse, Sighting},
 };
 
 /// Roots, configured and discovered.
@@ -59,14 +59,14 @@ pub(super) struct Entry {
     /// Why it could not be taken up, told once.
     refused: Option<String>,
     /// A go command named it while it ran: not found by looking, so not lost by looking again.
-    is_sighted: bool,
+    is_found_in_use: bool,
     /// Outside of the agent's view: shown by this mount namespace, as long as anybody lives in it.
     shown_by: Option<u64>,
     /// Nobody did at the last look.
     is_deserted: bool,
     /// The command that alone can have written what was there before, to be told after the first walk; `None`
     /// within: nobody in particular.
-    pub heir: Option<Option<ProcessKey>>,
+    pub initial_owner: Option<Option<ProcessKey>>,
 }
 
 impl Entry {
@@ -91,10 +91,10 @@ impl Entry {
             carried: Changes::default(),
             corrected: Changes::default(),
             refused: None,
-            is_sighted: false,
+            is_found_in_use: false,
             shown_by: None,
             is_deserted: false,
-            heir: None,
+            initial_owner: None,
         }
     }
 
@@ -128,12 +128,12 @@ impl Entry {
 
 /// All roots by name.
 #[derive(Debug, Default)]
-pub(super) struct Roster {
+pub(super) struct RootTable {
     /// Configured ones first, then discovered ones.
     pub entries: Vec<Entry>,
 }
 
-impl Roster {
+impl RootTable {
     /// Brings the list in line with a configuration; roots that stay keep their accounts.
     /// Those that go are returned: the caller closes their accounts.
     pub(super) fn apply(&mut self, config: &Config) -> Vec<Entry> {
@@ -169,7 +169,7 @@ impl Roster {
             self.entries.push(entry);
         }
         if config.discover {
-            let (sighted, others) = before.into_iter().partition(|old| old.is_sighted);
+            let (sighted, others) = before.into_iter().partition(|old| old.is_found_in_use);
             before = others;
             self.entries.extend::<Vec<Entry>>(sighted);
         }
@@ -177,18 +177,18 @@ impl Roster {
     }
 
     /// Takes up the caches that a go command uses, unless they are watched already. How many were new.
-    pub(super) fn take_sighted(
+    pub(super) fn take_found(
         &mut self,
-        book: &mut Book,
+        ledger: &mut Ledger,
         sighting: &Sighting,
-        caches: Vec<Sighted>,
+        caches: Vec<CacheInUse>,
         config: &Config,
     ) -> usize {
         let mut new = 0;
         for found in caches {
-            let is_wanted = config.following.allows(&found.path) && !is_watched(book, &found);
+            let is_wanted = config.following.allows(&found.path) && !is_watched(ledger, &found);
             if is_wanted && self.has_room() {
-                new += usize::from(self.take_one(book, sighting, found, config.discovered));
+                new += usize::from(self.take_one(ledger, sighting, found, config.discovered));
             }
         }
         new
@@ -208,9 +208,9 @@ impl Roster {
 
     fn take_one(
         &mut self,
-        book: &mut Book,
+        ledger: &mut Ledger,
         sighting: &Sighting,
-        found: Sighted,
+        found: CacheInUse,
         thresholds: Thresholds,
     ) -> bool {
         let mut names = Names::default();
@@ -236,10 +236,10 @@ impl Roster {
         self.entries
             .retain(|entry| entry.index.is_some() || entry.path != candidate.root.path);
         let mut entry = Entry::discovered(candidate, thresholds);
-        entry.is_sighted = true;
+        entry.is_found_in_use = true;
         entry.shown_by = (!found.is_in_view).then_some(found.namespace);
-        entry.heir = Some(found.is_new.then_some(sighting.process));
-        match take_up_opened(&mut entry, book, found.directory) {
+        entry.initial_owner = Some(found.is_new.then_some(sighting.process));
+        match take_up_opened(&mut entry, ledger, found.directory) {
             Ok(true) => {
                 self.entries.push(entry);
                 true
@@ -253,7 +253,7 @@ impl Roster {
     }
 
     /// Takes up what has appeared. Returns how many roots changed their state.
-    pub(super) fn take_up(&mut self, book: &mut Book) -> usize {
+    pub(super) fn take_up(&mut self, ledger: &mut Ledger) -> usize {
         let mut changed = 0;
         for entry in self
             .entries
@@ -264,7 +264,7 @@ impl Roster {
                 entry.refused = None;
                 continue;
             }
-            match take_up(entry, book) {
+            match take_up(entry, ledger) {
                 Ok(true) => changed += 1,
                 Ok(false) => {}
                 Err(error) => refuse(entry, &format!("{error:#}")),
@@ -274,11 +274,11 @@ impl Roster {
     }
 
     /// Entries whose directory is no longer at its path.
-    pub(super) fn displaced(&self, book: &Book) -> Vec<usize> {
+    pub(super) fn displaced(&self, ledger: &Ledger) -> Vec<usize> {
         let is_displaced = |entry: &Entry| {
             entry
                 .index
-                .and_then(|index| book.root(index))
+                .and_then(|index| ledger.root(index))
                 .is_some_and(|root| {
                     if entry.shown_by.is_some() {
                         !root.exists()
@@ -327,7 +327,7 @@ impl Roster {
 
     /// Directories in which something must happen for a root to come or go, the nearest ones that exist,
     /// and the names in them that lead to it.
-    pub(super) fn vantage_points(&self) -> HashMap<PathBuf, HashSet<OsString>> {
+    pub(super) fn watch_points(&self) -> HashMap<PathBuf, HashSet<OsString>> {
         let mut points: HashMap<PathBuf, HashSet<OsString>> = HashMap::new();
         for entry in self.entries.iter().filter(|entry| entry.shown_by.is_none()) {
             let Some(directory) = entry
@@ -355,23 +355,24 @@ impl Roster {
 }
 
 /// True where a root is this very directory.
-fn is_watched(book: &Book, found: &Sighted) -> bool {
+fn is_watched(ledger: &Ledger, found: &CacheInUse) -> bool {
     let identity = |fd: BorrowedFd<'_>| {
         let stat = rustix::fs::fstat(fd).ok()?;
         Some((stat.st_dev, stat.st_ino))
     };
     let own = identity(found.directory.as_fd());
-    book.roots()
+    ledger
+        .roots()
         .any(|root| identity(root.directory().as_fd()) == own)
 }
 
-fn take_up(entry: &mut Entry, book: &mut Book) -> Result<bool> {
+fn take_up(entry: &mut Entry, ledger: &mut Ledger) -> Result<bool> {
     let directory = open_directory(&entry.path)?;
-    take_up_opened(entry, book, directory)
+    take_up_opened(entry, ledger, directory)
 }
 
 /// The same with its directory at hand: what was judged is what is watched.
-fn take_up_opened(entry: &mut Entry, book: &mut Book, directory: OwnedFd) -> Result<bool> {
+fn take_up_opened(entry: &mut Entry, ledger: &mut Ledger, directory: OwnedFd) -> Result<bool> {
     if !entry.accepts(directory.as_fd()) {
         refuse(
             entry,
@@ -379,7 +380,7 @@ fn take_up_opened(entry: &mut Entry, book: &mut Book, directory: OwnedFd) -> Res
         );
         return Ok(false);
     }
-    let index = book.watch_opened(&entry.path, directory)?;
+    let index = ledger.watch_opened(&entry.path, directory)?;
     if !entry.is_kind_given {
         entry.kind = recognise(&entry.path);
     }
@@ -410,7 +411,7 @@ mod tests {
 
     #[test]
     fn what_nobody_shows_at_two_looks_is_deserted() {
-        let mut roster = Roster {
+        let mut roots = RootTable {
             entries: vec![
                 entry("host", Some(0), None),
                 entry("lives", Some(1), Some(5)),
@@ -419,13 +420,13 @@ mod tests {
             ],
         };
         let inhabited = HashSet::from([4, 5]);
-        assert!(roster.has_out_of_view());
+        assert!(roots.has_out_of_view());
         for inhabited in [&inhabited, &HashSet::from([6]), &inhabited] {
-            assert!(roster.deserted(inhabited).is_empty());
+            assert!(roots.deserted(inhabited).is_empty());
         }
-        assert_eq!(roster.deserted(&inhabited), [2]);
+        assert_eq!(roots.deserted(&inhabited), [2]);
         // Its path is anybody's by now.
-        let points = roster.vantage_points();
+        let points = roots.watch_points();
         let points: Vec<_> = points.into_keys().collect();
         assert_eq!(points, [Path::new("/")]);
     }
@@ -433,12 +434,12 @@ mod tests {
     #[test]
     fn those_that_cannot_come_back_make_room() {
         let host = (0..ENTRIES_MAX - 1).map(|_| entry("host", None, None));
-        let mut roster = Roster {
+        let mut roots = RootTable {
             entries: host.collect(),
         };
-        roster.entries.push(entry("let go", None, Some(6)));
-        assert!(roster.has_room());
-        roster.entries.push(entry("lives", Some(1), Some(5)));
-        assert!(!roster.has_room());
+        roots.entries.push(entry("let go", None, Some(6)));
+        assert!(roots.has_room());
+        roots.entries.push(entry("lives", Some(1), Some(5)));
+        assert!(!roots.has_room());
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{event_loop::Keeper, last_sizes::Remembered};
+use super::{event_loop::EventLoop, last_sizes::Remembered};
 use crate::process::namespaces;
 
 /// Between two looks for containers that are gone; longer than it takes to tell an invocation.
@@ -34,14 +34,14 @@ impl Containers {
     }
 }
 
-impl Keeper {
+impl EventLoop {
     pub(super) fn apply(&mut self) {
-        let gone = self.roster.apply(&self.config);
+        let gone = self.roots.apply(&self.config);
         for entry in gone {
             tracing::info!(root = entry.name, "no longer watching root");
-            self.chronicle.leave_root(entry.index);
+            self.invocations.leave_root(entry.index);
             if let Some(index) = entry.index
-                && let Err(error) = self.book.unwatch(index)
+                && let Err(error) = self.ledger.unwatch(index)
             {
                 tracing::error!(
                     root = entry.name,
@@ -54,22 +54,22 @@ impl Keeper {
     }
 
     /// Caches that go commands use become roots at once.
-    pub(super) fn take_sighted(&mut self) {
-        let sighted = self.chronicle.take_sighted();
+    pub(super) fn take_found(&mut self) {
+        let sighted = self.invocations.take_found();
         if !self.config.discover {
             return;
         }
-        let (book, config) = (&mut self.book, &self.config);
+        let (ledger, config) = (&mut self.ledger, &self.config);
         let mut taken = 0;
         for (sighting, mut found) in sighted {
-            let is_alone = self.chronicle.is_alone(&sighting);
+            let is_alone = self.invocations.is_alone(&sighting);
             for cache in &mut found {
                 cache.is_new &= is_alone;
             }
             let is_new = found.iter().any(|found| found.is_new);
-            let new = self.roster.take_sighted(book, &sighting, found, config);
+            let new = self.roots.take_found(ledger, &sighting, found, config);
             if is_new && new > 0 {
-                self.chronicle.expect(sighting.process);
+                self.invocations.expect(sighting.process);
             }
             taken += new;
         }
@@ -80,30 +80,30 @@ impl Keeper {
     }
 
     fn take_up(&mut self) {
-        let taken = self.roster.take_up(&mut self.book);
+        let taken = self.roots.take_up(&mut self.ledger);
         self.follow_taken(taken);
     }
 
     /// What has been taken up is followed in every respect.
     fn follow_taken(&mut self, taken: usize) {
         if taken > 0
-            && let Err(error) = self.book.seed_open_files()
+            && let Err(error) = self.ledger.seed_open_files()
         {
             let error = format!("{error:#}");
             tracing::error!(error, "files open before are not followed");
         }
         self.recall();
-        if let Err(error) = self.chronicle.follow_roots(&self.book, &self.roster) {
+        if let Err(error) = self.invocations.follow_roots(&self.ledger, &self.roots) {
             let error = format!("{error:#}");
             tracing::error!(error, "packages of a root are not told");
         }
-        self.vantage.stand_on(self.roster.vantage_points());
+        self.root_watch.watch(self.roots.watch_points());
     }
 
     /// Tells those roots that have been taken up what the last run left.
     fn recall(&mut self) {
-        for entry in &self.roster.entries {
-            let Some(root) = entry.index.and_then(|index| self.book.root_mut(index)) else {
+        for entry in &self.roots.entries {
+            let Some(root) = entry.index.and_then(|index| self.ledger.root_mut(index)) else {
                 continue;
             };
             let is_new = root.base.is_none();
@@ -117,10 +117,10 @@ impl Keeper {
 
     /// What the next run may want to know.
     pub(super) fn note(&mut self) {
-        let entries = self.roster.entries.iter();
+        let entries = self.roots.entries.iter();
         let watched = entries.filter_map(|entry| {
-            let root = self.book.root(entry.index?)?;
-            let total = self.book.total(root.index).ok()?;
+            let root = self.ledger.root(entry.index?)?;
+            let total = self.ledger.total(root.index).ok()?;
             let (bytes, files) = root.for_the_next_run(&total)?;
             Some(Remembered {
                 path: entry.path.clone(),
@@ -133,12 +133,12 @@ impl Keeper {
     }
 
     /// Lets go of roots that went, takes up those that came, starts the walks that are due.
-    pub(super) fn look_after_roots(&mut self) -> Result<()> {
-        self.vantage.look();
-        if self.vantage.is_alarmed() {
-            self.vantage.calm();
+    pub(super) fn update_roots(&mut self) -> Result<()> {
+        self.root_watch.look();
+        if self.root_watch.has_changes() {
+            self.root_watch.clear();
             self.has_news = true;
-            for at in self.roster.displaced(&self.book) {
+            for at in self.roots.displaced(&self.ledger) {
                 self.let_go(at)?;
             }
             self.take_up();
@@ -147,12 +147,12 @@ impl Keeper {
         self.let_deserted_go(now)?;
         self.has_news |= self.watches_space();
         let lost = self.lost(now)?;
-        for entry in &mut self.roster.entries {
+        for entry in &mut self.roots.entries {
             let Some(index) = entry.index else { continue };
-            let crossed = self.book.session().tables.has_crossing(index)?;
+            let crossed = self.ledger.session().tables.has_crossing(index)?;
             if lost || crossed || now >= entry.next_walk {
                 entry.next_walk = now + self.config.walk_interval;
-                self.book.start_walk(index)?;
+                self.ledger.start_walk(index)?;
             }
         }
         Ok(())
@@ -160,13 +160,13 @@ impl Keeper {
 
     /// Lets go of roots in containers that are gone.
     fn let_deserted_go(&mut self, now: Instant) -> Result<()> {
-        if !self.containers.is_due(now, self.roster.has_out_of_view()) {
+        if !self.containers.is_due(now, self.roots.has_out_of_view()) {
             return Ok(());
         }
         let Some(inhabited) = namespaces::inhabited() else {
             return Ok(());
         };
-        for at in self.roster.deserted(&inhabited) {
+        for at in self.roots.deserted(&inhabited) {
             self.has_news = true;
             self.let_go(at)?;
         }
@@ -174,14 +174,14 @@ impl Keeper {
     }
 
     fn let_go(&mut self, at: usize) -> Result<()> {
-        let Some(index) = self.roster.entries.get(at).and_then(|entry| entry.index) else {
+        let Some(index) = self.roots.entries.get(at).and_then(|entry| entry.index) else {
             return Ok(());
         };
-        self.aggregate
-            .close_root(&mut self.book, &mut self.roster, index)?;
-        self.book.unwatch(index)?;
-        self.chronicle.leave_root(Some(index));
-        if let Some(entry) = self.roster.entries.get_mut(at) {
+        self.process_totals
+            .close_root(&mut self.ledger, &mut self.roots, index)?;
+        self.ledger.unwatch(index)?;
+        self.invocations.leave_root(Some(index));
+        if let Some(entry) = self.roots.entries.get_mut(at) {
             entry.index = None;
             tracing::info!(root = entry.name, path = %entry.path.display(), "root is gone");
         }

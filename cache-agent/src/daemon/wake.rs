@@ -1,4 +1,4 @@
-//! When the keeper looks: often while something happens, not at all while nothing does.
+//! When the event loop looks: often while something happens, not at all while nothing does.
 
 use std::{
     os::fd::AsFd as _,
@@ -8,9 +8,9 @@ use std::{
 use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{event_loop::Keeper, roots::Entry};
+use super::{event_loop::EventLoop, roots::Entry};
 
-/// Between two pictures while something happens.
+/// Between two snapshots while something happens.
 const TICK: Duration = Duration::from_secs(1);
 /// Between two looks at the ring alone while something happens: a burst must not fill it.
 const DRAIN_TICK: Duration = Duration::from_millis(200);
@@ -24,11 +24,11 @@ const QUIET_TICKS: u32 = 3;
 /// Between two looks at free space while thresholds ask for it and nothing else happens.
 const SPACE_INTERVAL: Duration = Duration::from_secs(30);
 
-impl Keeper {
+impl EventLoop {
     /// Waits until something is to be done; how many events came meanwhile.
     pub(super) fn wait(&mut self) -> Result<usize> {
         let until = Instant::now() + self.timeout();
-        if self.quiet >= QUIET_TICKS && !self.is_walking() && !self.chronicle.is_waiting() {
+        if self.quiet >= QUIET_TICKS && !self.is_walking() && !self.invocations.is_waiting() {
             return self.sleep(until);
         }
         let (mut events, mut tick) = (0, DRAIN_TICK);
@@ -42,7 +42,7 @@ impl Keeper {
                 BURST_TICK
             };
             events += found;
-            if is_told || self.chronicle.has_sighted() || Instant::now() >= until {
+            if is_told || self.invocations.has_found() || Instant::now() >= until {
                 return Ok(events);
             }
         }
@@ -50,17 +50,17 @@ impl Keeper {
 
     /// Until the kernel side has something, or an order or a root comes.
     fn sleep(&mut self, until: Instant) -> Result<usize> {
-        self.book.session().tables.sleep()?;
+        self.ledger.session().tables.sleep()?;
         let events = self.drain();
         if events > 0 {
             return Ok(events);
         }
         let mut ready = [
-            PollFd::from_borrowed_fd(self.book.events_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.book.steps_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.ledger.events_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.ledger.steps_fd(), PollFlags::IN),
             PollFd::new(&self.bell, PollFlags::IN),
-            PollFd::from_borrowed_fd(self.vantage.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.chronicle.bell(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.root_watch.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.invocations.bell(), PollFlags::IN),
         ];
         wait_for(&mut ready, until.saturating_duration_since(Instant::now()))?;
         Ok(self.drain())
@@ -70,21 +70,21 @@ impl Keeper {
     fn rest(&mut self, timeout: Duration) -> Result<bool> {
         let mut ready = [
             PollFd::new(&self.bell, PollFlags::IN),
-            PollFd::from_borrowed_fd(self.vantage.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.root_watch.as_fd(), PollFlags::IN),
             // A tool may be gone before the next tick.
-            PollFd::from_borrowed_fd(self.book.steps_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.chronicle.bell(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.ledger.steps_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.invocations.bell(), PollFlags::IN),
         ];
         wait_for(&mut ready, timeout)?;
         let is_ordered = !ready[0].revents().is_empty();
         if !ready[1].revents().is_empty() {
-            self.vantage.look();
+            self.root_watch.look();
         }
-        Ok(is_ordered || self.vantage.is_alarmed())
+        Ok(is_ordered || self.root_watch.has_changes())
     }
 
     fn is_walking(&self) -> bool {
-        self.book.roots().any(|root| root.walk.is_some())
+        self.ledger.roots().any(|root| root.walk.is_some())
     }
 
     fn timeout(&self) -> Duration {
@@ -96,7 +96,7 @@ impl Keeper {
         }
         let now = Instant::now();
         let walks = self
-            .roster
+            .roots
             .entries
             .iter()
             .filter(|entry| entry.index.is_some())
@@ -122,7 +122,7 @@ impl Keeper {
         let asks = |entry: &Entry| {
             entry.thresholds.free_space.is_some() || entry.thresholds.free_inodes.is_some()
         };
-        self.roster.entries.iter().any(asks)
+        self.roots.entries.iter().any(asks)
     }
 }
 

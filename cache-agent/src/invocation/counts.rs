@@ -25,12 +25,12 @@ pub struct Group {
 
 /// All groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Tally {
+pub struct InvocationCounts {
     /// In the order of [`GROUPS`].
     pub groups: [Group; GROUPS.len()],
 }
 
-impl Tally {
+impl InvocationCounts {
     /// An invocation is over.
     pub fn count(&mut self, record: &Invocation) {
         let [go, other] = &mut self.groups;
@@ -60,9 +60,9 @@ mod tests {
 
     #[test]
     fn invocations_are_counted_by_group_and_growth() {
-        let mut tally = Tally::default();
+        let mut counts = InvocationCounts::default();
         for (tool, growth_bytes) in [("go", 5), ("go", -7), ("go", 1 << 40), ("make", 2_000_000)] {
-            tally.count(&Invocation {
+            counts.count(&Invocation {
                 tool: tool.to_owned(),
                 growth_bytes,
                 lookups: 3,
@@ -70,7 +70,7 @@ mod tests {
                 ..Invocation::default()
             });
         }
-        let [go, other] = tally.groups;
+        let [go, other] = counts.groups;
         assert_eq!((go.invocations, go.lookups, go.hits), (3, 9, 6));
         assert_eq!(go.growth_counts, [2, 0, 1]);
         assert_eq!(other.growth_counts, [0, 1, 0]);

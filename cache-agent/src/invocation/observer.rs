@@ -23,8 +23,8 @@ use crate::{
         root::RootKind,
     },
     process::{
-        caches_in_use::{Sighted, Sighting},
-        inspector::Scout,
+        caches_in_use::{CacheInUse, Sighting},
+        inspector::Inspector,
     },
 };
 
@@ -49,7 +49,7 @@ struct Place {
 #[derive(Debug)]
 pub struct Observer {
     tracker: Tracker,
-    scout: Scout,
+    inspector: Inspector,
     places: Places,
     /// What files told, until the steps before it have been taken: a file's writer must be known.
     facts: Vec<Fact>,
@@ -64,14 +64,16 @@ impl Observer {
         session: &mut Session,
         commands: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self> {
-        session.lineage.tell_environment(tools::GO_CHILDREN)?;
+        session
+            .process_maps
+            .send_environment_of(tools::GO_CHILDREN)?;
         let tools = tools::TOOLS.into_iter();
-        session.lineage.follow_tools(tools.chain(commands))?;
+        session.process_maps.follow_tools(tools.chain(commands))?;
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
             .context("cannot read the boot id")?;
         Ok(Self {
             tracker: Tracker::new(boot_id.trim().to_owned()),
-            scout: Scout::start().context("cannot look at processes: no thread")?,
+            inspector: Inspector::start().context("cannot look at processes: no thread")?,
             places: Places::default(),
             facts: Vec::new(),
         })
@@ -92,13 +94,15 @@ impl Observer {
     ///
     /// How many steps there were.
     pub fn look(&mut self, session: &mut Session) -> usize {
-        let Self { tracker, scout, .. } = self;
+        let Self {
+            tracker, inspector, ..
+        } = self;
         let mut steps = 0;
         loop {
-            let taken = session.lineage.drain(DRAIN_LIMIT, |record| {
+            let taken = session.process_maps.drain(DRAIN_LIMIT, |record| {
                 let question = Step::decode(record).and_then(|step| tracker.step(&step));
                 if let Some(question) = question {
-                    scout.ask(question);
+                    inspector.ask(question);
                 }
             });
             steps += taken;
@@ -107,9 +111,9 @@ impl Observer {
             }
         }
         for sighting in tracker.take_sightings() {
-            scout.look_for(sighting);
+            inspector.look_for(sighting);
         }
-        for (process, answer) in scout.answers() {
+        for (process, answer) in inspector.answers() {
             tracker.answer(&process, answer);
         }
         self.take_facts();
@@ -137,7 +141,7 @@ impl Observer {
     /// Ends everything: records of what descends from the traced command or changed a root. Comes after a last
     /// look.
     pub fn finish(&mut self, sums: &HashMap<ProcessKey, HashMap<u32, Sums>>) -> Vec<Finished> {
-        for (process, answer) in self.scout.wait(LAST_ANSWERS) {
+        for (process, answer) in self.inspector.wait(LAST_ANSWERS) {
             self.tracker.answer(&process, answer);
         }
         let paths = self.places.paths();
@@ -190,28 +194,28 @@ impl Observer {
     pub fn ask_about_all(&mut self) {
         for live in self.tracker.live() {
             // Whose group is not known; the user's own mostly has his number.
-            self.scout.ask(live.question(live.record.uid, true));
+            self.inspector.ask(live.question(live.record.uid, true));
         }
     }
 
     /// Caches that go commands use, found since this was last asked.
-    pub fn take_sighted(&mut self) -> Vec<(Sighting, Vec<Sighted>)> {
-        self.scout.take_sighted()
+    pub fn take_found(&mut self) -> Vec<(Sighting, Vec<CacheInUse>)> {
+        self.inspector.take_found()
     }
 
     /// Readable once such caches were found.
     pub fn bell(&self) -> BorrowedFd<'_> {
-        self.scout.bell()
+        self.inspector.bell()
     }
 
     /// True where such caches wait.
-    pub fn has_sighted(&self) -> bool {
-        self.scout.has_sighted()
+    pub fn has_found(&self) -> bool {
+        self.inspector.has_found()
     }
 
     /// Forks, execs and exits that were lost, processes that nobody followed or looked at.
     pub fn lost(&self, session: &Session) -> Result<u64> {
-        Ok(session.lineage.lost()? + self.tracker.untracked + self.scout.unasked)
+        Ok(session.process_maps.lost()? + self.tracker.untracked + self.inspector.unasked)
     }
 
     /// Invocations under way.

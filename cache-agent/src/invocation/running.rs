@@ -204,7 +204,7 @@ impl Live {
     }
 
     /// Takes those for ended whose exit was lost.
-    pub(super) fn bury(&mut self, is_alive: impl Fn(&ProcessKey) -> bool) {
+    pub(super) fn end_vanished(&mut self, is_alive: impl Fn(&ProcessKey) -> bool) {
         self.members.retain(|member| is_alive(member));
         if self.ended_ns.is_none() && !self.members.contains(&self.key) {
             self.ended_ns = Some(boot_now_ns());

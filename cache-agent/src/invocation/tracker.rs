@@ -291,9 +291,9 @@ impl Tracker {
     }
 
     /// Takes those for ended whose exit was lost.
-    pub fn bury(&mut self, is_alive: impl Fn(&ProcessKey) -> bool) {
+    pub fn end_vanished(&mut self, is_alive: impl Fn(&ProcessKey) -> bool) {
         for live in self.live.values_mut() {
-            live.bury(&is_alive);
+            live.end_vanished(&is_alive);
         }
     }
 

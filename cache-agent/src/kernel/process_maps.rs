@@ -46,7 +46,10 @@ impl Lineage {
     }
 
     /// Of descendants with these names the environment is told too.
-    pub fn tell_environment<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    pub fn send_environment_of<'a>(
+        &mut self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<()> {
         for name in names {
             self.enter_tool(name, TOOL_ENVIRONMENT)?;
         }

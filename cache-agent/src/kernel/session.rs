@@ -60,7 +60,7 @@ pub struct Session {
     /// Its maps.
     pub tables: Tables,
     /// Who descends from a tool.
-    pub lineage: Lineage,
+    pub process_maps: Lineage,
     /// Their sizes.
     pub maps: Maps,
     /// What is observed.
@@ -106,13 +106,13 @@ impl Session {
         let messages =
             EbpfLogger::init(&mut ebpf).context("cannot read the kernel side's messages")?;
         let tables = Tables::take(&mut ebpf, backend == Backend::Tracepoint)?;
-        let lineage = Lineage::take(&mut ebpf)?;
+        let process_maps = Lineage::take(&mut ebpf)?;
         Ok(Self {
             ebpf,
             messages,
             backend,
             tables,
-            lineage,
+            process_maps,
             maps: purpose.maps,
             coverage,
             missed_runs: MissedRuns::of_loaded(trampolines.groups()),

@@ -44,14 +44,14 @@ use crate::{
 const DRAIN_LIMIT: usize = 16_384;
 
 /// The ledger.
-pub struct Book {
+pub struct Ledger {
     session: Session,
     roots: Vec<Option<WatchedRoot>>,
     /// The root of which nobody is told.
     unseen: Option<u32>,
 }
 
-impl Book {
+impl Ledger {
     /// Loads the kernel side.
     pub fn open(purpose: Purpose) -> Result<Self> {
         Ok(Self {
@@ -88,7 +88,7 @@ impl Book {
 
     /// Readable when the ring of process events wants to be looked at.
     pub fn steps_fd(&self) -> BorrowedFd<'_> {
-        self.session.lineage.events_fd()
+        self.session.process_maps.events_fd()
     }
 
     /// Takes a directory up as a root. Its first walk waits for [`Self::seed_open_files`].
@@ -167,21 +167,28 @@ impl Book {
         )
     }
 
-    /// Credits what was there before the root was watched: to `heir`, who alone can have written it, or to
+    /// Credits what was there before the root was watched: to `owner of initial content`, who alone can have written it, or to
     /// nobody.
-    pub fn bequeath(&mut self, index: u32, heir: Option<ProcessKey>) -> Result<()> {
-        let Some(before) = self.root_mut(index).and_then(WatchedRoot::disown) else {
+    pub fn credit_initial_content(
+        &mut self,
+        index: u32,
+        initial_owner: Option<ProcessKey>,
+    ) -> Result<()> {
+        let Some(before) = self
+            .root_mut(index)
+            .and_then(WatchedRoot::take_initial_content)
+        else {
             return Ok(());
         };
-        let heir = match heir {
-            Some(heir) => {
-                let identity = open_files::identity_of(&heir);
-                self.session.tables.enter_process(heir, identity)?;
-                heir
+        let initial_owner = match initial_owner {
+            Some(initial_owner) => {
+                let identity = open_files::identity_of(&initial_owner);
+                self.session.tables.enter_process(initial_owner, identity)?;
+                initial_owner
             }
             None => maps::nobody(index).process,
         };
-        self.session.credit(heir, index, &before)
+        self.session.credit(initial_owner, index, &before)
     }
 
     /// Lets a root go.
@@ -305,7 +312,7 @@ fn note(roots: &mut [Option<WatchedRoot>], fact: &Fact) {
         root.crossed.push(Crossed::of(fact));
         return;
     }
-    root.told.add(&fact.changes());
+    root.reported.add(&fact.changes());
     if !root.crossed.is_empty() {
         root.firsts
             .entry(event.key)

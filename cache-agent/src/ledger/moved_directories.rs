@@ -18,7 +18,7 @@ use cache_ebpf::{
 };
 use rustix::fs::fstat;
 
-use super::{Book, root::WatchedRoot, walk::Walk};
+use super::{Ledger, root::WatchedRoot, walk::Walk};
 use crate::{kernel::file_events::Fact, model::changes::Changes, sys::openat};
 
 /// A directory that crossed, as its event told.
@@ -94,7 +94,7 @@ fn changes_still(walk: &Walk) -> bool {
         .map_or(true, |since| since <= Duration::from_secs(2))
 }
 
-impl Book {
+impl Ledger {
     /// Measures the directories that crossed since the last time, and those that cross meanwhile.
     pub fn measure(&mut self, mut each: impl FnMut(Fact)) -> Result<()> {
         for _ in 0..MEASURE_ROUNDS {
@@ -258,7 +258,7 @@ impl Book {
             return Ok(());
         };
         root.measured += 1;
-        root.told.add(&changes);
+        root.reported.add(&changes);
         if let Some(walk) = &mut root.walk {
             let sizes = files
                 .iter()

@@ -9,7 +9,7 @@ use anyhow::Result;
 use cache_ebpf::{InodeKey, ProcessKey};
 
 use super::{
-    Book, DRAIN_LIMIT,
+    DRAIN_LIMIT, Ledger,
     merge::cut,
     root::{Base, FinishedWalk, WatchedRoot},
 };
@@ -57,7 +57,7 @@ pub struct Reconciliation {
     pub moved: Option<(ProcessKey, Changes)>,
 }
 
-impl Book {
+impl Ledger {
     /// Reconciles every root whose walk has finished.
     pub fn reconcile(
         &mut self,
@@ -92,7 +92,7 @@ impl Book {
         self.drain_all(each);
         self.measure(&mut *each)?;
         // The recorder stops with the walk: everything the kernel side has told by now is in it, and no more.
-        let total = self.told_total(index)?;
+        let total = self.reported_total(index)?;
         let crossing = self.session.tables.take_crossing(index)?;
         let measured = self
             .root_mut(index)
@@ -186,10 +186,10 @@ impl Book {
 
     /// The root's total as the events told it, which is what the recorder agrees with, and the kernel side's
     /// own account of those that were lost before.
-    fn told_total(&self, index: u32) -> Result<Changes> {
+    fn reported_total(&self, index: u32) -> Result<Changes> {
         let mut total = changes(&self.session.tables.untold(index)?);
         if let Some(root) = self.root(index) {
-            total.add(&root.told);
+            total.add(&root.reported);
         }
         Ok(total)
     }

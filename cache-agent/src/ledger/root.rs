@@ -34,7 +34,7 @@ pub struct Base {
 impl Base {
     /// Counts from nothing instead: what was there before the first event, which is not all that the walk found,
     /// as what came during the walk is in the total already.
-    fn disown(&mut self) -> Changes {
+    fn take_initial_content(&mut self) -> Changes {
         let Self {
             bytes,
             files,
@@ -128,7 +128,7 @@ pub struct WatchedRoot {
     /// Events were lost under the walk that gave the base: the next one replaces it, without a drift.
     pub is_base_unsure: bool,
     /// The total as the events told it so far: what the recorder of a walk agrees with.
-    pub told: Changes,
+    pub reported: Changes,
     /// Directories that crossed its border and are not measured yet.
     pub crossed: Vec<Crossed>,
     /// The first event of each file since then.
@@ -167,7 +167,7 @@ impl WatchedRoot {
             walk_duration: Duration::ZERO,
             walked_at: None,
             repeated: 0,
-            told: Changes::default(),
+            reported: Changes::default(),
             recalled: None,
             is_base_unsure: false,
             crossed: Vec::new(),
@@ -215,8 +215,8 @@ impl WatchedRoot {
     }
 
     /// What was there before it was watched is told to have come since: so much, so many files.
-    pub fn disown(&mut self) -> Option<Changes> {
-        self.base.as_mut().map(Base::disown)
+    pub fn take_initial_content(&mut self) -> Option<Changes> {
+        self.base.as_mut().map(Base::take_initial_content)
     }
 
     /// Starts a walk, unless one is under way.
@@ -311,7 +311,7 @@ mod tests {
                 ..Changes::default()
             },
         };
-        let before = base.disown();
+        let before = base.take_initial_content();
         assert_eq!((before.growth_bytes, before.files_created), (70, 3));
         assert_eq!((base.bytes, base.files, base.disk_bytes), (0, 0, 4096));
         assert_eq!(base.total, Changes::default());

@@ -40,7 +40,7 @@ pub struct Sighting {
 
 /// A cache that was found where the command sees it.
 #[derive(Debug)]
-pub struct Sighted {
+pub struct CacheInUse {
     /// What.
     pub kind: RootKind,
     /// Where, as the command sees it.
@@ -71,7 +71,7 @@ impl Sighting {
     }
 
     /// Finds the directories, while the process lives.
-    pub fn look(&self) -> Vec<Sighted> {
+    pub fn look(&self) -> Vec<CacheInUse> {
         let root = format!("/proc/{}/root", self.process.tgid);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let Ok(root) = open(root, flags, Mode::empty()) else {
@@ -98,7 +98,7 @@ impl Sighting {
         kind: RootKind,
         path: &Path,
         namespace: u64,
-    ) -> Option<Sighted> {
+    ) -> Option<CacheInUse> {
         let found = rustix::fs::fstat(&directory).ok()?;
         let seen = std::fs::metadata(path).ok();
         let is_in_view =
@@ -106,7 +106,7 @@ impl Sighting {
         let born = birth(directory.as_fd());
         let started = u64::try_from(self.start_ms).ok()?;
         let started = SystemTime::UNIX_EPOCH + Duration::from_millis(started);
-        Some(Sighted {
+        Some(CacheInUse {
             kind,
             path: path.to_owned(),
             is_in_view,

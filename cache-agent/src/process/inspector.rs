@@ -24,7 +24,7 @@ use rustix::{
 };
 
 use super::{
-    caches_in_use::{Sighted, Sighting},
+    caches_in_use::{CacheInUse, Sighting},
     cgroup, working_directory,
 };
 use crate::{
@@ -82,7 +82,7 @@ pub struct Answer {
 
 /// What is to be looked at.
 #[derive(Debug)]
-enum Errand {
+enum Request {
     Process(Question),
     Caches(Sighting),
 }
@@ -91,15 +91,15 @@ enum Errand {
 #[derive(Debug)]
 enum Finding {
     Process(ProcessKey, Answer),
-    Caches(Sighting, Vec<Sighted>),
+    Caches(Sighting, Vec<CacheInUse>),
 }
 
 /// Asks, and collects the answers.
 #[derive(Debug)]
-pub struct Scout {
-    errands: SyncSender<Errand>,
+pub struct Inspector {
+    requests: SyncSender<Request>,
     findings: Receiver<Finding>,
-    sighted: Vec<(Sighting, Vec<Sighted>)>,
+    sighted: Vec<(Sighting, Vec<CacheInUse>)>,
     /// Rings when caches were found: they fill while nobody looks.
     bell: Arc<OwnedFd>,
     outstanding: u64,
@@ -107,10 +107,10 @@ pub struct Scout {
     pub unasked: u64,
 }
 
-impl Scout {
-    /// Starts the thread, which ends when the scout is dropped.
+impl Inspector {
+    /// Starts the thread, which ends when the inspector is dropped.
     pub fn start() -> std::io::Result<Self> {
-        let (errands, asked) = sync_channel(WAITING_MAX);
+        let (requests, asked) = sync_channel(WAITING_MAX);
         let (answering, findings) = sync_channel(WAITING_MAX);
         let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
         let rung = Arc::clone(&bell);
@@ -118,7 +118,7 @@ impl Scout {
             .name("scout".to_owned())
             .spawn(move || answer_all(&asked, &answering, &rung))?;
         Ok(Self {
-            errands,
+            requests,
             findings,
             sighted: Vec::new(),
             bell,
@@ -129,16 +129,16 @@ impl Scout {
 
     /// Asks, unless too many questions wait already.
     pub fn ask(&mut self, question: Question) {
-        self.send(Errand::Process(question));
+        self.send(Request::Process(question));
     }
 
     /// Sends for the caches that a command named, unless too much waits already.
     pub fn look_for(&mut self, sighting: Sighting) {
-        self.send(Errand::Caches(sighting));
+        self.send(Request::Caches(sighting));
     }
 
     /// Caches that were found since this was last asked.
-    pub fn take_sighted(&mut self) -> Vec<(Sighting, Vec<Sighted>)> {
+    pub fn take_found(&mut self) -> Vec<(Sighting, Vec<CacheInUse>)> {
         std::mem::take(&mut self.sighted)
     }
 
@@ -148,12 +148,12 @@ impl Scout {
     }
 
     /// True where caches were found that nobody has taken yet.
-    pub fn has_sighted(&self) -> bool {
+    pub fn has_found(&self) -> bool {
         !self.sighted.is_empty()
     }
 
-    fn send(&mut self, errand: Errand) {
-        match self.errands.try_send(errand) {
+    fn send(&mut self, request: Request) {
+        match self.requests.try_send(request) {
             Ok(()) => self.outstanding += 1,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.unasked += 1,
         }
@@ -206,23 +206,23 @@ struct Memory {
     users: HashMap<u32, String>,
 }
 
-fn answer_all(asked: &Receiver<Errand>, answering: &SyncSender<Finding>, bell: &OwnedFd) {
+fn answer_all(asked: &Receiver<Request>, answering: &SyncSender<Finding>, bell: &OwnedFd) {
     let mut memory = Memory::default();
-    while let Ok(errand) = asked.recv() {
-        let finding = match errand {
-            Errand::Process(question) => {
+    while let Ok(request) = asked.recv() {
+        let finding = match request {
+            Request::Process(question) => {
                 Finding::Process(question.process, look(&question, &mut memory))
             }
-            Errand::Caches(sighting) => {
+            Request::Caches(sighting) => {
                 let found = sighting.look();
                 Finding::Caches(sighting, found)
             }
         };
-        let is_sighted = matches!(finding, Finding::Caches(..));
+        let is_found_in_use = matches!(finding, Finding::Caches(..));
         if answering.send(finding).is_err() {
             return;
         }
-        if is_sighted {
+        if is_found_in_use {
             // An error means that it has rung more often than can be counted.
             rustix::io::write(bell, &1u64.to_ne_bytes()).unwrap_or_default();
         }
@@ -370,8 +370,8 @@ mod tests {
     }
 
     fn ask(process: ProcessKey) -> Answer {
-        let mut scout = Scout::start().unwrap();
-        scout.ask(Question {
+        let mut inspector = Inspector::start().unwrap();
+        inspector.ask(Question {
             process,
             uid: nix::unistd::getuid().as_raw(),
             gid: nix::unistd::getgid().as_raw(),
@@ -380,7 +380,7 @@ mod tests {
             is_go: true,
             chdir: None,
         });
-        scout.wait(Duration::from_secs(30)).pop().unwrap().1
+        inspector.wait(Duration::from_secs(30)).pop().unwrap().1
     }
 
     #[test]
@@ -394,18 +394,18 @@ mod tests {
 
     #[test]
     fn caches_that_were_found_ring() {
-        let mut scout = Scout::start().unwrap();
+        let mut inspector = Inspector::start().unwrap();
         let told = Variables::from([("GOCACHE", "/".to_owned())]);
-        scout.look_for(Sighting::of(own(), 0, 0, &told));
-        let mut ready = [PollFd::from_borrowed_fd(scout.bell(), PollFlags::IN)];
+        inspector.look_for(Sighting::of(own(), 0, 0, &told));
+        let mut ready = [PollFd::from_borrowed_fd(inspector.bell(), PollFlags::IN)];
         let limit = Timespec {
             tv_sec: 30,
             tv_nsec: 0,
         };
         assert_eq!(poll(&mut ready, Some(&limit)).unwrap(), 1);
-        scout.answers();
-        assert_eq!(scout.take_sighted().len(), 1);
-        let mut ready = [PollFd::from_borrowed_fd(scout.bell(), PollFlags::IN)];
+        inspector.answers();
+        assert_eq!(inspector.take_found().len(), 1);
+        let mut ready = [PollFd::from_borrowed_fd(inspector.bell(), PollFlags::IN)];
         assert_eq!(poll(&mut ready, Some(&Timespec::default())).unwrap(), 0);
     }
 

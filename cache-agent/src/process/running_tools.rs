@@ -48,7 +48,7 @@ pub fn seed(session: &mut Session, tracker: &mut Tracker) -> Result<()> {
         let Some([invocation, parent]) = tools_above(process, &found) else {
             continue;
         };
-        session.lineage.seed(process.key, invocation, parent)?;
+        session.process_maps.seed(process.key, invocation, parent)?;
         let argv = if invocation == process.key {
             arguments(process.key.tgid)
         } else {

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::{
-    invocation::counts::Tally,
+    invocation::counts::InvocationCounts,
     limits::FileSystem,
     model::{changes::Changes, root::RootState, tool_group::GROUPS},
     snapshot::{AgentUsage, Degraded, EventCounts, HistoryCounts, Latency, Reason, RootSnapshot},
@@ -42,7 +42,7 @@ fn snapshot(attached: bool, states: &[RootState]) -> Snapshot {
         processes_folded: 0,
         users: Vec::new(),
         event_latency: Latency::default(),
-        invocations: Tally::default(),
+        invocations: InvocationCounts::default(),
         history: HistoryCounts::default(),
         usage: AgentUsage::default(),
     }

@@ -167,7 +167,7 @@ mod tests {
             processes_folded: 0,
             users: Vec::new(),
             event_latency: Latency::default(),
-            invocations: crate::invocation::counts::Tally::default(),
+            invocations: crate::invocation::counts::InvocationCounts::default(),
             history: HistoryCounts::default(),
             usage: AgentUsage::default(),
         }
@@ -227,7 +227,7 @@ mod tests {
             (true, 1, ""),
             (false, 1, "ci-warn"),
             (false, 1, ""),
-            // Between two pictures.
+            // Between two snapshots.
             (false, 2, "ci+warn ci-warn"),
             (true, 3, "ci+warn"),
             (true, 4, "ci+warn"),

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::model::invocation::Finished;
 
-/// From a record's arrival to its commit. A killed agent may lose 2 s, of which the keeper takes one.
+/// From a record's arrival to its commit. A killed agent may lose 2 s, of which the event loop takes one.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
 /// Between two tries to write a batch.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);

@@ -31,7 +31,7 @@ use crate::{
     cli::args::{Output, TraceArgs},
     invocation::observer::Observer,
     kernel::{file_events::Fact, session::Purpose},
-    ledger::{Book, accounts::Accounts},
+    ledger::{Ledger, accounts::Accounts},
     model::{changes::Changes, invocation::Finished, printable::printable, process::Identity},
     sys::usage,
 };
@@ -48,54 +48,54 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
     command::find(&args.command)?;
     let report_to = args.json.as_ref().map(open_report).transpose()?;
     // Names are what packages are told by.
-    let mut book = Book::open(Purpose {
+    let mut ledger = Ledger::open(Purpose {
         with_paths: true,
         backend: args.backend,
         maps: args.maps()?,
     })?;
-    let mut observer = Observer::start(book.session(), [])?;
+    let mut observer = Observer::start(ledger.session(), [])?;
     let places = Places::prepare(&args.roots, &credentials)?;
-    let watched = watch(&mut book, &mut observer, &places);
+    let watched = watch(&mut ledger, &mut observer, &places);
     let mut roots = watched.inspect_err(|_| places.clean(&credentials))?;
-    let baseline = book.accounts()?;
-    let counted = book.session().tables.counters()?;
+    let baseline = ledger.accounts()?;
+    let counted = ledger.session().tables.counters()?;
     let lines = EventLines::new(args.events, &roots);
-    let mut family = spawn(&mut book, &args.command, &credentials)?;
+    let mut family = spawn(&mut ledger, &args.command, &credentials)?;
     let mut next_sweep = Instant::now() + SWEEP_TICK;
     let ended = family.wait(TICK, || {
         if Instant::now() >= next_sweep {
             next_sweep = Instant::now() + SWEEP_TICK;
-            book.sweep_open()?;
+            ledger.sweep_open()?;
         }
         loop {
-            let facts = book.drain(|fact| note(&lines, &mut observer, fact));
-            if facts + observer.look(book.session()) == 0 {
+            let facts = ledger.drain(|fact| note(&lines, &mut observer, fact));
+            if facts + observer.look(ledger.session()) == 0 {
                 break;
             }
         }
-        book.measure(|fact| note(&lines, &mut observer, fact))
+        ledger.measure(|fact| note(&lines, &mut observer, fact))
     })?;
-    let (report, finished) = settle(&mut book, &mut roots, &baseline, |fact| {
+    let (report, finished) = settle(&mut ledger, &mut roots, &baseline, |fact| {
         note(&lines, &mut observer, fact);
     })
     .map(|accounts| {
-        observer.look(book.session());
+        observer.look(ledger.session());
         let mut finished = observer.finish(&accounts.by_invocation());
         remember(args, &mut finished);
         (changed(accounts), finished)
     })?;
     places.clean(&credentials);
     let document = Document {
-        backend: book.session().backend.as_str(),
-        coverage: book.session().coverage.operations(),
+        backend: ledger.session().backend.as_str(),
+        coverage: ledger.session().coverage.operations(),
         argv: &args.command,
         ended: &ended,
         roots: &roots,
         accounts: &report,
         finished: &finished,
-        counters: since(&counted, &book.session().tables.counters()?),
-        process_events_dropped: observer.lost(book.session())?,
-        missed_runs: book.session().missed_runs(),
+        counters: since(&counted, &ledger.session().tables.counters()?),
+        process_events_dropped: observer.lost(ledger.session())?,
+        missed_runs: ledger.session().missed_runs(),
         usage: usage::own().context("cannot read the agent's own usage")?,
     };
     report::table::print(&document, &mut std::io::stderr().lock())?;
@@ -112,11 +112,11 @@ fn note(lines: &EventLines, observer: &mut Observer, fact: Fact) {
 }
 
 /// Registers the roots and walks them.
-fn watch(book: &mut Book, observer: &mut Observer, places: &Places) -> Result<Vec<RootRow>> {
+fn watch(ledger: &mut Ledger, observer: &mut Observer, places: &Places) -> Result<Vec<RootRow>> {
     let mut roots = Vec::new();
     for place in places.list() {
-        let index = book.watch(&place.path)?;
-        if let Some(root) = book.root(index) {
+        let index = ledger.watch(&place.path)?;
+        if let Some(root) = ledger.root(index) {
             let directory = root.directory().as_fd().try_clone_to_owned();
             let directory = directory.context("no descriptor left")?;
             let path = printable(place.path.as_os_str().as_encoded_bytes());
@@ -124,43 +124,43 @@ fn watch(book: &mut Book, observer: &mut Observer, places: &Places) -> Result<Ve
         }
         roots.push(RootRow::new(index, place));
     }
-    book.seed_open_files()?;
-    book.wait_for_walks(|_| ())?;
+    ledger.seed_open_files()?;
+    ledger.wait_for_walks(|_| ())?;
     for row in &mut roots {
-        row.before(book)?;
+        row.before(ledger)?;
     }
     Ok(roots)
 }
 
 /// Starts the command as a child of the family, of which this process is the head only for that long.
-fn spawn(book: &mut Book, command: &[OsString], run_as: &Credentials) -> Result<Family> {
-    let own = book.session().identify()?;
-    book.session().tables.enter_family(own.tgid)?;
-    book.session().lineage.enter_head(own)?;
+fn spawn(ledger: &mut Ledger, command: &[OsString], run_as: &Credentials) -> Result<Family> {
+    let own = ledger.session().identify()?;
+    ledger.session().tables.enter_family(own.tgid)?;
+    ledger.session().process_maps.enter_head(own)?;
     let family = Family::spawn(command, run_as)?;
-    book.session().tables.leave_family(own.tgid)?;
-    book.session().lineage.leave_head(own)?;
+    ledger.session().tables.leave_family(own.tgid)?;
+    ledger.session().process_maps.leave_head(own)?;
     Ok(family)
 }
 
 /// The last account: everything settled, every root walked once more.
 fn settle(
-    book: &mut Book,
+    ledger: &mut Ledger,
     roots: &mut [RootRow],
     baseline: &Accounts,
     each: impl FnMut(Fact),
 ) -> Result<Accounts> {
-    book.sweep()?;
+    ledger.sweep()?;
     for row in roots.iter() {
-        book.start_walk(row.index)?;
+        ledger.start_walk(row.index)?;
     }
-    let reconciliations = book.wait_for_walks(each)?;
-    let mut accounts = book.accounts()?.since(baseline);
+    let reconciliations = ledger.wait_for_walks(each)?;
+    let mut accounts = ledger.accounts()?.since(baseline);
     for found in &reconciliations {
         if let Some((mover, moved)) = &found.moved {
             let account = accounts.processes.entry(*mover).or_default();
             account.roots.entry(found.index).or_default().add(moved);
-            if let Some(process) = book.session().tables.process(mover)? {
+            if let Some(process) = ledger.session().tables.process(mover)? {
                 account.identity = Identity::of(&process);
             }
         }

@@ -1,17 +1,17 @@
-//! What the ledger says of the canary's file, before and after each act.
+//! What the ledger says of the self-test's file, before and after each act.
 
 use anyhow::Result;
 use cache_ebpf::CreditKey;
 use rustix::fs::{FileType, fstat};
 use std::os::fd::AsFd;
 
-use super::{Findings, directory::Cage};
+use super::{Findings, directory::TestDirectory};
 use crate::{
-    ledger::Book,
+    ledger::Ledger,
     model::changes::{Changes, changes, difference},
 };
 
-/// The agent's own account in the canary's directory, and the directory's total.
+/// The agent's own account in the self-test's directory, and the directory's total.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Figures {
     account: Changes,
@@ -19,8 +19,8 @@ struct Figures {
 }
 
 /// Compares figures with what was done.
-pub(super) struct Witness<'a> {
-    book: &'a mut Book,
+pub(super) struct Comparison<'a> {
+    ledger: &'a mut Ledger,
     account: CreditKey,
     /// Nobody knew this process before: then nobody shall afterwards.
     is_stranger: bool,
@@ -30,31 +30,35 @@ pub(super) struct Witness<'a> {
     made: Vec<u64>,
 }
 
-impl<'a> Witness<'a> {
-    pub(super) fn start(book: &'a mut Book, cage: &Cage) -> Result<Self> {
+impl<'a> Comparison<'a> {
+    pub(super) fn start(ledger: &'a mut Ledger, directory: &TestDirectory) -> Result<Self> {
         let account = CreditKey {
-            process: cage.process,
-            root: cage.index,
+            process: directory.process,
+            root: directory.index,
             pad: 0,
         };
-        let is_stranger = book.session().tables.process(&cage.process)?.is_none();
-        let mut witness = Self {
-            book,
+        let is_stranger = ledger
+            .session()
+            .tables
+            .process(&directory.process)?
+            .is_none();
+        let mut comparison = Self {
+            ledger,
             account,
             is_stranger,
             before: Figures::default(),
             findings: Findings::default(),
             made: Vec::new(),
         };
-        witness.before = witness.look()?;
-        Ok(witness)
+        comparison.before = comparison.look()?;
+        Ok(comparison)
     }
 
     fn look(&self) -> Result<Figures> {
-        let credit = self.book.credit(&self.account)?;
+        let credit = self.ledger.credit(&self.account)?;
         Ok(Figures {
             account: credit.as_ref().map(changes).unwrap_or_default(),
-            total: self.book.total(self.account.root)?,
+            total: self.ledger.total(self.account.root)?,
         })
     }
 
@@ -80,7 +84,7 @@ impl<'a> Witness<'a> {
 
     /// Settles what is open, as happens every second.
     pub(super) fn sweep(&mut self) -> Result<()> {
-        self.book.sweep()
+        self.ledger.sweep()
     }
 
     /// A file has been made.
@@ -94,7 +98,7 @@ impl<'a> Witness<'a> {
     /// Leaves no trace in the ledger: no account, no process, no file that was not seen to go.
     pub(super) fn finish(self) -> Result<Findings> {
         let Self {
-            book,
+            ledger,
             account,
             is_stranger,
             findings,
@@ -102,9 +106,9 @@ impl<'a> Witness<'a> {
             ..
         } = self;
         for ino in made {
-            book.forget_file(account.root, ino)?;
+            ledger.forget_file(account.root, ino)?;
         }
-        let tables = &mut book.session().tables;
+        let tables = &mut ledger.session().tables;
         tables.close_account(&account)?;
         if is_stranger {
             tables.forget_process(&account.process)?;

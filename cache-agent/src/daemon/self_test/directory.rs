@@ -1,4 +1,4 @@
-//! The canary's directory: nobody else's, registered like a root, shown nowhere.
+//! The self-test's directory: nobody else's, registered like a root, shown nowhere.
 
 use std::os::fd::OwnedFd;
 
@@ -11,7 +11,7 @@ use rustix::{
 };
 
 use super::operations::NAMES;
-use crate::{daemon::last_sizes::StateDirectory, ledger::Book};
+use crate::{daemon::last_sizes::StateDirectory, ledger::Ledger};
 
 /// Its name in the state directory.
 const NAME: &str = "canary";
@@ -20,7 +20,7 @@ const MODE: Mode = Mode::RWXU;
 
 /// The directory and who acts in it.
 #[derive(Debug)]
-pub(super) struct Cage {
+pub(super) struct TestDirectory {
     directory: OwnedFd,
     /// Its number in the ledger.
     pub(super) index: u32,
@@ -28,14 +28,14 @@ pub(super) struct Cage {
     pub(super) process: ProcessKey,
 }
 
-impl Cage {
+impl TestDirectory {
     /// Makes it, or takes the one of an earlier run and clears it.
-    pub(super) fn open(state: &StateDirectory, book: &mut Book) -> Result<Self> {
+    pub(super) fn open(state: &StateDirectory, ledger: &mut Ledger) -> Result<Self> {
         let directory = make(state).context("no directory for the canary")?;
         clear(&directory)?;
-        let process = book.session().identify()?;
+        let process = ledger.session().identify()?;
         let own = directory.try_clone().context("no descriptor left")?;
-        let index = book.watch_unseen(NAME.as_ref(), own)?;
+        let index = ledger.watch_unseen(NAME.as_ref(), own)?;
         Ok(Self {
             directory,
             index,
@@ -48,8 +48,8 @@ impl Cage {
     }
 
     /// Lets go of it; what stays is an empty directory.
-    pub(super) fn close(self, book: &mut Book) {
-        if let Err(error) = clear(&self.directory).and_then(|()| book.unwatch(self.index)) {
+    pub(super) fn close(self, ledger: &mut Ledger) {
+        if let Err(error) = clear(&self.directory).and_then(|()| ledger.unwatch(self.index)) {
             let error = format!("{error:#}");
             tracing::debug!(error, "the canary's directory is left as it is");
         }

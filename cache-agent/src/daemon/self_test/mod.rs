@@ -15,9 +15,9 @@ use std::{
 
 use anyhow::Result;
 
-use self::{compare::Witness, directory::Cage};
+use self::{compare::Comparison, directory::TestDirectory};
 use super::last_sizes::StateDirectory;
-use crate::{ledger::Book, model::operation::Observation, snapshot::Proof};
+use crate::{ledger::Ledger, model::operation::Observation, snapshot::Proof};
 
 /// What a run found out.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -46,11 +46,11 @@ impl Findings {
     }
 }
 
-/// The canary.
+/// The self-test.
 #[derive(Debug)]
-pub(super) struct Canary {
+pub(super) struct SelfTest {
     interval: Option<Duration>,
-    cage: Option<Cage>,
+    directory: Option<TestDirectory>,
     next: Instant,
     findings: Findings,
     proved_at: Option<SystemTime>,
@@ -58,12 +58,12 @@ pub(super) struct Canary {
     trouble: Option<String>,
 }
 
-impl Canary {
-    /// A canary that has not run yet.
+impl SelfTest {
+    /// A self-test that has not run yet.
     pub(super) fn new() -> Self {
         Self {
             interval: None,
-            cage: None,
+            directory: None,
             next: Instant::now(),
             findings: Findings::default(),
             proved_at: None,
@@ -76,51 +76,51 @@ impl Canary {
         &mut self,
         interval: Option<Duration>,
         state: Option<&StateDirectory>,
-        book: &mut Book,
+        ledger: &mut Ledger,
     ) {
         self.next = Instant::now();
         self.interval = interval;
         if interval.is_none() {
-            self.free(book);
+            self.free(ledger);
             self.findings = Findings::default();
             tracing::info!("the canary is off; coverage is what the hooks say");
-        } else if self.cage.is_none()
+        } else if self.directory.is_none()
             && let Some(state) = state
         {
-            match Cage::open(state, book) {
-                Ok(cage) => self.cage = Some(cage),
+            match TestDirectory::open(state, ledger) {
+                Ok(directory) => self.directory = Some(directory),
                 Err(error) => self.complain(&format!("{error:#}")),
             }
         }
     }
 
     /// Gives its directory back: another one takes its place, or none.
-    pub(super) fn free(&mut self, book: &mut Book) {
-        if let Some(cage) = self.cage.take() {
-            cage.close(book);
+    pub(super) fn free(&mut self, ledger: &mut Ledger) {
+        if let Some(directory) = self.directory.take() {
+            directory.close(ledger);
         }
     }
 
     /// When it runs next, if it can.
     pub(super) fn due(&self) -> Option<Instant> {
         self.interval
-            .filter(|_| self.cage.is_some())
+            .filter(|_| self.directory.is_some())
             .map(|_| self.next)
     }
 
     /// Runs if it is time; true if it did.
-    pub(super) fn run_if_due(&mut self, book: &mut Book) -> Result<bool> {
+    pub(super) fn run_if_due(&mut self, ledger: &mut Ledger) -> Result<bool> {
         let now = Instant::now();
-        let (Some(interval), Some(cage)) = (self.interval, &self.cage) else {
+        let (Some(interval), Some(directory)) = (self.interval, &self.directory) else {
             return Ok(false);
         };
         if now < self.next {
             return Ok(false);
         }
         self.next = now + interval;
-        let mut witness = Witness::start(book, cage)?;
-        let outcome = operations::perform(cage.directory(), &mut witness);
-        let findings = witness.finish()?;
+        let mut comparison = Comparison::start(ledger, directory)?;
+        let outcome = operations::perform(directory.directory(), &mut comparison);
+        let findings = comparison.finish()?;
         match outcome {
             Ok(()) => self.judge(findings),
             Err(error) => self.complain(&format!("{error:#}")),
@@ -187,7 +187,7 @@ impl Canary {
     }
 }
 
-impl Default for Canary {
+impl Default for SelfTest {
     fn default() -> Self {
         Self::new()
     }
@@ -225,9 +225,9 @@ mod tests {
 
     #[test]
     fn coverage_is_never_better_than_what_was_proved() {
-        let canary = Canary {
+        let canary = SelfTest {
             findings: findings(&[("open", true), ("write", false), ("link", false)]),
-            ..Canary::new()
+            ..SelfTest::new()
         };
         let hooks = vec![
             ("open", Observation::Observed),

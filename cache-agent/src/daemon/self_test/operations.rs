@@ -1,4 +1,4 @@
-//! What the canary does, and what each act must amount to.
+//! What the self-test does, and what each act must amount to.
 
 use std::{
     os::fd::{AsRawFd as _, OwnedFd},
@@ -16,7 +16,7 @@ use rustix::{
     rand::{GetRandomFlags, getrandom},
 };
 
-use super::{compare::Witness, directory};
+use super::{compare::Comparison, directory};
 use crate::model::changes::Changes;
 
 /// Name of its file, the one it gets, and a second one.
@@ -40,45 +40,45 @@ const CUT: u64 = 1234;
 const MAPPED: usize = 4096;
 
 /// Does all of it; the directory is empty before and after.
-pub(super) fn perform(directory: &OwnedFd, witness: &mut Witness<'_>) -> Result<()> {
-    let outcome = written(directory, witness)
-        .and_then(|size| resized(directory, witness, size))
-        .and_then(|size| named(directory, witness, size));
+pub(super) fn perform(directory: &OwnedFd, comparison: &mut Comparison<'_>) -> Result<()> {
+    let outcome = written(directory, comparison)
+        .and_then(|size| resized(directory, comparison, size))
+        .and_then(|size| named(directory, comparison, size));
     directory::clear(directory)?;
     outcome
 }
 
 /// Created, written, closed, appended to; its size.
-fn written(directory: &OwnedFd, witness: &mut Witness<'_>) -> Result<u64> {
+fn written(directory: &OwnedFd, comparison: &mut Comparison<'_>) -> Result<u64> {
     let file = open(directory, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
-    witness.remember(&file)?;
-    witness.expect("open", created())?;
+    comparison.remember(&file)?;
+    comparison.expect("open", created())?;
     let mut size = write(&file, FIRST)?;
-    witness.sweep()?;
-    witness.expect("write", grown(FIRST as u64))?;
+    comparison.sweep()?;
+    comparison.expect("write", grown(FIRST as u64))?;
     size += write(&file, LAST)?;
     drop(file);
-    witness.expect("close", grown(LAST as u64))?;
+    comparison.expect("close", grown(LAST as u64))?;
     let file = open(directory, OFlags::WRONLY | OFlags::APPEND)?;
     size += write(&file, APPENDED)?;
     drop(file);
-    witness.expect("write", grown(APPENDED as u64))?;
+    comparison.expect("write", grown(APPENDED as u64))?;
     Ok(size)
 }
 
 /// Extended, mapped, allocated, cut; its size.
-fn resized(directory: &OwnedFd, witness: &mut Witness<'_>, mut size: u64) -> Result<u64> {
+fn resized(directory: &OwnedFd, comparison: &mut Comparison<'_>, mut size: u64) -> Result<u64> {
     let file = open(directory, OFlags::RDWR)?;
     ftruncate(&file, EXTENDED).context("cannot extend the canary's file")?;
-    witness.expect("ftruncate", grown(EXTENDED - size))?;
+    comparison.expect("ftruncate", grown(EXTENDED - size))?;
     size = EXTENDED;
     write_mapped(file)?;
-    witness.expect("mmap", Changes::default())?;
+    comparison.expect("mmap", Changes::default())?;
     let file = open(directory, OFlags::WRONLY)?;
     match fallocate(&file, FallocateFlags::empty(), 0, ALLOCATED) {
         Ok(()) => {
             drop(file);
-            witness.expect("fallocate", grown(ALLOCATED - size))?;
+            comparison.expect("fallocate", grown(ALLOCATED - size))?;
             size = ALLOCATED;
         }
         // Not every file system can.
@@ -86,27 +86,27 @@ fn resized(directory: &OwnedFd, witness: &mut Witness<'_>, mut size: u64) -> Res
         Err(error) => return Err(error).context("cannot allocate for the canary's file"),
     }
     cut(directory)?;
-    witness.expect("truncate", shrunk(size - CUT))?;
+    comparison.expect("truncate", shrunk(size - CUT))?;
     let file = open(directory, OFlags::WRONLY | OFlags::TRUNC)?;
-    witness.expect("open", shrunk(CUT))?;
+    comparison.expect("open", shrunk(CUT))?;
     let size = write(&file, AGAIN)?;
     drop(file);
-    witness.expect("close", grown(AGAIN as u64))?;
+    comparison.expect("close", grown(AGAIN as u64))?;
     Ok(size)
 }
 
 /// Renamed, linked, unlinked.
-fn named(directory: &OwnedFd, witness: &mut Witness<'_>, size: u64) -> Result<()> {
+fn named(directory: &OwnedFd, comparison: &mut Comparison<'_>, size: u64) -> Result<()> {
     renameat(directory, FILE, directory, RENAMED).context("cannot rename the canary's file")?;
     let renamed = Changes {
         files_renamed: 1,
         ..Changes::default()
     };
-    witness.expect("rename", renamed)?;
+    comparison.expect("rename", renamed)?;
     match linkat(directory, RENAMED, directory, LINKED, AtFlags::empty()) {
         Ok(()) => {
             unlink(directory, LINKED)?;
-            witness.expect("link", Changes::default())?;
+            comparison.expect("link", Changes::default())?;
         }
         // Not every file system can.
         Err(Errno::OPNOTSUPP | Errno::PERM | Errno::NOSYS) => {}
@@ -117,7 +117,7 @@ fn named(directory: &OwnedFd, witness: &mut Witness<'_>, size: u64) -> Result<()
         files_deleted: 1,
         ..shrunk(size)
     };
-    witness.expect("unlink", gone)
+    comparison.expect("unlink", gone)
 }
 
 fn open(directory: &OwnedFd, flags: OFlags) -> Result<OwnedFd> {

@@ -19,7 +19,7 @@ use self::{
     names::Name,
 };
 use crate::{
-    invocation::counts::{self, Tally},
+    invocation::counts::{self, InvocationCounts},
     limits::{Threshold, thresholds::Level},
     model::{changes::Changes, operation::Observation, root::RootState, tool_group::GROUPS},
     snapshot::{AgentUsage, EventCounts, HistoryCounts, Reason, Snapshot},
@@ -143,8 +143,8 @@ fn add_groups(families: &mut Families, snapshot: &Snapshot) {
     families.add(&names::GROUP_GROWTH, rows);
 }
 
-fn add_invocations(families: &mut Families, tally: &Tally) {
-    let groups = || counts::GROUPS.iter().zip(&tally.groups);
+fn add_invocations(families: &mut Families, counts: &InvocationCounts) {
+    let groups = || counts::GROUPS.iter().zip(&counts.groups);
     let label = |group: &'static str| [("group", group)];
     families.add(
         &names::INVOCATIONS,

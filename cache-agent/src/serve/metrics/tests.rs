@@ -54,10 +54,10 @@ fn root(number: u64) -> RootSnapshot {
     }
 }
 
-fn tally() -> Tally {
-    let mut tally = Tally::default();
+fn counts() -> InvocationCounts {
+    let mut counts = InvocationCounts::default();
     for growth_bytes in [5, 2_000_000] {
-        tally.count(&Invocation {
+        counts.count(&Invocation {
             tool: "go".to_owned(),
             growth_bytes,
             lookups: 4,
@@ -65,7 +65,7 @@ fn tally() -> Tally {
             ..Invocation::default()
         });
     }
-    tally
+    counts
 }
 
 /// As large as it gets: all thresholds, more maps than have rows, eleven causes.
@@ -107,7 +107,7 @@ fn snapshot(roots: u64) -> Snapshot {
         processes_folded: 20_000,
         users: Vec::new(),
         event_latency,
-        invocations: tally(),
+        invocations: counts(),
         history: HistoryCounts {
             lost_waiting: 4,
             lost_writing: 5,

@@ -10,7 +10,7 @@ use super::invocations;
 use crate::{
     kernel::counters::{Counters, DROP_CAUSES, named},
     ledger::{
-        Book, Reconciliation,
+        Ledger, Reconciliation,
         accounts::{Account, Accounts},
         root::Base,
     },
@@ -70,12 +70,12 @@ impl RootRow {
     }
 
     /// Takes the first walk's figures.
-    pub fn before(&mut self, book: &Book) -> Result<()> {
-        let root = book.root(self.index).context("a root vanished")?;
+    pub fn before(&mut self, ledger: &Ledger) -> Result<()> {
+        let root = ledger.root(self.index).context("a root vanished")?;
         self.identity = (root.key.dev, root.key.ino);
         self.start = root.base.context("a root was not walked")?;
         // The walks of other roots took their time: what changed here meanwhile is not the command's.
-        let now = book.total(self.index)?;
+        let now = ledger.total(self.index)?;
         self.start.bytes = root.size(&now);
         self.start.files = root.files(&now);
         self.start.total = now;
