@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     config::checked::Config,
-    kernel::file_events::Fact,
+    kernel::{file_events::Fact, process_maps::ProcessMaps},
     ledger::Ledger,
     snapshot::{Latency, Snapshot},
     store::writer::{Condition, StoreWriter},
@@ -57,13 +57,14 @@ pub(super) struct EventLoop {
 impl EventLoop {
     /// Attaches the kernel side and takes up the roots that are there.
     pub(super) fn start(
-        mut ledger: Ledger,
+        ledger: Ledger,
+        process_maps: ProcessMaps,
         config: Config,
         history: StoreWriter,
     ) -> Result<(Self, Orders)> {
         let (sender, orders) = std::sync::mpsc::channel();
         let (bell, bell_writer) = std::io::pipe().context("no descriptor left")?;
-        let invocations = Invocations::start(&mut ledger, &config.following.commands, history)?;
+        let invocations = Invocations::start(process_maps, &config.following.commands, history)?;
         let state = StateDirectory::open_or_log(&config.state_dir);
         let memory = Memory::open(state.as_ref());
         let mut event_loop = Self {
@@ -153,7 +154,7 @@ impl EventLoop {
                 observe(latency, now, &fact);
                 invocations.fact(fact);
             });
-            let steps = invocations.look(&mut self.ledger);
+            let steps = invocations.look();
             if facts + steps == 0 {
                 return events;
             }
@@ -197,7 +198,7 @@ impl EventLoop {
         self.config = config;
         self.configure_self_test();
         let commands = &self.config.following.commands;
-        self.invocations.follow(&mut self.ledger, commands)?;
+        self.invocations.follow(commands)?;
         self.apply();
         self.has_news = true;
         Ok(())

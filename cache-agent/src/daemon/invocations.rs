@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     invocation::{cause, counts::InvocationCounts, observer::Observer},
-    kernel::file_events::Fact,
+    kernel::{file_events::Fact, process_maps::ProcessMaps},
     ledger::{Ledger, accounts::Sums},
     model::{
         invocation::{Finished, Invocation},
@@ -59,7 +59,6 @@ struct Waiting {
 }
 
 /// Follows invocations for the daemon.
-#[derive(Debug)]
 pub(super) struct Invocations {
     observer: Observer,
     estates: HashMap<ProcessKey, Estate>,
@@ -75,14 +74,13 @@ pub(super) struct Invocations {
 impl Invocations {
     /// Follows these commands too, and the tools that run already.
     pub(super) fn start(
-        ledger: &mut Ledger,
+        process_maps: ProcessMaps,
         commands: &[String],
         history: StoreWriter,
     ) -> Result<Self> {
         let commands = commands.iter().map(String::as_str);
-        let mut observer = Observer::start(ledger.session(), commands)?;
-        running_tools::seed(ledger.session(), observer.tracker())?;
-        observer.ask_about_all();
+        let mut observer = Observer::start(process_maps, commands)?;
+        observer.follow_running()?;
         Ok(Self {
             observer,
             estates: HashMap::new(),
@@ -95,21 +93,21 @@ impl Invocations {
     }
 
     /// Follows these commands from now on.
-    pub(super) fn follow(&mut self, ledger: &mut Ledger, commands: &[String]) -> Result<()> {
+    pub(super) fn follow(&mut self, commands: &[String]) -> Result<()> {
         let commands = commands.iter().map(String::as_str);
-        ledger.session().process_maps.follow_tools(commands)
+        self.observer.follow_tools(commands)
     }
 
     /// Takes what the kernel side tells of processes, and the facts that came before.
     ///
     /// How many steps there were.
-    pub(super) fn look(&mut self, ledger: &mut Ledger) -> usize {
-        self.observer.look(ledger.session())
+    pub(super) fn look(&mut self) -> usize {
+        self.observer.look()
     }
 
     /// Process events lost since the start.
-    pub(super) fn lost(&self, ledger: &mut Ledger) -> Result<u64> {
-        self.observer.lost(ledger.session())
+    pub(super) fn lost(&self) -> Result<u64> {
+        self.observer.lost()
     }
 
     /// A file changed; taken in with the next look.
@@ -149,6 +147,11 @@ impl Invocations {
     /// Nobody but this command can have written to the caches that it named since it began.
     pub(super) fn is_alone(&mut self, sighting: &Sighting) -> bool {
         self.observer.tracker().is_alone(sighting)
+    }
+
+    /// Readable when the ring of process events wants to be looked at.
+    pub(super) fn events_fd(&self) -> BorrowedFd<'_> {
+        self.observer.events_fd()
     }
 
     /// Readable once such caches were found.

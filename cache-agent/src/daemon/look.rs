@@ -37,9 +37,9 @@ impl EventLoop {
             roots.push(root);
         }
         self.note();
-        let process_events_dropped = self.invocations.lost(&mut self.ledger)?;
+        let process_events_dropped = self.invocations.lost()?;
         let session = self.ledger.session();
-        let counters = session.tables.counters()?;
+        let counters = self.ledger.counters()?;
         let events = publish::events(&counters, session.missed_runs());
         let coverage = self.canary.corrected(session.coverage.operations());
         Ok(Snapshot {
@@ -49,7 +49,7 @@ impl EventLoop {
             degraded: publish::degraded(&session.coverage, &events, &self.canary, &self.history),
             canary: self.canary.proof(),
             coverage,
-            maps: publish::maps(session, &sums, &roots),
+            maps: publish::maps(&self.ledger, &sums, &roots),
             roots,
             events,
             process_events_dropped,

@@ -73,14 +73,15 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
         .await
         .map_err(|error| cannot_listen(&config, &error))?;
     let address = listener.local_addr().context("no local address")?;
-    let ledger = Ledger::open(Purpose {
+    let (ledger, process_maps) = Ledger::open(Purpose {
         // Names are what packages are told by.
         with_paths: true,
         backend,
         maps: config.maps,
     })?;
     let history = Writing::start(Settings::of(&config))?;
-    let (mut event_loop, mut orders) = EventLoop::start(ledger, config.clone(), history.writer())?;
+    let (mut event_loop, mut orders) =
+        EventLoop::start(ledger, process_maps, config.clone(), history.writer())?;
     let (snapshots, readers) = watch::channel(Arc::new(event_loop.first_snapshot()?));
     let keeping = std::thread::Builder::new()
         .name("keeper".to_owned())

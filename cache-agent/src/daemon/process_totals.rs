@@ -78,9 +78,8 @@ impl ProcessTotals {
 
     /// Reads all accounts, folds those of ended processes, sums up the rest.
     pub(super) fn look(&mut self, ledger: &mut Ledger, roots: &mut RootTable) -> Result<Sums> {
-        let tables = &mut ledger.session().tables;
-        let credits = tables.credits()?;
-        let processes: HashMap<ProcessKey, Process> = tables.processes()?.into_iter().collect();
+        let credits = ledger.credits()?;
+        let processes: HashMap<ProcessKey, Process> = ledger.processes()?.into_iter().collect();
         let mut sums = Sums {
             tracked: processes.len() as u64,
             accounts: credits.len() as u64,
@@ -124,7 +123,7 @@ impl ProcessTotals {
         credit: &Credit,
         identity: Option<&Identity>,
     ) -> Result<()> {
-        ledger.session().tables.close_account(key)?;
+        ledger.close_account(key)?;
         let changes = changes(credit);
         self.leave(key, credit, identity);
         if let Some(entry) = roots.by_index(key.root) {
@@ -163,7 +162,7 @@ impl ProcessTotals {
         let waiting: HashSet<ProcessKey> = self.resting.keys().map(|key| key.process).collect();
         for (key, process) in processes {
             if process.ended_ns != 0 && !waiting.contains(key) {
-                ledger.session().tables.forget_process(key)?;
+                ledger.forget_process(key)?;
                 self.folded += 1;
             }
         }
@@ -179,9 +178,8 @@ impl ProcessTotals {
     ) -> Result<()> {
         let total = ledger.total(index)?;
         let corrected = ledger.root(index).map(|root| root.corrected);
-        let tables = &mut ledger.session().tables;
-        let processes: HashMap<ProcessKey, Process> = tables.processes()?.into_iter().collect();
-        let credits = tables.credits()?;
+        let processes: HashMap<ProcessKey, Process> = ledger.processes()?.into_iter().collect();
+        let credits = ledger.credits()?;
         for (key, credit) in credits.iter().filter(|(key, _)| key.root == index) {
             let identity = processes.get(&key.process).map(Identity::of);
             self.fold(ledger, roots, key, credit, identity.as_ref())?;

@@ -15,7 +15,6 @@ use crate::{
     kernel::{
         counters::{Counters, DROP_CAUSES, FAULT_CAUSES, named},
         coverage::Coverage,
-        session::Session,
     },
     ledger::{Ledger, root::WatchedRoot},
     limits::FileSystem,
@@ -125,14 +124,14 @@ pub(super) fn events(counters: &Counters, missed_runs: u64) -> EventCounts {
 }
 
 /// Maps that can fill up, the most telling ones first.
-pub(super) fn maps(session: &Session, sums: &Sums, roots: &[RootSnapshot]) -> Vec<MapUsage> {
-    let sizes = &session.maps;
+pub(super) fn maps(ledger: &Ledger, sums: &Sums, roots: &[RootSnapshot]) -> Vec<MapUsage> {
+    let sizes = &ledger.session().capacities;
     let row = |name, entries, capacity: u32| MapUsage {
         name,
         entries,
         capacity: u64::from(capacity),
     };
-    let open = session.tables.open_files(usize::MAX) as u64;
+    let open = ledger.open_files() as u64;
     vec![
         row("credits", sums.accounts, sizes.accounts),
         row("processes", sums.tracked, sizes.processes),

@@ -68,7 +68,7 @@ impl EventLoop {
         if !self.losses.wants_look(now) {
             return Ok(false);
         }
-        let counters = self.ledger.session().tables.counters()?;
+        let counters = self.ledger.counters()?;
         let counted: u64 = counters
             .iter()
             .skip(counter::DROPPED_RING_FULL as usize)

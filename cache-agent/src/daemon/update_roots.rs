@@ -149,7 +149,7 @@ impl EventLoop {
         let lost = self.lost(now)?;
         for entry in &mut self.roots.entries {
             let Some(index) = entry.index else { continue };
-            let crossed = self.ledger.session().tables.has_crossing(index)?;
+            let crossed = self.ledger.has_crossing(index)?;
             if lost || crossed || now >= entry.next_walk {
                 entry.next_walk = now + self.config.walk_interval;
                 self.ledger.start_walk(index)?;

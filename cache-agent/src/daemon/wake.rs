@@ -50,14 +50,14 @@ impl EventLoop {
 
     /// Until the kernel side has something, or an order or a root comes.
     fn sleep(&mut self, until: Instant) -> Result<usize> {
-        self.ledger.session().tables.sleep()?;
+        self.ledger.sleep()?;
         let events = self.drain();
         if events > 0 {
             return Ok(events);
         }
         let mut ready = [
             PollFd::from_borrowed_fd(self.ledger.events_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.ledger.steps_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.invocations.events_fd(), PollFlags::IN),
             PollFd::new(&self.bell, PollFlags::IN),
             PollFd::from_borrowed_fd(self.root_watch.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.invocations.bell(), PollFlags::IN),
@@ -72,7 +72,7 @@ impl EventLoop {
             PollFd::new(&self.bell, PollFlags::IN),
             PollFd::from_borrowed_fd(self.root_watch.as_fd(), PollFlags::IN),
             // A tool may be gone before the next tick.
-            PollFd::from_borrowed_fd(self.ledger.steps_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.invocations.events_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.invocations.bell(), PollFlags::IN),
         ];
         wait_for(&mut ready, timeout)?;

@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use super::{cause, tracker::Tracker};
 use crate::{
     go::tools,
-    kernel::{file_events::Fact, process_events::Step, session::Session},
+    kernel::{file_events::Fact, process_events::Step, process_maps::ProcessMaps},
     ledger::accounts::Sums,
     model::{
         invocation::{Finished, Invocation},
@@ -25,6 +25,7 @@ use crate::{
     process::{
         caches_in_use::{CacheInUse, Sighting},
         inspector::Inspector,
+        running_tools,
     },
 };
 
@@ -46,8 +47,8 @@ struct Place {
 }
 
 /// Follows invocations.
-#[derive(Debug)]
 pub struct Observer {
+    process_maps: ProcessMaps,
     tracker: Tracker,
     inspector: Inspector,
     places: Places,
@@ -61,17 +62,16 @@ struct Places(HashMap<u32, Place>);
 impl Observer {
     /// Tells the kernel side which tools begin an invocation.
     pub fn start<'a>(
-        session: &mut Session,
+        mut process_maps: ProcessMaps,
         commands: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self> {
-        session
-            .process_maps
-            .send_environment_of(tools::GO_CHILDREN)?;
+        process_maps.send_environment_of(tools::GO_CHILDREN)?;
         let tools = tools::TOOLS.into_iter();
-        session.process_maps.follow_tools(tools.chain(commands))?;
+        process_maps.follow_tools(tools.chain(commands))?;
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
             .context("cannot read the boot id")?;
         Ok(Self {
+            process_maps,
             tracker: Tracker::new(boot_id.trim().to_owned()),
             inspector: Inspector::start().context("cannot look at processes: no thread")?,
             places: Places::default(),
@@ -93,13 +93,16 @@ impl Observer {
     /// led to them has been told by now.
     ///
     /// How many steps there were.
-    pub fn look(&mut self, session: &mut Session) -> usize {
+    pub fn look(&mut self) -> usize {
         let Self {
-            tracker, inspector, ..
+            process_maps,
+            tracker,
+            inspector,
+            ..
         } = self;
         let mut steps = 0;
         loop {
-            let taken = session.process_maps.drain(DRAIN_LIMIT, |record| {
+            let taken = process_maps.drain(DRAIN_LIMIT, |record| {
                 let question = Step::decode(record).and_then(|step| tracker.step(&step));
                 if let Some(question) = question {
                     inspector.ask(question);
@@ -190,8 +193,46 @@ impl Observer {
         live.finish(sums, &self.places.paths(), &read)
     }
 
-    /// Asks /proc about all invocations under way: those that began before the hooks came.
-    pub fn ask_about_all(&mut self) {
+    /// Follows every tool that ran before the hooks came, with all that descends from it, and asks /proc about
+    /// them.
+    pub fn follow_running(&mut self) -> Result<()> {
+        for seed in running_tools::find() {
+            let running_tools::Seed {
+                process,
+                invocation,
+                parent,
+                ..
+            } = seed;
+            self.process_maps.seed(process, invocation, parent)?;
+            self.tracker.seed(&seed);
+        }
+        self.ask_about_all();
+        Ok(())
+    }
+
+    /// From now on an exec of one of these names begins an invocation.
+    pub fn follow_tools<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        self.process_maps.follow_tools(names)
+    }
+
+    /// Whatever `head` starts meanwhile is an invocation, by whatever name.
+    pub fn with_head<T>(
+        &mut self,
+        head: ProcessKey,
+        spawn: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.process_maps.enter_head(head)?;
+        let spawned = spawn()?;
+        self.process_maps.leave_head(head)?;
+        Ok(spawned)
+    }
+
+    /// Readable when the ring of process events wants to be looked at.
+    pub fn events_fd(&self) -> BorrowedFd<'_> {
+        self.process_maps.events_fd()
+    }
+
+    fn ask_about_all(&mut self) {
         for live in self.tracker.live() {
             // Whose group is not known; the user's own mostly has his number.
             self.inspector.ask(live.question(live.record.uid, true));
@@ -214,8 +255,8 @@ impl Observer {
     }
 
     /// Forks, execs and exits that were lost, processes that nobody followed or looked at.
-    pub fn lost(&self, session: &Session) -> Result<u64> {
-        Ok(session.process_maps.lost()? + self.tracker.untracked + self.inspector.unasked)
+    pub fn lost(&self) -> Result<u64> {
+        Ok(self.process_maps.lost()? + self.tracker.untracked + self.inspector.unasked)
     }
 
     /// Invocations under way.

@@ -19,14 +19,14 @@ use super::maps::taken;
 const COMM_BYTES: usize = 15;
 
 /// Who descends from a tool.
-pub struct Lineage {
+pub struct ProcessMaps {
     tracked: HashMap<MapData, u32, Tracked>,
     tools: HashMap<MapData, [u8; 16], u32>,
     counters: PerCpuArray<MapData, u64>,
     events: RingBuf<MapData>,
 }
 
-impl Lineage {
+impl ProcessMaps {
     /// Takes the maps out of the loaded object.
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self> {
         Ok(Self {

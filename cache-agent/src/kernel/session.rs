@@ -16,12 +16,12 @@ use super::{
     attach::Prepared,
     coverage::Coverage,
     hooks::{Backend, Choice},
-    maps::Tables,
+    maps::KernelMaps,
     missed_runs::MissedRuns,
-    process_maps::Lineage,
+    process_maps::ProcessMaps,
     trampolines::Trampolines,
 };
-use crate::{config::maps::Maps, model::changes::Changes};
+use crate::config::maps::Maps;
 
 /// The kernel side, embedded at build time.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/cache-ebpf.o"));
@@ -58,11 +58,9 @@ pub struct Session {
     /// The hooks in use.
     pub backend: Backend,
     /// Its maps.
-    pub tables: Tables,
-    /// Who descends from a tool.
-    pub process_maps: Lineage,
-    /// Their sizes.
-    pub maps: Maps,
+    pub(super) maps: KernelMaps,
+    /// How many entries they can hold.
+    pub capacities: Maps,
     /// What is observed.
     pub coverage: Coverage,
     missed_runs: MissedRuns,
@@ -72,7 +70,7 @@ pub struct Session {
 
 impl Session {
     /// Loads and attaches. Errors say in one sentence what is missing and what to do.
-    pub fn open(purpose: Purpose) -> Result<Self> {
+    pub fn open(purpose: Purpose) -> Result<(Self, ProcessMaps)> {
         if OBJECT.is_empty() {
             bail!(
                 "this binary was built without its kernel object; build it with `cargo xtask build`"
@@ -84,7 +82,7 @@ impl Session {
                 .context("the fentry backend does not work here; `--backend auto` takes what does"),
             Choice::Tracepoint => Self::attached(purpose, Backend::Tracepoint),
             Choice::Auto => match Self::attached(purpose, Backend::Fentry) {
-                Ok(session) => Ok(session),
+                Ok(opened) => Ok(opened),
                 Err(error) => {
                     let reason = format!("{error:#}");
                     tracing::info!(
@@ -97,7 +95,7 @@ impl Session {
         }
     }
 
-    fn attached(purpose: Purpose, backend: Backend) -> Result<Self> {
+    fn attached(purpose: Purpose, backend: Backend) -> Result<(Self, ProcessMaps)> {
         let prepared = Prepared::new(backend)?;
         let mut ebpf = load(&prepared, purpose)?;
         let mut trampolines = Trampolines::new();
@@ -105,19 +103,19 @@ impl Session {
         tracing::info!(backend = backend.as_str(), "hooks attached");
         let messages =
             EbpfLogger::init(&mut ebpf).context("cannot read the kernel side's messages")?;
-        let tables = Tables::take(&mut ebpf, backend == Backend::Tracepoint)?;
-        let process_maps = Lineage::take(&mut ebpf)?;
-        Ok(Self {
+        let maps = KernelMaps::take(&mut ebpf, backend == Backend::Tracepoint)?;
+        let process_maps = ProcessMaps::take(&mut ebpf)?;
+        let session = Self {
             ebpf,
             messages,
             backend,
-            tables,
-            process_maps,
-            maps: purpose.maps,
+            maps,
+            capacities: purpose.maps,
             coverage,
             missed_runs: MissedRuns::of_loaded(trampolines.groups()),
             trampolines,
-        })
+        };
+        Ok((session, process_maps))
     }
 
     /// Runs of programs that the kernel left out: events of which nothing is known.
@@ -126,13 +124,13 @@ impl Session {
     }
 
     /// Runs the control program in this thread's context.
-    fn control(&mut self, arguments: [u64; 5]) -> Result<Reply> {
+    pub(super) fn control(&mut self, arguments: [u64; 5]) -> Result<Reply> {
         let program: &RawTracePoint = self
             .ebpf
             .program(CONTROL)
             .context("the kernel object has no control program")?
             .try_into()?;
-        self.tables.clear_reply()?;
+        self.maps.clear_reply()?;
         let mut options = RawTracePointRunOptions::new();
         for (slot, argument) in options.args.iter_mut().zip(arguments) {
             *slot = argument;
@@ -142,64 +140,27 @@ impl Session {
             .context("cannot run the control program")?;
         // The kernel side speaks only when it is asked something.
         self.messages.flush();
-        self.tables.reply()
+        self.maps.reply()
     }
 
-    /// Makes the directory open at `directory` root number `index`; `None` if it is not a directory.
-    ///
-    /// The caller has entered its superblock into the tables afterwards: see [`Tables::watch_superblock`].
-    pub fn register(
-        &mut self,
-        directory: BorrowedFd<'_>,
-        index: u32,
-    ) -> Result<Option<Registered>> {
-        let reply = self.control([
-            control::REGISTER,
-            fd_argument(directory),
-            u64::from(index),
-            0,
-            0,
-        ])?;
-        Ok((reply.status == control::OK).then_some(Registered {
-            key: reply.key,
-            inode: reply.inode,
-            superblock: reply.superblock,
-        }))
+    /// Makes a process the head of the traced family.
+    pub fn enter_family(&mut self, tgid: u32) -> Result<()> {
+        self.maps.enter_family(tgid)
     }
 
-    /// Enters a file that `opener` has open for write since before the hooks; false if it is in no root.
-    pub fn seed_open(&mut self, file: BorrowedFd<'_>, opener: ProcessKey) -> Result<bool> {
-        let reply = self.control([
-            control::SEED_OPEN,
-            fd_argument(file),
-            u64::from(opener.tgid),
-            opener.start_ns,
-            0,
-        ])?;
-        Ok(reply.status == control::OK)
+    /// Takes a process out of the family; its children stay.
+    pub fn leave_family(&mut self, tgid: u32) -> Result<()> {
+        self.maps.leave_family(tgid)
     }
 
-    /// Settles every file open for write.
-    pub fn sweep(&mut self) -> Result<()> {
-        self.control([control::SWEEP, 0, 0, 0, 0]).map(drop)
+    /// Asks to be woken by the next event.
+    pub fn sleep(&mut self) -> Result<()> {
+        self.maps.sleep()
     }
 
-    /// Credits what user space measured.
-    pub fn credit(&mut self, process: ProcessKey, root: u32, changes: &Changes) -> Result<()> {
-        /// Files that fit one call: two fields of 16 bits.
-        const FILES_MAX: u64 = 0xffff;
-        let who = u64::from(root) << 32 | u64::from(process.tgid);
-        let (mut created, mut deleted) = (changes.files_created, changes.files_deleted);
-        let mut growth = changes.growth_bytes.cast_unsigned();
-        loop {
-            let (now_created, now_deleted) = (created.min(FILES_MAX), deleted.min(FILES_MAX));
-            let files = now_created | now_deleted << 16;
-            self.control([control::CREDIT, who, process.start_ns, growth, files])?;
-            (created, deleted, growth) = (created - now_created, deleted - now_deleted, 0);
-            if created == 0 && deleted == 0 {
-                return Ok(());
-            }
-        }
+    /// Readable when the kernel side wants the ring to be looked at.
+    pub fn events_fd(&self) -> BorrowedFd<'_> {
+        self.maps.events_fd()
     }
 
     /// This process as the kernel side names it.
@@ -208,7 +169,7 @@ impl Session {
     }
 }
 
-fn fd_argument(fd: BorrowedFd<'_>) -> u64 {
+pub(super) fn fd_argument(fd: BorrowedFd<'_>) -> u64 {
     // Descriptors of this process are never negative.
     u64::from(fd.as_raw_fd().unsigned_abs())
 }

@@ -20,7 +20,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use cache_ebpf::{
     APPEARANCES, Credit, CreditKey, InodeKey, NO_ROOT, OPERATION_DIRECTORY_ENTER,
-    OPERATION_DIRECTORY_LEAVE, OPERATION_VANISH, ProcessKey, ROOTS_MAX, counter,
+    OPERATION_DIRECTORY_LEAVE, OPERATION_VANISH, Process, ProcessKey, ROOTS_MAX, counter,
 };
 
 use self::{
@@ -33,8 +33,11 @@ pub use self::{
 };
 use crate::{
     kernel::{
+        counters::Counters,
         file_events::Fact,
+        ledger_maps::LedgerMaps,
         maps,
+        process_maps::ProcessMaps,
         session::{Purpose, Registered, Session},
     },
     model::changes::{Changes, changes},
@@ -44,26 +47,98 @@ use crate::{
 const DRAIN_LIMIT: usize = 16_384;
 
 /// The ledger.
-pub struct Ledger {
-    session: Session,
+pub struct Ledger<M: LedgerMaps = Session> {
+    maps: M,
     roots: Vec<Option<WatchedRoot>>,
     /// The root of which nobody is told.
     unseen: Option<u32>,
 }
 
 impl Ledger {
-    /// Loads the kernel side.
-    pub fn open(purpose: Purpose) -> Result<Self> {
-        Ok(Self {
-            session: Session::open(purpose)?,
-            roots: Vec::new(),
-            unseen: None,
-        })
+    /// Loads the kernel side; its maps of processes are for who follows them.
+    pub fn open(purpose: Purpose) -> Result<(Self, ProcessMaps)> {
+        let (session, process_maps) = Session::open(purpose)?;
+        Ok((Self::with(session), process_maps))
     }
 
-    /// The kernel side.
-    pub fn session(&mut self) -> &mut Session {
-        &mut self.session
+    /// The hooks in use, and what they observe.
+    pub fn session(&self) -> &Session {
+        &self.maps
+    }
+
+    /// This process as the kernel side names it.
+    pub fn identify(&mut self) -> Result<ProcessKey> {
+        self.maps.identify()
+    }
+
+    /// What `spawn` starts belongs to the traced family, of which this process is the head only for that long.
+    pub fn with_family<T>(&mut self, spawn: impl FnOnce() -> Result<T>) -> Result<T> {
+        let own = self.maps.identify()?;
+        self.maps.enter_family(own.tgid)?;
+        let spawned = spawn()?;
+        self.maps.leave_family(own.tgid)?;
+        Ok(spawned)
+    }
+
+    /// Asks to be woken by the next event.
+    pub fn sleep(&mut self) -> Result<()> {
+        self.maps.sleep()
+    }
+
+    /// Readable when the ring wants to be looked at.
+    pub fn events_fd(&self) -> BorrowedFd<'_> {
+        self.maps.events_fd()
+    }
+}
+
+impl<M: LedgerMaps> Ledger<M> {
+    /// A ledger without roots.
+    pub fn with(maps: M) -> Self {
+        Self {
+            maps,
+            roots: Vec::new(),
+            unseen: None,
+        }
+    }
+
+    /// All counters, summed over the CPUs.
+    pub fn counters(&self) -> Result<Counters> {
+        self.maps.counters()
+    }
+
+    /// Who a process with an account is.
+    pub fn process(&self, key: &ProcessKey) -> Result<Option<Process>> {
+        self.maps.process(key)
+    }
+
+    /// All processes with an account.
+    pub fn processes(&self) -> Result<Vec<(ProcessKey, Process)>> {
+        self.maps.processes()
+    }
+
+    /// All accounts as the kernel side has them.
+    pub fn credits(&self) -> Result<Vec<(CreditKey, Credit)>> {
+        self.maps.accounts()
+    }
+
+    /// Closes an account; the caller has taken it over.
+    pub fn close_account(&mut self, key: &CreditKey) -> Result<()> {
+        self.maps.close_account(key)
+    }
+
+    /// Forgets a process that ended.
+    pub fn forget_process(&mut self, key: &ProcessKey) -> Result<()> {
+        self.maps.forget_process(key)
+    }
+
+    /// Files open for write at this moment.
+    pub fn open_files(&self) -> usize {
+        self.maps.open_files(usize::MAX)
+    }
+
+    /// True where a moved directory waits to be measured.
+    pub fn has_crossing(&self, index: u32) -> Result<bool> {
+        self.maps.has_crossing(index)
     }
 
     /// The roots.
@@ -79,16 +154,6 @@ impl Ledger {
     /// The same, to be changed.
     pub fn root_mut(&mut self, index: u32) -> Option<&mut WatchedRoot> {
         self.roots.get_mut(usize::try_from(index).ok()?)?.as_mut()
-    }
-
-    /// Readable when the ring wants to be looked at.
-    pub fn events_fd(&self) -> BorrowedFd<'_> {
-        self.session.tables.events_fd()
-    }
-
-    /// Readable when the ring of process events wants to be looked at.
-    pub fn steps_fd(&self) -> BorrowedFd<'_> {
-        self.session.process_maps.events_fd()
     }
 
     /// Takes a directory up as a root. Its first walk waits for [`Self::seed_open_files`].
@@ -116,15 +181,13 @@ impl Ledger {
             .unwrap_or(self.roots.len());
         let index = u32::try_from(slot).ok().filter(|index| *index < ROOTS_MAX);
         let index = index.with_context(|| format!("more than {ROOTS_MAX} roots"))?;
-        self.session.tables.open_root(index)?;
-        let registered = self.session.register(directory.as_fd(), index)?;
+        self.maps.open_root(index)?;
+        let registered = self.maps.register(directory.as_fd(), index)?;
         let registered = registered.with_context(|| {
             format!("the kernel side does not take {} as a root", path.display())
         })?;
         self.refuse_twin(path, &registered)?;
-        self.session
-            .tables
-            .watch_superblock(registered.superblock)?;
+        self.maps.watch_superblock(registered.superblock)?;
         let root = WatchedRoot::new(index, path.to_path_buf(), registered, directory);
         if slot == self.roots.len() {
             self.roots.push(Some(root));
@@ -140,7 +203,7 @@ impl Ledger {
     /// Not before: a file that is written and closed between the two is followed by nobody, so a walk must find
     /// it as it was closed.
     pub fn seed_open_files(&mut self) -> Result<()> {
-        let seeded = open_files::seed(&mut self.session);
+        let seeded = open_files::seed(&mut self.maps);
         let unseen = self.unseen;
         let new = self.roots().filter(|root| root.base.is_none());
         let new: Vec<u32> = new.map(|root| root.index).collect();
@@ -160,7 +223,7 @@ impl Ledger {
         };
         let (index, twin_path) = (twin.index, twin.path.display().to_string());
         let directory = twin.directory().try_clone().context("no descriptor left")?;
-        self.session.register(directory.as_fd(), index)?;
+        self.maps.register(directory.as_fd(), index)?;
         bail!(
             "roots {} and {twin_path} are the same directory",
             path.display()
@@ -183,12 +246,12 @@ impl Ledger {
         let initial_owner = match initial_owner {
             Some(initial_owner) => {
                 let identity = open_files::identity_of(&initial_owner);
-                self.session.tables.enter_process(initial_owner, identity)?;
+                self.maps.enter_process(initial_owner, identity)?;
                 initial_owner
             }
             None => maps::nobody(index).process,
         };
-        self.session.credit(initial_owner, index, &before)
+        self.maps.credit(initial_owner, index, &before)
     }
 
     /// Lets a root go.
@@ -200,8 +263,8 @@ impl Ledger {
         else {
             return Ok(());
         };
-        self.session.tables.unregister(&root.registered)?;
-        self.session.tables.retain_sizes(index, |_| false)
+        self.maps.unregister(&root.registered)?;
+        self.maps.retain_sizes(index, |_| false)
     }
 
     /// Starts a walk of a root.
@@ -225,13 +288,13 @@ impl Ledger {
     }
 
     fn dropped(&self) -> Result<u64> {
-        Ok(self.session.tables.counters()?[counter::DROPPED_RING_FULL as usize])
+        Ok(self.maps.counters()?[counter::DROPPED_RING_FULL as usize])
     }
 
     /// Takes what is in the ring; `each` sees every event.
     pub fn drain(&mut self, mut each: impl FnMut(Fact)) -> usize {
         let (roots, unseen) = (&mut self.roots, self.unseen);
-        self.session.tables.drain(DRAIN_LIMIT, |record| {
+        self.maps.drain(DRAIN_LIMIT, |record| {
             let Some(fact) = Fact::decode(record) else {
                 return;
             };
@@ -247,12 +310,12 @@ impl Ledger {
 
     /// Settles all files open for write.
     pub fn sweep(&mut self) -> Result<()> {
-        self.session.sweep()
+        self.maps.sweep()
     }
 
     /// The same if there are any; true if so.
     pub fn sweep_open(&mut self) -> Result<bool> {
-        let has_open = self.session.tables.open_files(1) > 0;
+        let has_open = self.maps.open_files(1) > 0;
         if has_open {
             self.sweep()?;
         }
@@ -261,12 +324,12 @@ impl Ledger {
 
     /// Total of a root since it was registered.
     pub fn total(&self, index: u32) -> Result<Changes> {
-        Ok(changes(&self.session.tables.total(index)?))
+        Ok(changes(&self.maps.total(index)?))
     }
 
     /// One account, if there is one.
     pub fn credit(&self, key: &CreditKey) -> Result<Option<Credit>> {
-        self.session.tables.credit(key)
+        self.maps.account(key)
     }
 
     /// Forgets a file of a root that is gone, whether or not it was seen to go.
@@ -275,14 +338,14 @@ impl Ledger {
             return Ok(());
         };
         let key = InodeKey { ino, dev, pad: 0 };
-        self.session.tables.forget_file(&key)
+        self.maps.forget_file(&key)
     }
 
     /// All accounts.
     pub fn accounts(&self) -> Result<Accounts> {
         Ok(Accounts::of(
-            &self.session.tables.credits()?,
-            &self.session.tables.processes()?,
+            &self.maps.accounts()?,
+            &self.maps.processes()?,
         ))
     }
 }

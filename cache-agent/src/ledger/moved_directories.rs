@@ -19,7 +19,11 @@ use cache_ebpf::{
 use rustix::fs::fstat;
 
 use super::{Ledger, root::WatchedRoot, walk::Walk};
-use crate::{kernel::file_events::Fact, model::changes::Changes, sys::openat};
+use crate::{
+    kernel::{file_events::Fact, ledger_maps::LedgerMaps},
+    model::changes::Changes,
+    sys::openat,
+};
 
 /// A directory that crossed, as its event told.
 #[derive(Clone, Debug)]
@@ -94,7 +98,7 @@ fn changes_still(walk: &Walk) -> bool {
         .map_or(true, |since| since <= Duration::from_secs(2))
 }
 
-impl Ledger {
+impl<M: LedgerMaps> Ledger<M> {
     /// Measures the directories that crossed since the last time, and those that cross meanwhile.
     pub fn measure(&mut self, mut each: impl FnMut(Fact)) -> Result<()> {
         for _ in 0..MEASURE_ROUNDS {
@@ -107,7 +111,7 @@ impl Ledger {
     }
 
     fn measure_told(&mut self, mut each: impl FnMut(Fact)) -> Result<()> {
-        let crossings = self.session.tables.crossings()?;
+        let crossings = self.maps.crossings()?;
         // Those counted have been told by now. They stay with their roots until all is measured: so long what
         // happens to their files is noted.
         self.drain(&mut each);
@@ -149,7 +153,7 @@ impl Ledger {
             }
         }
         if elsewhere.is_empty() {
-            self.session.tables.measured_crossings(crossings)?;
+            self.maps.measured_crossings(crossings)?;
         }
         Ok(())
     }
@@ -199,7 +203,7 @@ impl Ledger {
 
     /// Size that a file had in the root it left with its directory; `size` is its present one.
     fn size_left(&self, root: &WatchedRoot, key: &InodeKey, size: u64) -> Result<Option<u64>> {
-        let tables = &self.session.tables;
+        let tables = &self.maps;
         if let Some(known) = tables.known_size(key, root.index)? {
             return Ok(Some(known));
         }
@@ -236,7 +240,7 @@ impl Ledger {
                 ..Changes::default()
             }
         };
-        self.session.credit(mover, index, &changes)?;
+        self.maps.credit(mover, index, &changes)?;
         let Some(root) = self.root(index) else {
             return Ok(());
         };
@@ -249,9 +253,9 @@ impl Ledger {
             .collect();
         for (key, size) in &files {
             if entered {
-                self.session.tables.enter_size(*key, index, *size)?;
+                self.maps.enter_size(*key, index, *size)?;
             } else {
-                self.session.tables.forget_file(key)?;
+                self.maps.forget_file(key)?;
             }
         }
         let Some(root) = self.root_mut(index) else {

@@ -10,7 +10,7 @@ use anyhow::Result;
 use cache_ebpf::{Process, ProcessKey};
 use rustix::fs::{Mode, OFlags, open};
 
-use crate::kernel::session::Session;
+use crate::kernel::ledger_maps::LedgerMaps;
 
 /// Owner's write bit of a link in `/proc/PID/fd`: the descriptor was opened for write (proc(5)).
 const WRITABLE: u32 = 0o200;
@@ -18,7 +18,7 @@ const WRITABLE: u32 = 0o200;
 const TICK_NS: u64 = 10_000_000;
 
 /// Enters every file that any process has open for write below a root. What vanishes meanwhile is left out.
-pub fn seed(session: &mut Session) -> Result<()> {
+pub fn seed(maps: &mut impl LedgerMaps) -> Result<()> {
     let Ok(processes) = read_dir("/proc") else {
         return Ok(());
     };
@@ -32,13 +32,13 @@ pub fn seed(session: &mut Session) -> Result<()> {
             continue;
         };
         if pid != own {
-            seed_process(session, pid, &process.path())?;
+            seed_process(maps, pid, &process.path())?;
         }
     }
     Ok(())
 }
 
-fn seed_process(session: &mut Session, pid: u32, directory: &Path) -> Result<()> {
+fn seed_process(maps: &mut impl LedgerMaps, pid: u32, directory: &Path) -> Result<()> {
     let Ok(descriptors) = read_dir(directory.join("fd")) else {
         return Ok(());
     };
@@ -58,8 +58,8 @@ fn seed_process(session: &mut Session, pid: u32, directory: &Path) -> Result<()>
             tgid: pid,
             pad: 0,
         };
-        if session.seed_open(file.as_fd(), key)? {
-            session.tables.enter_process(key, identity(directory))?;
+        if maps.seed_open(file.as_fd(), key)? {
+            maps.enter_process(key, identity(directory))?;
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ use super::{
     root::{Base, FinishedWalk, WatchedRoot},
 };
 use crate::{
-    kernel::file_events::Fact,
+    kernel::{file_events::Fact, ledger_maps::LedgerMaps},
     model::changes::{Changes, changes, difference},
 };
 
@@ -57,7 +57,7 @@ pub struct Reconciliation {
     pub moved: Option<(ProcessKey, Changes)>,
 }
 
-impl Ledger {
+impl<M: LedgerMaps> Ledger<M> {
     /// Reconciles every root whose walk has finished.
     pub fn reconcile(
         &mut self,
@@ -93,7 +93,7 @@ impl Ledger {
         self.measure(&mut *each)?;
         // The recorder stops with the walk: everything the kernel side has told by now is in it, and no more.
         let total = self.reported_total(index)?;
-        let crossing = self.session.tables.take_crossing(index)?;
+        let crossing = self.maps.take_crossing(index)?;
         let measured = self
             .root_mut(index)
             .map_or(0, |root| std::mem::take(&mut root.measured));
@@ -101,7 +101,7 @@ impl Ledger {
         let Some(mut finished) = root.map(WatchedRoot::finish_walk).transpose()?.flatten() else {
             return Ok(None);
         };
-        if !self.session.coverage.observes("rename") {
+        if !self.maps.observes("rename") {
             finished.forget_departed();
         }
         let verdict = self.judge(index, unsure, &finished)?;
@@ -187,7 +187,7 @@ impl Ledger {
     /// The root's total as the events told it, which is what the recorder agrees with, and the kernel side's
     /// own account of those that were lost before.
     fn reported_total(&self, index: u32) -> Result<Changes> {
-        let mut total = changes(&self.session.tables.untold(index)?);
+        let mut total = changes(&self.maps.untold(index)?);
         if let Some(root) = self.root(index) {
             total.add(&root.reported);
         }
@@ -200,7 +200,7 @@ impl Ledger {
             return Ok(());
         };
         let key = |ino| InodeKey { ino, dev, pad: 0 };
-        let tables = &mut self.session.tables;
+        let tables = &mut self.maps;
         for file in finished
             .walk
             .files

@@ -5,11 +5,10 @@ use std::{
     fs::{read, read_dir, read_to_string},
 };
 
-use anyhow::Result;
 use cache_ebpf::{ProcessKey, lineage::SEED_UNIT_NS};
 
 use super::inspector::start_ticks;
-use crate::{go::tools::TOOLS, invocation::tracker::Tracker, kernel::session::Session};
+use crate::go::tools::TOOLS;
 
 /// Processes looked at.
 const PROCESSES_MAX: usize = 65_536;
@@ -41,30 +40,26 @@ struct Found {
     comm: String,
 }
 
-/// Follows every process that is a tool or descends from one.
-pub fn seed(session: &mut Session, tracker: &mut Tracker) -> Result<()> {
+/// Every process that is a tool or descends from one.
+pub fn find() -> Vec<Seed> {
     let found = all();
-    for process in found.values() {
-        let Some([invocation, parent]) = tools_above(process, &found) else {
-            continue;
-        };
-        session.process_maps.seed(process.key, invocation, parent)?;
+    let seed = |process: &Found| {
+        let [invocation, parent] = tools_above(process, &found)?;
         let argv = if invocation == process.key {
             arguments(process.key.tgid)
         } else {
             Vec::new()
         };
-        let uid = owner(process.key.tgid);
-        tracker.seed(&Seed {
+        Some(Seed {
             process: process.key,
             invocation,
             parent,
             comm: process.comm.clone(),
             argv,
-            uid,
-        });
-    }
-    Ok(())
+            uid: owner(process.key.tgid),
+        })
+    };
+    found.values().filter_map(seed).collect()
 }
 
 /// True while this very process exists; a start cut to the unit of /proc is enough to tell.

@@ -48,19 +48,19 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
     command::find(&args.command)?;
     let report_to = args.json.as_ref().map(open_report).transpose()?;
     // Names are what packages are told by.
-    let mut ledger = Ledger::open(Purpose {
+    let (mut ledger, process_maps) = Ledger::open(Purpose {
         with_paths: true,
         backend: args.backend,
         maps: args.maps()?,
     })?;
-    let mut observer = Observer::start(ledger.session(), [])?;
+    let mut observer = Observer::start(process_maps, [])?;
     let places = Places::prepare(&args.roots, &credentials)?;
     let watched = watch(&mut ledger, &mut observer, &places);
     let mut roots = watched.inspect_err(|_| places.clean(&credentials))?;
     let baseline = ledger.accounts()?;
-    let counted = ledger.session().tables.counters()?;
+    let counted = ledger.counters()?;
     let lines = EventLines::new(args.events, &roots);
-    let mut family = spawn(&mut ledger, &args.command, &credentials)?;
+    let mut family = spawn(&mut ledger, &mut observer, &args.command, &credentials)?;
     let mut next_sweep = Instant::now() + SWEEP_TICK;
     let ended = family.wait(TICK, || {
         if Instant::now() >= next_sweep {
@@ -69,7 +69,7 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
         }
         loop {
             let facts = ledger.drain(|fact| note(&lines, &mut observer, fact));
-            if facts + observer.look(ledger.session()) == 0 {
+            if facts + observer.look() == 0 {
                 break;
             }
         }
@@ -79,7 +79,7 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
         note(&lines, &mut observer, fact);
     })
     .map(|accounts| {
-        observer.look(ledger.session());
+        observer.look();
         let mut finished = observer.finish(&accounts.by_invocation());
         remember(args, &mut finished);
         (changed(accounts), finished)
@@ -93,8 +93,8 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
         roots: &roots,
         accounts: &report,
         finished: &finished,
-        counters: since(&counted, &ledger.session().tables.counters()?),
-        process_events_dropped: observer.lost(ledger.session())?,
+        counters: since(&counted, &ledger.counters()?),
+        process_events_dropped: observer.lost()?,
         missed_runs: ledger.session().missed_runs(),
         usage: usage::own().context("cannot read the agent's own usage")?,
     };
@@ -133,14 +133,14 @@ fn watch(ledger: &mut Ledger, observer: &mut Observer, places: &Places) -> Resul
 }
 
 /// Starts the command as a child of the family, of which this process is the head only for that long.
-fn spawn(ledger: &mut Ledger, command: &[OsString], run_as: &Credentials) -> Result<Family> {
-    let own = ledger.session().identify()?;
-    ledger.session().tables.enter_family(own.tgid)?;
-    ledger.session().process_maps.enter_head(own)?;
-    let family = Family::spawn(command, run_as)?;
-    ledger.session().tables.leave_family(own.tgid)?;
-    ledger.session().process_maps.leave_head(own)?;
-    Ok(family)
+fn spawn(
+    ledger: &mut Ledger,
+    observer: &mut Observer,
+    command: &[OsString],
+    run_as: &Credentials,
+) -> Result<Family> {
+    let own = ledger.identify()?;
+    ledger.with_family(|| observer.with_head(own, || Family::spawn(command, run_as)))
 }
 
 /// The last account: everything settled, every root walked once more.
@@ -160,7 +160,7 @@ fn settle(
         if let Some((mover, moved)) = &found.moved {
             let account = accounts.processes.entry(*mover).or_default();
             account.roots.entry(found.index).or_default().add(moved);
-            if let Some(process) = ledger.session().tables.process(mover)? {
+            if let Some(process) = ledger.process(mover)? {
                 account.identity = Identity::of(&process);
             }
         }

@@ -37,11 +37,7 @@ impl<'a> Comparison<'a> {
             root: directory.index,
             pad: 0,
         };
-        let is_stranger = ledger
-            .session()
-            .tables
-            .process(&directory.process)?
-            .is_none();
+        let is_stranger = ledger.process(&directory.process)?.is_none();
         let mut comparison = Self {
             ledger,
             account,
@@ -108,10 +104,9 @@ impl<'a> Comparison<'a> {
         for ino in made {
             ledger.forget_file(account.root, ino)?;
         }
-        let tables = &mut ledger.session().tables;
-        tables.close_account(&account)?;
+        ledger.close_account(&account)?;
         if is_stranger {
-            tables.forget_process(&account.process)?;
+            ledger.forget_process(&account.process)?;
         }
         Ok(findings)
     }

@@ -33,7 +33,7 @@ impl TestDirectory {
     pub(super) fn open(state: &StateDirectory, ledger: &mut Ledger) -> Result<Self> {
         let directory = make(state).context("no directory for the canary")?;
         clear(&directory)?;
-        let process = ledger.session().identify()?;
+        let process = ledger.identify()?;
         let own = directory.try_clone().context("no descriptor left")?;
         let index = ledger.watch_unseen(NAME.as_ref(), own)?;
         Ok(Self {
