@@ -10,11 +10,13 @@ pub mod open_files;
 mod reconcile;
 pub mod root;
 pub mod walk;
+mod walkers;
 
 use std::{
     collections::HashSet,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -26,6 +28,7 @@ use cache_ebpf::{
 use self::{
     accounts::Accounts,
     root::{WatchedRoot, open_directory},
+    walkers::Walkers,
 };
 pub use self::{
     moved_directories::{Crossed, First},
@@ -50,6 +53,7 @@ const DRAIN_LIMIT: usize = 16_384;
 pub struct Ledger<M: LedgerMaps = Session> {
     maps: M,
     roots: Vec<Option<WatchedRoot>>,
+    walkers: Walkers,
     /// The root of which nobody is told.
     unseen: Option<u32>,
 }
@@ -58,7 +62,7 @@ impl Ledger {
     /// Loads the kernel side; its maps of processes are for who follows them.
     pub fn open(purpose: Purpose) -> Result<(Self, ProcessMaps)> {
         let (session, process_maps) = Session::open(purpose)?;
-        Ok((Self::with(session), process_maps))
+        Ok((Self::with(session)?, process_maps))
     }
 
     /// The hooks in use, and what they observe.
@@ -93,12 +97,13 @@ impl Ledger {
 
 impl<M: LedgerMaps> Ledger<M> {
     /// A ledger without roots.
-    pub fn with(maps: M) -> Self {
-        Self {
+    pub fn with(maps: M) -> Result<Self> {
+        Ok(Self {
             maps,
             roots: Vec::new(),
+            walkers: Walkers::start().context("cannot walk roots: no thread")?,
             unseen: None,
-        }
+        })
     }
 
     /// All counters, summed over the CPUs.
@@ -267,13 +272,35 @@ impl<M: LedgerMaps> Ledger<M> {
         self.maps.retain_sizes(index, |_| false)
     }
 
-    /// Starts a walk of a root.
+    /// Starts a walk of a root, unless one is under way.
     pub fn start_walk(&mut self, index: u32) -> Result<()> {
         let inner = self.inner_roots(index);
         let dropped = self.dropped()?;
-        match self.root_mut(index) {
-            Some(root) => root.start_walk(inner, dropped),
-            None => Ok(()),
+        let Some(root) = self.root(index).filter(|root| root.walk.is_none()) else {
+            return Ok(());
+        };
+        let directory = root.directory().try_clone();
+        let directory = directory.context("cannot walk a root: no descriptor left")?;
+        let ticket = self.walkers.submit(directory, inner);
+        let ticket = ticket.context("cannot walk a root: too many walks wait")?;
+        if let Some(root) = self.root_mut(index) {
+            root.walk_started(ticket, dropped);
+        }
+        Ok(())
+    }
+
+    /// Takes over the walks that are done; waits so long for the first one.
+    fn take_walks(&mut self, patience: Duration) {
+        for walked in self.walkers.done(patience) {
+            let mut running = self
+                .roots
+                .iter_mut()
+                .flatten()
+                .filter_map(|root| root.walk.as_mut());
+            // A root that was let go meanwhile has none.
+            if let Some(walk) = running.find(|walk| walk.ticket == walked.ticket) {
+                walk.done = Some(walked);
+            }
         }
     }
 

@@ -64,6 +64,7 @@ impl<M: LedgerMaps> Ledger<M> {
         unsure: Unsure,
         mut each: impl FnMut(Fact),
     ) -> Result<Vec<Reconciliation>> {
+        self.take_walks(Duration::ZERO);
         let mut done = Vec::new();
         let walking: Vec<u32> = self
             .roots()
@@ -238,7 +239,7 @@ impl<M: LedgerMaps> Ledger<M> {
             } else {
                 10
             };
-            std::thread::sleep(Duration::from_millis(pause));
+            self.take_walks(Duration::from_millis(pause));
         }
         Ok(done)
     }

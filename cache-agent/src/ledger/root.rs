@@ -4,18 +4,17 @@ use std::{
     collections::{HashMap, HashSet},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    thread::JoinHandle,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use cache_ebpf::InodeKey;
 use rustix::{
     fs::{Mode, OFlags, open},
     io::Errno,
 };
 
-use super::{Crossed, First, walk::Walk};
+use super::{Crossed, First, walk::Walk, walkers::Walked};
 use crate::{kernel::session::Registered, model::changes::Changes};
 
 /// A figure of the disk and the kernel's total at the same moment.
@@ -58,11 +57,13 @@ pub type Recorder = HashMap<InodeKey, Option<u64>>;
 /// Files that came to be, or came in, while a walk is under way.
 pub type Arrivals = HashSet<InodeKey>;
 
-/// A walk in its own thread.
+/// A walk that waits for its turn, is under way, or is done.
 #[derive(Debug)]
 pub struct RunningWalk {
-    thread: JoinHandle<rustix::io::Result<Walk>>,
-    started: Instant,
+    /// As the walkers call it.
+    pub ticket: u64,
+    /// What it found, once it is done.
+    pub done: Option<Walked>,
     /// Events dropped when it began: a later loss makes it worthless.
     pub dropped_before: u64,
     /// What changed since.
@@ -219,59 +220,38 @@ impl WatchedRoot {
         self.base.as_mut().map(Base::take_initial_content)
     }
 
-    /// Starts a walk, unless one is under way.
-    pub fn start_walk(&mut self, inner: HashSet<u64>, dropped_before: u64) -> Result<()> {
-        if self.walk.is_some() {
-            return Ok(());
-        }
-        let directory = self
-            .directory
-            .try_clone()
-            .context("cannot walk a root: no descriptor left")?;
-        let thread = std::thread::Builder::new()
-            .name("walk".to_owned())
-            .spawn(move || Walk::of(&directory, &inner))
-            .context("cannot walk a root: no thread")?;
+    /// A walk of it has been handed over.
+    pub fn walk_started(&mut self, ticket: u64, dropped_before: u64) {
         self.walk = Some(RunningWalk {
-            thread,
-            started: Instant::now(),
+            ticket,
+            done: None,
             dropped_before,
             recorder: Recorder::new(),
             arrivals: Arrivals::new(),
         });
-        Ok(())
     }
 
     /// True when the walk under way has seen everything.
     pub fn walk_finished(&self) -> bool {
-        self.walk
-            .as_ref()
-            .is_some_and(|walk| walk.thread.is_finished())
+        self.walk.as_ref().is_some_and(|walk| walk.done.is_some())
     }
 
     /// The walk under way if it has finished.
     pub fn finish_walk(&mut self) -> Result<Option<FinishedWalk>> {
-        if !self.walk_finished() {
-            return Ok(None);
-        }
         let Some(RunningWalk {
-            thread,
-            started,
+            done: Some(Walked { walk, duration, .. }),
             dropped_before,
             recorder,
             arrivals,
-        }) = self.walk.take()
+            ..
+        }) = self.walk.take_if(|walk| walk.done.is_some())
         else {
             return Ok(None);
         };
-        let path = self.path.display();
-        let Ok(walk) = thread.join() else {
-            bail!("the walk of {path} panicked")
-        };
-        let walk = walk.with_context(|| format!("cannot walk {path}"))?;
+        let walk = walk.with_context(|| format!("cannot walk {}", self.path.display()))?;
         Ok(Some(FinishedWalk {
             walk,
-            duration: started.elapsed(),
+            duration,
             recorder,
             arrivals,
             dropped_before,

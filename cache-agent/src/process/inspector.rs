@@ -9,19 +9,12 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::MetadataExt as _,
     },
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
-    },
     time::{Duration, Instant},
 };
 
 use cache_ebpf::{ProcessKey, lineage::SEED_UNIT_NS};
 use nix::unistd::{Uid, User};
-use rustix::{
-    event::{EventfdFlags, eventfd},
-    fs::{Mode, OFlags, open, openat},
-};
+use rustix::fs::{Mode, OFlags, open, openat};
 
 use super::{
     caches_in_use::{CacheInUse, Sighting},
@@ -33,6 +26,7 @@ use crate::{
         variables::{self, Variables},
     },
     model::printable::printable,
+    sys::worker::{Answers, Worker},
 };
 
 /// Questions that may wait; of more, only the kernel side's answer is known.
@@ -97,11 +91,9 @@ enum Finding {
 /// Asks, and collects the answers.
 #[derive(Debug)]
 pub struct Inspector {
-    requests: SyncSender<Request>,
-    findings: Receiver<Finding>,
-    sighted: Vec<(Sighting, Vec<CacheInUse>)>,
-    /// Rings when caches were found: they fill while nobody looks.
-    bell: Arc<OwnedFd>,
+    worker: Worker<Request>,
+    findings: Answers<Finding>,
+    found: Vec<(Sighting, Vec<CacheInUse>)>,
     outstanding: u64,
     /// Questions not asked: too many were waiting.
     pub unasked: u64,
@@ -110,18 +102,16 @@ pub struct Inspector {
 impl Inspector {
     /// Starts the thread, which ends when the inspector is dropped.
     pub fn start() -> std::io::Result<Self> {
-        let (requests, asked) = sync_channel(WAITING_MAX);
-        let (answering, findings) = sync_channel(WAITING_MAX);
-        let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
-        let rung = Arc::clone(&bell);
-        std::thread::Builder::new()
-            .name("scout".to_owned())
-            .spawn(move || answer_all(&asked, &answering, &rung))?;
+        let work = || {
+            let mut memory = Memory::default();
+            move |request| answer(request, &mut memory)
+        };
+        let rings = |finding: &Finding| matches!(finding, Finding::Caches(..));
+        let (worker, findings) = Worker::pool("inspector", 1, WAITING_MAX, work, rings)?;
         Ok(Self {
-            requests,
+            worker,
             findings,
-            sighted: Vec::new(),
-            bell,
+            found: Vec::new(),
             outstanding: 0,
             unasked: 0,
         })
@@ -139,31 +129,29 @@ impl Inspector {
 
     /// Caches that were found since this was last asked.
     pub fn take_found(&mut self) -> Vec<(Sighting, Vec<CacheInUse>)> {
-        std::mem::take(&mut self.sighted)
+        std::mem::take(&mut self.found)
     }
 
     /// Readable once caches were found, until the answers are looked at.
     pub fn bell(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.findings.bell()
     }
 
     /// True where caches were found that nobody has taken yet.
     pub fn has_found(&self) -> bool {
-        !self.sighted.is_empty()
+        !self.found.is_empty()
     }
 
     fn send(&mut self, request: Request) {
-        match self.requests.try_send(request) {
+        match self.worker.submit(request) {
             Ok(()) => self.outstanding += 1,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.unasked += 1,
+            Err(_) => self.unasked += 1,
         }
     }
 
     /// Answers that have come.
     pub fn answers(&mut self) -> Vec<(ProcessKey, Answer)> {
-        // An error means that it has not rung.
-        rustix::io::read(&*self.bell, &mut [0; 8]).unwrap_or_default();
-        let findings: Vec<_> = self.findings.try_iter().collect();
+        let findings = self.findings.take();
         findings
             .into_iter()
             .filter_map(|finding| self.take(finding))
@@ -175,7 +163,7 @@ impl Inspector {
         match finding {
             Finding::Process(process, answer) => Some((process, answer)),
             Finding::Caches(sighting, found) => {
-                self.sighted.push((sighting, found));
+                self.found.push((sighting, found));
                 None
             }
         }
@@ -187,10 +175,10 @@ impl Inspector {
         let mut answers = self.answers();
         while self.outstanding > 0 {
             let rest = until.saturating_duration_since(Instant::now());
-            match self.findings.recv_timeout(rest) {
-                Ok(finding) => answers.extend(self.take(finding)),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
+            let Ok(finding) = self.findings.wait(rest) else {
+                break;
+            };
+            answers.extend(self.take(finding));
         }
         answers
     }
@@ -206,25 +194,12 @@ struct Memory {
     users: HashMap<u32, String>,
 }
 
-fn answer_all(asked: &Receiver<Request>, answering: &SyncSender<Finding>, bell: &OwnedFd) {
-    let mut memory = Memory::default();
-    while let Ok(request) = asked.recv() {
-        let finding = match request {
-            Request::Process(question) => {
-                Finding::Process(question.process, look(&question, &mut memory))
-            }
-            Request::Caches(sighting) => {
-                let found = sighting.look();
-                Finding::Caches(sighting, found)
-            }
-        };
-        let is_found_in_use = matches!(finding, Finding::Caches(..));
-        if answering.send(finding).is_err() {
-            return;
-        }
-        if is_found_in_use {
-            // An error means that it has rung more often than can be counted.
-            rustix::io::write(bell, &1u64.to_ne_bytes()).unwrap_or_default();
+fn answer(request: Request, memory: &mut Memory) -> Finding {
+    match request {
+        Request::Process(question) => Finding::Process(question.process, look(&question, memory)),
+        Request::Caches(sighting) => {
+            let found = sighting.look();
+            Finding::Caches(sighting, found)
         }
     }
 }

@@ -9,7 +9,6 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
-    thread::JoinHandle,
     time::Duration,
 };
 
@@ -17,7 +16,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 
 use super::{Settings, query::EarlierFilter, record::Record, thread::Thread};
-use crate::{model::invocation::Finished, snapshot::HistoryCounts};
+use crate::{model::invocation::Finished, snapshot::HistoryCounts, sys::worker::Worker};
 
 /// Records that wait for the thread.
 const CAPACITY: usize = 4096;
@@ -139,24 +138,26 @@ impl StoreWriter {
 pub struct Writing {
     writer: StoreWriter,
     condition: watch::Receiver<Condition>,
-    thread: JoinHandle<()>,
+    worker: Worker<Message>,
 }
 
 impl Writing {
     /// Starts the thread, which opens the history.
     pub fn start(settings: Settings) -> Result<Self> {
-        let (sender, messages) = sync_channel(CAPACITY);
         let waiting = Arc::new(Waiting::default());
         let (told, condition) = watch::channel(Condition::default());
-        let thread = Thread::new(messages, Arc::clone(&waiting), told, settings);
-        let thread = std::thread::Builder::new()
-            .name("history".to_owned())
-            .spawn(move || thread.run())
-            .context("no thread for the history")?;
+        let counted = Arc::clone(&waiting);
+        let worker = Worker::start("history", CAPACITY, move |messages| {
+            Thread::new(messages, counted, told, settings).run();
+        })
+        .context("no thread for the history")?;
         Ok(Self {
-            writer: StoreWriter { sender, waiting },
+            writer: StoreWriter {
+                sender: worker.jobs(),
+                waiting,
+            },
             condition,
-            thread,
+            worker,
         })
     }
 
@@ -172,9 +173,13 @@ impl Writing {
 
     /// Commits what was handed over and ends; gives up after some seconds. What became of it.
     pub fn end(self) -> Condition {
-        self.writer.tell(Message::End);
-        // A panic has ended the process already.
-        drop(self.thread.join());
-        self.condition.borrow().clone()
+        let Self {
+            writer,
+            condition,
+            worker,
+        } = self;
+        writer.tell(Message::End);
+        worker.join();
+        condition.borrow().clone()
     }
 }

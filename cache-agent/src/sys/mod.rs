@@ -6,3 +6,4 @@ pub(crate) mod files;
 pub(crate) mod fs_rights;
 pub(crate) mod openat;
 pub(crate) mod usage;
+pub(crate) mod worker;
