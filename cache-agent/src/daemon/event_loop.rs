@@ -13,15 +13,9 @@ use tokio::sync::watch;
 
 pub(super) use super::orders::{Order, Orders};
 use super::{
-    invocations::Invocations,
-    last_sizes::{Memory, StateDirectory},
-    process_totals::ProcessTotals,
-    publish,
-    reconcile::Losses,
-    root_watch::RootWatch,
-    roots::RootTable,
-    self_test::SelfTest,
-    update_roots::Containers,
+    invocations::Invocations, last_sizes::LastSizes, process_totals::ProcessTotals, publish,
+    reconcile::Losses, root_watch::RootWatch, roots::RootTable, self_test::SelfTest,
+    state_directory::StateDirectory, update_roots::Containers,
 };
 use crate::{
     config::checked::Config,
@@ -48,8 +42,8 @@ pub(super) struct EventLoop {
     pub(super) map_bytes: u64,
     pub(super) history: Condition,
     pub(super) state: Option<StateDirectory>,
-    pub(super) memory: Memory,
-    pub(super) canary: SelfTest,
+    pub(super) last_sizes: LastSizes,
+    pub(super) self_test: SelfTest,
     /// Something besides events changed since the last snapshot.
     pub(super) has_news: bool,
 }
@@ -66,7 +60,7 @@ impl EventLoop {
         let (bell, bell_writer) = std::io::pipe().context("no descriptor left")?;
         let invocations = Invocations::start(process_maps, &config.following.commands, history)?;
         let state = StateDirectory::open_or_log(&config.state_dir);
-        let memory = Memory::open(state.as_ref());
+        let last_sizes = LastSizes::open(state.as_ref());
         let mut event_loop = Self {
             ledger,
             invocations,
@@ -83,8 +77,8 @@ impl EventLoop {
             map_bytes: publish::map_bytes(),
             history: Condition::default(),
             state,
-            memory,
-            canary: SelfTest::new(),
+            last_sizes,
+            self_test: SelfTest::new(),
             has_news: true,
         };
         // Before the roots: their walks leave out its directory, wherever that is.
@@ -101,16 +95,15 @@ impl EventLoop {
 
     /// A snapshot before the first walk.
     pub(super) fn first_snapshot(&mut self) -> Result<Snapshot> {
-        self.look()
+        self.publish()
     }
 
     /// Keeps the ledger until told to stop.
     pub(super) fn run(mut self, snapshots: &watch::Sender<Arc<Snapshot>>) -> Result<()> {
         loop {
-            let events = self.wait()?;
+            let events = self.read_events()?;
             let stop = self.handle_orders()?;
-            let invocations = &mut self.invocations;
-            self.ledger.measure(|fact| invocations.fact(fact))?;
+            self.measure()?;
             self.take_found();
             self.update_roots()?;
             let walked = self.reconcile()?;
@@ -125,20 +118,37 @@ impl EventLoop {
             };
             if is_busy || self.has_news || self.invocations.is_waiting() {
                 self.has_news = false;
-                snapshots.send_replace(Arc::new(self.look()?));
+                snapshots.send_replace(Arc::new(self.publish()?));
             }
-            self.memory.write_if_due(self.state.as_ref());
+            self.last_sizes.write_if_due(self.state.as_ref());
             if stop {
-                self.memory.write(self.state.as_ref());
+                self.last_sizes.write(self.state.as_ref());
                 self.invocations.end(&mut self.process_totals);
                 return Ok(());
             }
         }
     }
 
+    /// Figures, decisions, acts, and the snapshot that shows all of them.
+    fn publish(&mut self) -> Result<Snapshot> {
+        let figures = self.read_figures()?;
+        self.invocations
+            .settle(&mut self.process_totals, &figures.busy());
+        let decisions = self.decide(&figures);
+        self.act(decisions);
+        self.note_sizes();
+        self.snapshot(&figures)
+    }
+
+    /// Measures directories that crossed a border.
+    fn measure(&mut self) -> Result<()> {
+        let invocations = &mut self.invocations;
+        self.ledger.measure(|fact| invocations.fact(fact))
+    }
+
     /// Lets the self-test run if it is time. Its own events make nobody busy.
     fn run_self_test(&mut self) -> Result<()> {
-        if self.canary.run_if_due(&mut self.ledger)? {
+        if self.self_test.run_if_due(&mut self.ledger)? {
             self.drain();
             self.has_news = true;
         }
@@ -183,15 +193,15 @@ impl EventLoop {
 
     pub(super) fn configure_self_test(&mut self) {
         let interval = self.config.canary_interval;
-        self.canary
+        self.self_test
             .set(interval, self.state.as_ref(), &mut self.ledger);
     }
 
     fn reload(&mut self, config: Config) -> Result<()> {
         if config.state_dir != self.config.state_dir {
             // The old one first: the new one may be the same by another name.
-            self.memory.write(self.state.as_ref());
-            self.canary.free(&mut self.ledger);
+            self.last_sizes.write(self.state.as_ref());
+            self.self_test.free(&mut self.ledger);
             self.state = None;
             self.state = StateDirectory::open_or_log(&config.state_dir);
         }

@@ -117,8 +117,8 @@ impl Invocations {
 
     /// Names of files come from the roots that are watched now.
     pub(super) fn follow_roots(&mut self, ledger: &Ledger, roots: &RootTable) -> Result<()> {
-        for entry in &roots.entries {
-            let Some(root) = entry.index.and_then(|index| ledger.root(index)) else {
+        for entry in &roots.all {
+            let Some(root) = entry.index().and_then(|index| ledger.root(index)) else {
                 continue;
             };
             if self.observer.watches(root.index) {

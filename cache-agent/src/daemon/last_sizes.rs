@@ -6,19 +6,18 @@
 use std::{
     fs::File,
     io::{Read as _, Write as _},
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use rustix::{
-    fs::{FlockOperation, Mode, OFlags, flock, open, openat, renameat},
+    fs::{Mode, OFlags, openat, renameat},
     io::Errno,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::store::files;
+use super::state_directory::StateDirectory;
 
 /// Its name in the state directory.
 const FILE_NAME: &str = "roots.json";
@@ -54,45 +53,10 @@ struct Document {
     roots: Vec<Remembered>,
 }
 
-/// The state directory, this agent's own as long as it runs.
-#[derive(Debug)]
-pub(super) struct StateDirectory(OwnedFd);
-
 impl StateDirectory {
-    /// Makes it if it is not there, and keeps other agents from it.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let path = files::prepare(path)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = open(&path, flags, Mode::empty())
-            .with_context(|| format!("cannot open {}", path.display()))?;
-        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self(directory)),
-            Err(Errno::WOULDBLOCK) => bail!("another agent uses {}", path.display()),
-            Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
-        }
-    }
-
-    /// It, or nothing, which is told: an agent can do without.
-    pub(super) fn open_or_log(path: &Path) -> Option<Self> {
-        let outcome = Self::open(path);
-        if let Err(error) = &outcome {
-            let error = format!("{error:#}");
-            tracing::warn!(
-                error,
-                "nothing is kept for the next run, and no canary runs"
-            );
-        }
-        outcome.ok()
-    }
-
-    /// Its descriptor.
-    pub(super) fn as_fd(&self) -> &OwnedFd {
-        &self.0
-    }
-
     fn read(&self) -> Result<Option<Vec<Remembered>>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = match openat(&self.0, FILE_NAME, flags, Mode::empty()) {
+        let file = match openat(self.as_fd(), FILE_NAME, flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -112,15 +76,15 @@ impl StateDirectory {
         let text = serde_json::to_vec(&Document { version, roots })?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(&self.0, NEW_NAME, flags, Mode::RUSR | Mode::WUSR)?;
+        let file = openat(self.as_fd(), NEW_NAME, flags, Mode::RUSR | Mode::WUSR)?;
         File::from(file).write_all(&text)?;
-        Ok(renameat(&self.0, NEW_NAME, &self.0, FILE_NAME)?)
+        Ok(renameat(self.as_fd(), NEW_NAME, self.as_fd(), FILE_NAME)?)
     }
 }
 
 /// The memory.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct LastSizes {
     /// Of the last run, as far as not asked for yet.
     earlier: Vec<Remembered>,
     /// Of this run.
@@ -131,7 +95,7 @@ pub(super) struct Memory {
     trouble: Option<String>,
 }
 
-impl Memory {
+impl LastSizes {
     /// What the last run left.
     pub(super) fn open(directory: Option<&StateDirectory>) -> Self {
         let earlier = directory.map_or(Ok(None), StateDirectory::read);
@@ -223,9 +187,9 @@ mod tests {
         }
     }
 
-    fn reopened(path: &Path) -> (Memory, StateDirectory) {
+    fn reopened(path: &Path) -> (LastSizes, StateDirectory) {
         let directory = StateDirectory::open(path).unwrap();
-        (Memory::open(Some(&directory)), directory)
+        (LastSizes::open(Some(&directory)), directory)
     }
 
     #[test]
@@ -254,7 +218,7 @@ mod tests {
             let (mut memory, _directory) = reopened(state.path());
             assert_eq!(memory.recall(Path::new("/a"), 1), None, "{text}");
         }
-        assert_eq!(Memory::open(None).recall(Path::new("/a"), 1), None);
+        assert_eq!(LastSizes::open(None).recall(Path::new("/a"), 1), None);
     }
 
     #[test]

@@ -8,7 +8,6 @@
 mod event_loop;
 mod invocations;
 mod last_sizes;
-mod look;
 mod orders;
 mod process_totals;
 mod publish;
@@ -16,6 +15,8 @@ mod reconcile;
 mod root_watch;
 mod roots;
 mod self_test;
+mod state_directory;
+mod take_up;
 mod update_roots;
 mod wake;
 

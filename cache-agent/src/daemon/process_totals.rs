@@ -66,8 +66,20 @@ pub(super) struct Sums {
     pub tracked: u64,
     /// Accounts in the kernel.
     pub accounts: u64,
-    /// Leaders of invocations with accounts in the kernel.
-    pub invocations: HashSet<ProcessKey>,
+    /// Leaders of invocations with accounts in the kernel, by number of the root.
+    pub invocations: HashMap<u32, HashSet<ProcessKey>>,
+}
+
+impl Sums {
+    /// Leaders of invocations that changed a root or looked something up in it, and are under way.
+    pub(super) fn live_users(&self, root: u32) -> HashSet<ProcessKey> {
+        self.invocations.get(&root).cloned().unwrap_or_default()
+    }
+
+    /// Leaders of all invocations with accounts in the kernel.
+    pub(super) fn busy(&self) -> HashSet<ProcessKey> {
+        self.invocations.values().flatten().copied().collect()
+    }
 }
 
 impl ProcessTotals {
@@ -77,7 +89,7 @@ impl ProcessTotals {
     }
 
     /// Reads all accounts, folds those of ended processes, sums up the rest.
-    pub(super) fn look(&mut self, ledger: &mut Ledger, roots: &mut RootTable) -> Result<Sums> {
+    pub(super) fn read(&mut self, ledger: &mut Ledger, roots: &mut RootTable) -> Result<Sums> {
         let credits = ledger.credits()?;
         let processes: HashMap<ProcessKey, Process> = ledger.processes()?.into_iter().collect();
         let mut sums = Sums {
@@ -95,8 +107,11 @@ impl ProcessTotals {
                 self.fold(ledger, roots, &key, &credit, identity.as_ref())?;
                 continue;
             }
+            let invocation = identity.as_ref().and_then(|identity| identity.invocation);
             sums.invocations
-                .extend(identity.as_ref().and_then(|identity| identity.invocation));
+                .entry(key.root)
+                .or_default()
+                .extend(invocation);
             if is_over {
                 resting.insert(key, credit);
             }

@@ -1,14 +1,18 @@
-//! The parts of a snapshot, each from its source.
+//! From the state of the loop to figures, decisions and one snapshot.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Result;
-use cache_ebpf::counter;
+use cache_ebpf::{ProcessKey, counter};
 use nix::time::{ClockId, clock_gettime};
 
 use super::{
+    event_loop::EventLoop,
     process_totals::{Sums, complete},
-    roots::Entry,
+    roots::Root,
     self_test::SelfTest,
 };
 use crate::{
@@ -17,9 +21,9 @@ use crate::{
         coverage::Coverage,
     },
     ledger::{Ledger, root::WatchedRoot},
-    limits::FileSystem,
+    limits::{Decision, FileSystem, Reading},
     model::{changes::Changes, root::RootState},
-    snapshot::{AgentUsage, Degraded, EventCounts, MapUsage, Reason, RootSnapshot},
+    snapshot::{AgentUsage, Degraded, EventCounts, MapUsage, Reason, RootSnapshot, Snapshot},
     store::writer::Condition,
     sys::usage,
 };
@@ -30,37 +34,152 @@ pub(super) fn kernel_now_ns() -> u64 {
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Totals by number of the root; to be read before the accounts they are compared with.
-pub(super) fn totals(ledger: &Ledger) -> Result<HashMap<u32, Changes>> {
-    let total = |root: &WatchedRoot| Ok((root.index, ledger.total(root.index)?));
-    ledger.roots().map(total).collect()
+/// What is read of the kernel side and the file systems once a tick.
+pub(super) struct Figures {
+    /// Kernel totals by number of the root.
+    totals: HashMap<u32, Changes>,
+    sums: Sums,
+    /// By number of the root.
+    readings: HashMap<u32, Reading>,
+}
+
+impl Figures {
+    /// Leaders of invocations that have still accounts in the kernel.
+    pub(super) fn busy(&self) -> HashSet<ProcessKey> {
+        self.sums.busy()
+    }
+}
+
+impl EventLoop {
+    /// Reads totals, accounts and file systems; accounts of processes that ended are folded.
+    pub(super) fn read_figures(&mut self) -> Result<Figures> {
+        // Before the accounts that they are compared with.
+        let total = |root: &WatchedRoot| Ok((root.index, self.ledger.total(root.index)?));
+        let totals: HashMap<u32, Changes> =
+            self.ledger.roots().map(total).collect::<Result<_>>()?;
+        let sums = self
+            .process_totals
+            .read(&mut self.ledger, &mut self.roots)?;
+        let reading = |(index, total): (&u32, &Changes)| {
+            let root = self.ledger.root(*index)?;
+            let reading = Reading {
+                size_bytes: root.size(total),
+                file_system: file_system(root),
+            };
+            Some((*index, reading))
+        };
+        Ok(Figures {
+            readings: totals.iter().filter_map(reading).collect(),
+            totals,
+            sums,
+        })
+    }
+
+    /// What the limits of each root ask for now, by number of the root.
+    pub(super) fn decide(&mut self, figures: &Figures) -> Vec<(u32, Decision)> {
+        let mut decisions = Vec::new();
+        for root in &mut self.roots.all {
+            let Some(index) = root.index() else { continue };
+            root.live_users = figures.sums.live_users(index);
+            if let Some(reading) = figures.readings.get(&index) {
+                let decided = root.limits.decide(reading);
+                decisions.extend(decided.into_iter().map(|decision| (index, decision)));
+            }
+        }
+        decisions
+    }
+
+    /// Does what was decided.
+    pub(super) fn act(&mut self, decisions: Vec<(u32, Decision)>) {
+        for (index, decision) in decisions {
+            let Some(root) = self.roots.by_index(index) else {
+                continue;
+            };
+            match decision {
+                Decision::Notify(event) => {
+                    let users = root.live_users.len();
+                    tracing::warn!(root = root.name, %event, "threshold");
+                    tracing::debug!(root = root.name, users, "invocations that use it");
+                }
+            }
+        }
+    }
+
+    /// One snapshot out of the state.
+    pub(super) fn snapshot(&self, figures: &Figures) -> Result<Snapshot> {
+        let Figures {
+            totals,
+            sums,
+            readings,
+        } = figures;
+        let of_root = |root: &Root| {
+            let index = root.index();
+            let total = index.and_then(|index| totals.get(&index));
+            let reading = index.and_then(|index| readings.get(&index));
+            root_snapshot(root, &self.ledger, total.copied(), reading.copied(), sums)
+        };
+        let roots: Vec<RootSnapshot> = self.roots.all.iter().map(of_root).collect();
+        let session = self.ledger.session();
+        let counters = self.ledger.counters()?;
+        let events = events(&counters, session.missed_runs());
+        Ok(Snapshot {
+            taken_at: SystemTime::now(),
+            attached: true,
+            backend: session.backend.as_str(),
+            degraded: degraded(&session.coverage, &events, &self.self_test, &self.history),
+            canary: self.self_test.proof(),
+            coverage: self.self_test.corrected(session.coverage.operations()),
+            maps: maps(&self.ledger, sums, &roots),
+            roots,
+            events,
+            process_events_dropped: self.invocations.lost()?,
+            processes_tracked: sums.tracked,
+            processes_folded: self.process_totals.folded,
+            users: sums.users.clone(),
+            event_latency: self.latency,
+            history: self.history.counts,
+            invocations: self.invocations.counts,
+            usage: usage(self.map_bytes),
+        })
+    }
 }
 
 /// One root, whose kernel total is `now`.
-pub(super) fn root(entry: &Entry, ledger: &Ledger, now: Changes, sums: &Sums) -> RootSnapshot {
-    let watched = entry.index.and_then(|index| ledger.root(index));
-    let (mut total, mut corrected) = (entry.carried, entry.corrected);
-    if let Some(root) = watched {
+fn root_snapshot(
+    root: &Root,
+    ledger: &Ledger,
+    now: Option<Changes>,
+    reading: Option<Reading>,
+    sums: &Sums,
+) -> RootSnapshot {
+    let watched = root.index().and_then(|index| ledger.root(index));
+    let now = now.unwrap_or_default();
+    let Reading {
+        size_bytes,
+        file_system,
+    } = reading.unwrap_or_default();
+    let (mut total, mut corrected) = (root.carried, root.corrected);
+    if let Some(watched) = watched {
         total.add(&now);
-        corrected.add(&root.corrected);
+        corrected.add(&watched.corrected);
     }
-    let live = entry.index.and_then(|index| sums.roots.get(&index));
+    let live = root.index().and_then(|index| sums.roots.get(&index));
     RootSnapshot {
-        name: entry.name.clone(),
-        path: entry.path.clone(),
-        kind: entry.kind,
+        name: root.name.clone(),
+        path: root.path.clone(),
+        kind: root.kind,
         state: state(watched),
-        size_bytes: watched.map_or(0, |root| root.size(&now)),
+        size_bytes,
         disk_bytes: watched
-            .and_then(|root| root.base)
+            .and_then(|watched| watched.base)
             .map_or(0, |base| base.disk_bytes),
-        files: watched.map_or(0, |root| root.files(&now)),
-        groups: complete(&entry.folded, live, &total, &corrected),
-        drift_bytes: watched.map_or(0, |root| root.drift_bytes),
-        walk_duration: watched.map_or(Duration::ZERO, |root| root.walk_duration),
-        walked_at: watched.and_then(|root| root.walked_at),
-        file_system: watched.map_or_else(FileSystem::default, file_system),
-        thresholds: Vec::new(),
+        files: watched.map_or(0, |watched| watched.files(&now)),
+        groups: complete(&root.folded, live, &total, &corrected),
+        drift_bytes: watched.map_or(0, |watched| watched.drift_bytes),
+        walk_duration: watched.map_or(Duration::ZERO, |watched| watched.walk_duration),
+        walked_at: watched.and_then(|watched| watched.walked_at),
+        file_system,
+        thresholds: root.limits.rows(),
     }
 }
 
@@ -93,10 +212,10 @@ fn file_system(root: &WatchedRoot) -> FileSystem {
 }
 
 /// Why the agent is less than whole.
-pub(super) fn degraded(
+fn degraded(
     coverage: &Coverage,
     events: &EventCounts,
-    canary: &SelfTest,
+    self_test: &SelfTest,
     history: &Condition,
 ) -> Vec<Degraded> {
     let of = |reason| move |sentence| Degraded::new(reason, sentence);
@@ -106,13 +225,13 @@ pub(super) fn degraded(
     let hooks = coverage.degraded().into_iter().map(of(Reason::Hooks));
     hooks
         .chain(faults.map(of(Reason::Faults)))
-        .chain(canary.degraded().map(of(Reason::Canary)))
+        .chain(self_test.degraded().map(of(Reason::Canary)))
         .chain(history.degraded().into_iter().map(of(Reason::History)))
         .collect()
 }
 
 /// Counters of events.
-pub(super) fn events(counters: &Counters, missed_runs: u64) -> EventCounts {
+fn events(counters: &Counters, missed_runs: u64) -> EventCounts {
     let mut faults = named(&FAULT_CAUSES, counters);
     faults.push(("missed_run", missed_runs));
     EventCounts {
@@ -124,7 +243,7 @@ pub(super) fn events(counters: &Counters, missed_runs: u64) -> EventCounts {
 }
 
 /// Maps that can fill up, the most telling ones first.
-pub(super) fn maps(ledger: &Ledger, sums: &Sums, roots: &[RootSnapshot]) -> Vec<MapUsage> {
+fn maps(ledger: &Ledger, sums: &Sums, roots: &[RootSnapshot]) -> Vec<MapUsage> {
     let sizes = &ledger.session().capacities;
     let row = |name, entries, capacity: u32| MapUsage {
         name,
@@ -173,7 +292,7 @@ pub(super) fn map_bytes() -> u64 {
 }
 
 /// What the agent itself costs.
-pub(super) fn usage(kernel_map_bytes: u64) -> AgentUsage {
+fn usage(kernel_map_bytes: u64) -> AgentUsage {
     let cpu = usage::own().map_or(0.0, |own| own.cpu_seconds);
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()

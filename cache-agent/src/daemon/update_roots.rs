@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{event_loop::EventLoop, last_sizes::Remembered};
+use super::{event_loop::EventLoop, last_sizes::Remembered, roots::State};
 use crate::process::namespaces;
 
 /// Between two looks for containers that are gone; longer than it takes to tell an invocation.
@@ -39,8 +39,8 @@ impl EventLoop {
         let gone = self.roots.apply(&self.config);
         for entry in gone {
             tracing::info!(root = entry.name, "no longer watching root");
-            self.invocations.leave_root(entry.index);
-            if let Some(index) = entry.index
+            self.invocations.leave_root(entry.index());
+            if let Some(index) = entry.index()
                 && let Err(error) = self.ledger.unwatch(index)
             {
                 tracing::error!(
@@ -102,13 +102,13 @@ impl EventLoop {
 
     /// Tells those roots that have been taken up what the last run left.
     fn recall(&mut self) {
-        for entry in &self.roots.entries {
-            let Some(root) = entry.index.and_then(|index| self.ledger.root_mut(index)) else {
+        for entry in &self.roots.all {
+            let Some(root) = entry.index().and_then(|index| self.ledger.root_mut(index)) else {
                 continue;
             };
             let is_new = root.base.is_none();
-            let memory = &mut self.memory;
-            let earlier = is_new.then(|| memory.recall(&entry.path, root.key.ino));
+            let last_sizes = &mut self.last_sizes;
+            let earlier = is_new.then(|| last_sizes.recall(&entry.path, root.key.ino));
             if let Some(earlier) = earlier.flatten() {
                 root.recall(earlier.bytes, earlier.files);
             }
@@ -116,10 +116,10 @@ impl EventLoop {
     }
 
     /// What the next run may want to know.
-    pub(super) fn note(&mut self) {
-        let entries = self.roots.entries.iter();
+    pub(super) fn note_sizes(&mut self) {
+        let entries = self.roots.all.iter();
         let watched = entries.filter_map(|entry| {
-            let root = self.ledger.root(entry.index?)?;
+            let root = self.ledger.root(entry.index()?)?;
             let total = self.ledger.total(root.index).ok()?;
             let (bytes, files) = root.for_the_next_run(&total)?;
             Some(Remembered {
@@ -129,7 +129,7 @@ impl EventLoop {
                 files,
             })
         });
-        self.memory.note(watched.collect());
+        self.last_sizes.note(watched.collect());
     }
 
     /// Lets go of roots that went, takes up those that came, starts the walks that are due.
@@ -147,8 +147,8 @@ impl EventLoop {
         self.let_deserted_go(now)?;
         self.has_news |= self.watches_space();
         let lost = self.lost(now)?;
-        for entry in &mut self.roots.entries {
-            let Some(index) = entry.index else { continue };
+        for entry in &mut self.roots.all {
+            let Some(index) = entry.index() else { continue };
             let crossed = self.ledger.has_crossing(index)?;
             if lost || crossed || now >= entry.next_walk {
                 entry.next_walk = now + self.config.walk_interval;
@@ -174,15 +174,15 @@ impl EventLoop {
     }
 
     fn let_go(&mut self, at: usize) -> Result<()> {
-        let Some(index) = self.roots.entries.get(at).and_then(|entry| entry.index) else {
+        let Some(index) = self.roots.all.get(at).and_then(|entry| entry.index()) else {
             return Ok(());
         };
         self.process_totals
             .close_root(&mut self.ledger, &mut self.roots, index)?;
         self.ledger.unwatch(index)?;
         self.invocations.leave_root(Some(index));
-        if let Some(entry) = self.roots.entries.get_mut(at) {
-            entry.index = None;
+        if let Some(entry) = self.roots.all.get_mut(at) {
+            entry.state = State::Absent;
             tracing::info!(root = entry.name, path = %entry.path.display(), "root is gone");
         }
         Ok(())

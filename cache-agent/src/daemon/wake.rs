@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{event_loop::EventLoop, roots::Entry};
+use super::{event_loop::EventLoop, roots::Root};
 
 /// Between two snapshots while something happens.
 const TICK: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ const SPACE_INTERVAL: Duration = Duration::from_secs(30);
 
 impl EventLoop {
     /// Waits until something is to be done; how many events came meanwhile.
-    pub(super) fn wait(&mut self) -> Result<usize> {
+    pub(super) fn read_events(&mut self) -> Result<usize> {
         let until = Instant::now() + self.timeout();
         if self.quiet >= QUIET_TICKS && !self.is_walking() && !self.invocations.is_waiting() {
             return self.sleep(until);
@@ -97,13 +97,13 @@ impl EventLoop {
         let now = Instant::now();
         let walks = self
             .roots
-            .entries
+            .all
             .iter()
-            .filter(|entry| entry.index.is_some())
+            .filter(|entry| entry.index().is_some())
             .map(|entry| entry.next_walk.saturating_duration_since(now));
         let others = [
-            self.memory.due(),
-            self.canary.due(),
+            self.last_sizes.due(),
+            self.self_test.due(),
             self.losses.due(),
             self.containers.due(),
         ];
@@ -119,10 +119,11 @@ impl EventLoop {
     }
 
     pub(super) fn watches_space(&self) -> bool {
-        let asks = |entry: &Entry| {
-            entry.thresholds.free_space.is_some() || entry.thresholds.free_inodes.is_some()
+        let asks = |entry: &Root| {
+            entry.limits.thresholds.free_space.is_some()
+                || entry.limits.thresholds.free_inodes.is_some()
         };
-        self.roots.entries.iter().any(asks)
+        self.roots.all.iter().any(asks)
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::{
 };
 
 use super::operations::NAMES;
-use crate::{daemon::last_sizes::StateDirectory, ledger::Ledger};
+use crate::{daemon::state_directory::StateDirectory, ledger::Ledger};
 
 /// Its name in the state directory.
 const NAME: &str = "canary";

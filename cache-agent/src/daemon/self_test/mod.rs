@@ -16,7 +16,7 @@ use std::{
 use anyhow::Result;
 
 use self::{compare::Comparison, directory::TestDirectory};
-use super::last_sizes::StateDirectory;
+use super::state_directory::StateDirectory;
 use crate::{ledger::Ledger, model::operation::Observation, snapshot::Proof};
 
 /// What a run found out.
