@@ -31,6 +31,9 @@ pub mod limits;
 pub mod model;
 /// What `/proc` tells of processes.
 pub mod process;
+/// The reference pages, compared with the code.
+#[cfg(test)]
+mod reference;
 /// Metrics and health over HTTP.
 pub mod serve;
 /// The immutable snapshot that every reader gets.

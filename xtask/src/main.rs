@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod check;
 mod command;
+mod docs;
 mod paths;
 mod run;
 mod setup;
@@ -32,8 +33,10 @@ enum Task {
     Run(run::Options),
     /// Set up, check, build and run every test
     Test(test::Options),
-    /// Formatting, lints, project rules and dependency policy
+    /// Formatting, lints, project rules, reference pages and dependency policy
     Check(check::Options),
+    /// Write what of the reference pages is made from the code
+    Docs(docs::Options),
     /// Project rules only (see xtask/src/tidy.rs)
     Tidy(tidy::Options),
     /// What the agent costs a cold `go build std`, and how fast it walks
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Run(options) => run::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Check(options) => check::run(&options),
+        Task::Docs(options) => docs::run(&options),
         Task::Tidy(options) => tidy::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Vm(options) => vm::run(&options),

@@ -143,7 +143,7 @@ const UNSEEN_BY_STATUS: [(FileSystem, &[&str]); 2] = [
     ),
 ];
 
-/// Whether the agent can see all that the case needs, by what it says and what the README says.
+/// Whether the agent can see all that the case needs, by what it says and what `conformance.md` says.
 fn observed(case: &Case, file_system: FileSystem, report: &Report) -> bool {
     // System calls name the overlay's inode, the ledger those of the upper directory.
     let is_unseen = file_system == FileSystem::OverlayUpper

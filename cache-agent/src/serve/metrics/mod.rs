@@ -375,4 +375,4 @@ fn flag(value: bool) -> f64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

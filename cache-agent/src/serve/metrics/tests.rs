@@ -2,6 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::{
+    kernel::counters::{Cause, DROP_CAUSES, FAULT_CAUSES},
     limits::{FileSystem, Threshold},
     model::{invocation::Invocation, root::RootKind},
     snapshot::{Degraded, HistoryCounts, Latency, MapUsage, Proof, Reason, RootSnapshot},
@@ -68,13 +69,13 @@ fn counts() -> InvocationCounts {
     counts
 }
 
-/// As large as it gets: all thresholds, more maps than have rows, eleven causes.
-fn snapshot(roots: u64) -> Snapshot {
+/// As large as it gets: all thresholds, more maps than have rows, all causes.
+pub(crate) fn snapshot(roots: u64) -> Snapshot {
     let mut event_latency = Latency::default();
     for seconds in [0.0005, 0.3, 20.0] {
         event_latency.observe(seconds);
     }
-    let causes = |names: &[&'static str]| names.iter().map(|name| (*name, 1)).collect();
+    let once = |(name, _): &Cause| (*name, 1);
     Snapshot {
         taken_at: SystemTime::UNIX_EPOCH,
         attached: true,
@@ -92,8 +93,12 @@ fn snapshot(roots: u64) -> Snapshot {
         events: EventCounts {
             hits: 10,
             delivered: 8,
-            dropped: causes(&["ring_full", "lagging"]),
-            faults: causes(&["a", "b", "c", "d", "e", "f", "g", "h", "i"]),
+            dropped: DROP_CAUSES.iter().map(once).collect(),
+            faults: FAULT_CAUSES
+                .iter()
+                .map(once)
+                .chain([("missed_run", 1)])
+                .collect(),
         },
         process_events_dropped: 6,
         maps: ["m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8"]
