@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, env, fs, path::PathBuf};
 
 use clap::CommandFactory as _;
 
-use crate::cli::args::Cli;
+use crate::cli::Cli;
 
 /// Pages are written instead of compared when this variable is set.
 const WRITE: &str = "CACHE_AGENT_WRITE_DOCS";

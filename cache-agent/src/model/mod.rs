@@ -3,6 +3,8 @@
 //! Never: I/O, or an import of ours but the contract of `cache-ebpf`.
 
 pub mod changes;
+pub mod exit_status;
+pub mod format;
 pub mod invocation;
 pub mod mask;
 pub mod operation;

@@ -9,7 +9,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
 use super::report::json::RootRow;
-use crate::{cli::args::Format, kernel::file_events::Fact, model::printable::printable};
+use crate::{kernel::file_events::Fact, model::printable::printable, sys::arguments::Format};
 
 /// Prints events in the form asked for.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::table::{signed, size};
 use crate::model::{
+    format::{signed, size},
     invocation::{Finished, Invocation, Package},
     printable::printable,
 };

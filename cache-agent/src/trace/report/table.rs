@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use bytesize::ByteSize;
 use cache_ebpf::ProcessKey;
 
 use super::{
@@ -12,7 +11,11 @@ use super::{
 use crate::{
     kernel::counters::{FAULT_CAUSES, TRACE_FAULT_CAUSES, named},
     ledger::accounts::Account,
-    model::{operation::Observation, printable::printable},
+    model::{
+        format::{signed, size},
+        operation::Observation,
+        printable::printable,
+    },
 };
 
 /// Processes listed before the rest is summed up.
@@ -154,34 +157,10 @@ fn command(account: &Account) -> String {
     }
 }
 
-pub(super) fn size(bytes: u64) -> String {
-    ByteSize(bytes).display().iec().to_string()
-}
-
-/// With its sign.
-pub(crate) fn signed(bytes: i64) -> String {
-    let sign = if bytes < 0 { '-' } else { '+' };
-    format!("{sign}{}", size(bytes.unsigned_abs()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::process::Identity;
-
-    #[test]
-    fn sizes_are_short_and_growth_has_its_sign() {
-        for (bytes, expected) in [
-            (0, "+0 B"),
-            (1, "+1 B"),
-            (-91, "-91 B"),
-            (1536, "+1.5 KiB"),
-            (-3 << 30, "-3.0 GiB"),
-        ] {
-            assert_eq!(signed(bytes), expected);
-        }
-        assert_eq!(size(u64::MAX), "16.0 EiB");
-    }
 
     #[test]
     fn a_command_is_shown_on_one_short_line() {
