@@ -14,6 +14,7 @@ use crate::{
         root::{RootKind, RootState},
         tool_group::GROUPS,
     },
+    store::writer::HistoryCounts,
 };
 
 /// What makes the agent degraded.
@@ -122,17 +123,6 @@ pub struct MapUsage {
     pub entries: u64,
     /// Entries it can hold.
     pub capacity: u64,
-}
-
-/// Losses of the history since the start.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct HistoryCounts {
-    /// Records lost because too many waited.
-    pub lost_waiting: u64,
-    /// Records lost because they could not be written.
-    pub lost_writing: u64,
-    /// Databases set aside.
-    pub set_aside: u64,
 }
 
 /// What the agent itself costs.

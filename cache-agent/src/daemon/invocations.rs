@@ -81,7 +81,8 @@ impl Chronicle {
     ) -> Result<Self> {
         let commands = commands.iter().map(String::as_str);
         let mut observer = Observer::start(book.session(), commands)?;
-        running_tools::seed(book.session(), observer.tracker())?;
+        let tracker = observer.tracker();
+        running_tools::seed(book.session(), |seed| tracker.seed(seed))?;
         observer.ask_about_all();
         Ok(Self {
             observer,

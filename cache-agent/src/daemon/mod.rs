@@ -13,6 +13,7 @@ mod orders;
 mod process_totals;
 mod publish;
 mod reconcile;
+mod root_history;
 mod root_watch;
 mod roots;
 mod self_test;
@@ -32,7 +33,10 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-use self::event_loop::{Keeper, Order, Orders};
+use self::{
+    event_loop::{Keeper, Order, Orders},
+    root_history::Minutes,
+};
 use crate::{
     config::{
         self,
@@ -45,7 +49,6 @@ use crate::{
     snapshot::Snapshot,
     store::{
         Settings,
-        root_history::Minutes,
         writer::{StoreWriter, Writing},
     },
 };

@@ -16,11 +16,11 @@ use cache_ebpf::ProcessKey;
 
 use crate::{
     config::checked::{Config, RootConfig, Thresholds},
-    discover::{
-        FoundRoot,
-        host::{Candidate, for_host},
+    discover::host::{Candidate, for_host},
+    go::{
+        env::{Environment, FoundRoot},
+        recognise::recognise,
     },
-    go::{env::Environment, recognise::recognise},
     ledger::{Book, root::open_directory},
     limits::thresholds::State,
     model::{changes::Changes, root::RootKind, root_name::Names, tool_group::GROUPS},

@@ -8,14 +8,46 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use crate::{
-    discover::{FoundRoot, NoRoot},
-    model::root::RootKind,
-    sys::files::Files,
-};
+use crate::{model::root::RootKind, sys::files::Files};
 
 /// Environment of a process.
 pub type Environment = HashMap<OsString, OsString>;
+
+/// A cache root that exists or may appear.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FoundRoot {
+    /// Absolute path, cleaned as the go command cleans it.
+    pub path: PathBuf,
+    /// What a go command uses it for.
+    pub kind: RootKind,
+}
+
+/// Why a variable of the go command names no root.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NoRoot {
+    /// `GOCACHE=off`, or no home to put the default into.
+    #[error("{variable} is off")]
+    Off {
+        /// `GOCACHE` or `GOMODCACHE`.
+        variable: &'static str,
+    },
+    /// A path that depends on the working directory: the go command refuses it.
+    #[error("{variable} is not an absolute path: {}", path.display())]
+    Relative {
+        /// `GOCACHE` or `GOMODCACHE`.
+        variable: &'static str,
+        /// As it would be used.
+        path: PathBuf,
+    },
+    /// Neither the variable nor what its default depends on is set.
+    #[error("{variable} is not set and has no default without {needs}")]
+    NoDefault {
+        /// `GOCACHE` or `GOMODCACHE`.
+        variable: &'static str,
+        /// The variables that would give a default.
+        needs: &'static str,
+    },
+}
 
 /// The roots of one go command, and why others are not.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,7 +60,7 @@ pub struct CommandRoots {
 
 /// The caches that a `go` command with this environment would use; nothing is executed.
 ///
-/// Files are read as this process may read them: for other users' settings see [`crate::discover::host`].
+/// Files are read as this process may read them.
 pub fn for_command(environment: &Environment) -> CommandRoots {
     let files = Files::default();
     Settings::new(environment, &files, &|path| files.read(path)).roots()

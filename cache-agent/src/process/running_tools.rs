@@ -9,7 +9,7 @@ use anyhow::Result;
 use cache_ebpf::{ProcessKey, lineage::SEED_UNIT_NS};
 
 use super::inspector::start_ticks;
-use crate::{go::tools::TOOLS, invocation::tracker::Tracker, kernel::session::Session};
+use crate::{go::tools::TOOLS, kernel::session::Session};
 
 /// Processes looked at.
 const PROCESSES_MAX: usize = 65_536;
@@ -41,8 +41,8 @@ struct Found {
     comm: String,
 }
 
-/// Follows every process that is a tool or descends from one.
-pub fn seed(session: &mut Session, tracker: &mut Tracker) -> Result<()> {
+/// Tells the kernel side of every process that is a tool or descends from one, and gives it to `follow`.
+pub fn seed(session: &mut Session, mut follow: impl FnMut(&Seed)) -> Result<()> {
     let found = all();
     for process in found.values() {
         let Some([invocation, parent]) = tools_above(process, &found) else {
@@ -55,7 +55,7 @@ pub fn seed(session: &mut Session, tracker: &mut Tracker) -> Result<()> {
             Vec::new()
         };
         let uid = owner(process.key.tgid);
-        tracker.seed(&Seed {
+        follow(&Seed {
             process: process.key,
             invocation,
             parent,

@@ -8,7 +8,8 @@ use crate::{
     invocation::counts::Tally,
     limits::FileSystem,
     model::{changes::Changes, root::RootState, tool_group::GROUPS},
-    snapshot::{AgentUsage, Degraded, EventCounts, HistoryCounts, Latency, Reason, RootSnapshot},
+    snapshot::{AgentUsage, Degraded, EventCounts, Latency, Reason, RootSnapshot},
+    store::writer::HistoryCounts,
 };
 
 fn snapshot(attached: bool, states: &[RootState]) -> Snapshot {

@@ -8,7 +8,6 @@ pub mod files;
 pub mod query;
 pub mod record;
 pub mod retain;
-pub mod root_history;
 pub mod schema;
 mod thread;
 pub mod write;

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     limits::{FileSystem, Threshold},
     model::{invocation::Invocation, root::RootKind},
-    snapshot::{Degraded, HistoryCounts, Latency, MapUsage, Proof, Reason, RootSnapshot},
+    snapshot::{Degraded, Latency, MapUsage, Proof, Reason, RootSnapshot},
 };
 
 fn root(number: u64) -> RootSnapshot {

@@ -4,19 +4,19 @@
 
 use std::collections::HashMap;
 
-use super::{
-    clock::{MS_PER_MINUTE, milliseconds},
-    record::{Crossing, Record, Root, RootSize},
-};
 use crate::{
     limits::{Threshold, thresholds::Level},
     model::root::RootState,
     snapshot::{RootSnapshot, Snapshot},
+    store::{
+        clock::{MS_PER_MINUTE, milliseconds},
+        record::{Crossing, Record, Root, RootSize},
+    },
 };
 
 /// What was told of each root last.
 #[derive(Debug, Default)]
-pub struct Minutes {
+pub(super) struct Minutes {
     roots: HashMap<String, Told>,
 }
 
@@ -28,7 +28,7 @@ struct Told {
 
 impl Minutes {
     /// Compares a snapshot with the one before.
-    pub fn look(&mut self, snapshot: &Snapshot) -> Vec<Record> {
+    pub(super) fn look(&mut self, snapshot: &Snapshot) -> Vec<Record> {
         let now_ms = milliseconds(snapshot.taken_at);
         let mut told = HashMap::with_capacity(snapshot.roots.len());
         let mut records = Vec::new();
@@ -130,7 +130,8 @@ mod tests {
     use crate::{
         limits::FileSystem,
         model::{changes::Changes, root::RootKind, tool_group::GROUPS},
-        snapshot::{AgentUsage, EventCounts, HistoryCounts, Latency},
+        snapshot::{AgentUsage, EventCounts, Latency},
+        store::writer::HistoryCounts,
     };
 
     fn root(name: &str, size_bytes: u64) -> RootSnapshot {
