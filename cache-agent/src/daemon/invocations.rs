@@ -31,6 +31,7 @@ use crate::{
         running_tools,
     },
     store::{query::EarlierFilter, record::Record, writer::StoreWriter},
+    sys::procfs::is_alive,
 };
 
 /// Earlier invocations that may explain one.
@@ -175,7 +176,7 @@ impl Chronicle {
         }
         if Instant::now() >= self.burial {
             self.burial = Instant::now() + BURIAL_INTERVAL;
-            self.observer.tracker().bury(running_tools::is_alive);
+            self.observer.tracker().bury(is_alive);
         }
         let mut over = self.observer.tracker().over();
         let tracker = self.observer.tracker();

@@ -22,7 +22,7 @@ use crate::{
     model::{changes::Changes, root::RootState},
     snapshot::{AgentUsage, Degraded, EventCounts, MapUsage, Reason, RootSnapshot},
     store::writer::Condition,
-    sys::usage,
+    sys::{procfs::DescriptorInfo, usage},
 };
 
 /// The kernel's clock of event times, in nanoseconds.
@@ -155,22 +155,8 @@ pub(super) fn maps(session: &Session, sums: &Sums, roots: &[RootSnapshot]) -> Ve
 
 /// Locked memory of this process' maps, in bytes, as the kernel tells it of each descriptor.
 pub(super) fn map_bytes() -> u64 {
-    let Ok(descriptors) = std::fs::read_dir("/proc/self/fdinfo") else {
-        return 0;
-    };
-    let of = |path: std::path::PathBuf| {
-        let text = std::fs::read_to_string(path).ok()?;
-        text.lines().find(|line| line.starts_with("map_type:"))?;
-        text.lines()
-            .find_map(|line| line.strip_prefix("memlock:"))?
-            .trim()
-            .parse::<u64>()
-            .ok()
-    };
-    descriptors
-        .flatten()
-        .filter_map(|entry| of(entry.path()))
-        .sum()
+    let maps = DescriptorInfo::all().filter(|(_, info)| info.number("map_type").is_some());
+    maps.filter_map(|(_, info)| info.number("memlock")).sum()
 }
 
 /// What the agent itself costs.

@@ -11,10 +11,10 @@ use std::{
 };
 
 use cache_ebpf::ProcessKey;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, open, openat2, statx};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, openat2, statx};
 
-use super::{namespaces, running_tools::is_alive};
-use crate::{go::variables::Variables, model::root::RootKind};
+use super::namespaces;
+use crate::{go::variables::Variables, model::root::RootKind, sys::procfs::Process};
 
 /// The variables that name caches.
 const NAMES: [(&str, RootKind); 2] = [
@@ -72,15 +72,11 @@ impl Sighting {
 
     /// Finds the directories, while the process lives.
     pub fn look(&self) -> Vec<Sighted> {
-        let root = format!("/proc/{}/root", self.process.tgid);
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let Ok(root) = open(root, flags, Mode::empty()) else {
+        // A number used again would show another one's files.
+        let process = Process::of(&self.process);
+        let Some(root) = process.and_then(|process| process.directory("root")) else {
             return Vec::new();
         };
-        // A number used again would show another one's files.
-        if !is_alive(&self.process) {
-            return Vec::new();
-        }
         let Some(namespace) = namespaces::of(self.process.tgid) else {
             return Vec::new();
         };
@@ -154,14 +150,14 @@ fn birth(directory: BorrowedFd<'_>) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::inspector::start_ticks;
 
     #[test]
     fn caches_are_found_where_the_process_sees_them() {
-        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let pid = std::process::id();
+        let stat = Process::numbered(pid).unwrap().stat().unwrap();
         let process = ProcessKey {
-            start_ns: start_ticks(&stat).unwrap() * 10_000_000,
-            tgid: std::process::id(),
+            start_ns: stat.start_ns,
+            tgid: pid,
             pad: 0,
         };
         let cache = tempfile::tempdir().unwrap();

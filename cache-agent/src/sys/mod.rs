@@ -5,4 +5,5 @@ pub(crate) mod credentials;
 pub(crate) mod files;
 pub(crate) mod fs_rights;
 pub(crate) mod openat;
+pub(crate) mod procfs;
 pub(crate) mod usage;
