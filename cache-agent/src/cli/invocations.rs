@@ -15,9 +15,9 @@ use crate::{
     model::{invocation::Invocation, printable::printable},
     store::{
         Store,
-        clock::{milliseconds, rfc3339_seconds},
         query::{self, Filter},
     },
+    sys::clock::{milliseconds, rfc3339_seconds},
     trace::report::table::signed,
 };
 

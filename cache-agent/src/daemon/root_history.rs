@@ -8,10 +8,8 @@ use crate::{
     limits::{Threshold, thresholds::Level},
     model::root::RootState,
     snapshot::{RootSnapshot, Snapshot},
-    store::{
-        clock::{MS_PER_MINUTE, milliseconds},
-        record::{Crossing, Record, Root, RootSize},
-    },
+    store::record::{Crossing, MS_PER_MINUTE, Record, Root, RootSize},
+    sys::clock::milliseconds,
 };
 
 /// What was told of each root last.

@@ -1,6 +1,6 @@
 //! What the host is asked directly. Takes and gives plain values. Never: keeps anything.
 
-pub(crate) mod clock;
+pub mod clock;
 pub(crate) mod credentials;
 pub(crate) mod files;
 pub(crate) mod fs_rights;
