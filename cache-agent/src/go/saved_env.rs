@@ -1,19 +1,19 @@
 //! What a user saved with `go env -w`, read with his rights and where his processes see it.
 
 use std::{
-    fs::File,
-    io::Read as _,
     os::{fd::BorrowedFd, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
-
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::{
     fingerprint::VARIABLES,
     variables::{VALUE_BYTES, Variables},
 };
-use crate::sys::{files::MAX_BYTES, fs_rights::Rights};
+use crate::sys::{
+    files::MAX_BYTES,
+    fs_rights::Rights,
+    openat::{Links, beginning, regular_file},
+};
 
 /// Where caches are; all other settings taken are those that enter action ids.
 const CACHES: [&str; 3] = ["GOCACHE", "GOMODCACHE", "GOPATH"];
@@ -44,17 +44,9 @@ fn file(environment: &Variables) -> Option<PathBuf> {
 fn read(root: BorrowedFd<'_>, path: &Path, uid: u32, gid: u32) -> Option<Vec<u8>> {
     let _rights = Rights::of(uid, gid);
     // Links are the user's own affair: with his rights, and within what his process sees, they betray nothing.
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    // A FIFO is not waited for.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(openat2(root, path, flags, Mode::empty(), resolve).ok()?);
-    let found = file.metadata().ok()?;
-    if !found.is_file() || ![0, uid].contains(&found.uid()) {
-        return None;
-    }
-    let mut text = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut text).ok()?;
-    Some(text)
+    let file = regular_file(root, path, Links::InRoot)?;
+    let is_trusted = [0, uid].contains(&file.metadata().ok()?.uid());
+    is_trusted.then(|| beginning(&file, MAX_BYTES))?
 }
 
 /// `KEY=value` lines, of which the last one of a name counts; the go command takes an empty value for none.
@@ -80,7 +72,10 @@ fn settings(text: &[u8]) -> Variables {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::fd::AsFd as _};
+    use std::{
+        fs::{self, File},
+        os::fd::AsFd as _,
+    };
 
     use super::*;
 

@@ -19,7 +19,11 @@ use cache_ebpf::{
 use rustix::fs::fstat;
 
 use super::{Book, root::WatchedRoot, walk::Walk};
-use crate::{kernel::file_events::Fact, model::changes::Changes, sys::openat};
+use crate::{
+    kernel::file_events::Fact,
+    model::changes::Changes,
+    sys::openat::{self, Links},
+};
 
 /// A directory that crossed, as its event told.
 #[derive(Clone, Debug)]
@@ -272,7 +276,7 @@ impl Book {
 fn open_crossed(root: &WatchedRoot, crossed: &Crossed) -> Option<OwnedFd> {
     let path = Path::new(OsStr::from_bytes(&crossed.path));
     let found = if crossed.entered {
-        openat::open_beneath(root.directory(), path)
+        openat::directory(root.directory(), path, Links::Refused)
     } else {
         openat::open_in_mounts(path, root.directory(), crossed.key.ino)
     }?;

@@ -11,10 +11,17 @@ use std::{
 };
 
 use cache_ebpf::ProcessKey;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, openat2, statx};
+use rustix::fs::{AtFlags, StatxFlags, statx};
 
 use super::namespaces;
-use crate::{go::variables::Variables, model::root::RootKind, sys::procfs::Process};
+use crate::{
+    go::variables::Variables,
+    model::root::RootKind,
+    sys::{
+        openat::{self, Links},
+        procfs::Process,
+    },
+};
 
 /// The variables that name caches.
 const NAMES: [(&str, RootKind); 2] = [
@@ -82,7 +89,7 @@ impl Sighting {
         };
         let caches = self.caches.iter();
         let found = caches.filter_map(|(kind, path)| {
-            let directory = open_below(root.as_fd(), path)?;
+            let directory = openat::directory(&root, path, Links::InRoot)?;
             self.judge(directory, *kind, path, namespace)
         });
         found.collect()
@@ -127,13 +134,6 @@ pub fn presumed(told: &Variables) -> Vec<(RootKind, PathBuf)> {
     let build = build.map(|path| (RootKind::GoBuild, path));
     let module = module.map(|path| (RootKind::GoMod, path));
     build.into_iter().chain(module).collect()
-}
-
-/// The directory that a process with this root means by a path.
-fn open_below(root: BorrowedFd<'_>, path: &Path) -> Option<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    openat2(root, path, flags, Mode::empty(), resolve).ok()
 }
 
 /// When the directory was made; not every file system knows.

@@ -2,12 +2,13 @@
 
 use std::{
     fs::{File, read_dir, read_to_string},
-    io::Read as _,
     os::fd::{OwnedFd, RawFd},
 };
 
 use cache_ebpf::{ProcessKey, lineage::SEED_UNIT_NS};
-use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, fstat};
+
+use super::openat::{Links, place, read_regular_file, regular_file};
 
 /// How much of one file is read.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -19,9 +20,7 @@ pub(crate) struct Process(OwnedFd);
 impl Process {
     /// Whoever has this number now.
     pub(crate) fn numbered(pid: u32) -> Option<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = openat(CWD, format!("/proc/{pid}"), flags, Mode::empty());
-        directory.ok().map(Self)
+        place(CWD, format!("/proc/{pid}"), Links::Anywhere).map(Self)
     }
 
     /// This very process, if it is there: its start, cut to the unit of /proc, tells a number used again.
@@ -38,25 +37,17 @@ impl Process {
 
     /// The beginning of one of its files.
     pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.open(name)?
-            .take(MAX_BYTES)
-            .read_to_end(&mut bytes)
-            .ok()?;
-        Some(bytes)
+        read_regular_file(&self.0, name, Links::Anywhere, MAX_BYTES)
     }
 
     /// One of its files, opened for reading.
     pub(crate) fn open(&self, name: &str) -> Option<File> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(&self.0, name, flags, Mode::empty());
-        file.ok().map(File::from)
+        regular_file(&self.0, name, Links::Anywhere)
     }
 
     /// Where its link `cwd` or `root` leads.
     pub(crate) fn directory(&self, link: &str) -> Option<OwnedFd> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(&self.0, link, flags, Mode::empty()).ok()
+        place(&self.0, link, Links::Anywhere)
     }
 
     /// User id it runs as.
