@@ -120,22 +120,6 @@ impl Sighting {
     }
 }
 
-/// Caches of a command whose tools have not named them yet, by its own variables and Go's defaults.
-pub fn presumed(told: &Variables) -> Vec<(RootKind, PathBuf)> {
-    let of = |name| told.get(name).map(PathBuf::from);
-    let below = |name, rest| of(name).map(|directory: PathBuf| directory.join(rest));
-    let build = of("GOCACHE")
-        .or_else(|| below("XDG_CACHE_HOME", "go-build"))
-        .or_else(|| below("HOME", ".cache/go-build"));
-    let first = told.get("GOPATH").and_then(|list| list.split(':').next());
-    let module = of("GOMODCACHE")
-        .or_else(|| first.map(|path| Path::new(path).join("pkg/mod")))
-        .or_else(|| below("HOME", "go/pkg/mod"));
-    let build = build.map(|path| (RootKind::GoBuild, path));
-    let module = module.map(|path| (RootKind::GoMod, path));
-    build.into_iter().chain(module).collect()
-}
-
 /// When the directory was made; not every file system knows.
 fn birth(directory: BorrowedFd<'_>) -> Option<SystemTime> {
     let found = statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok()?;
@@ -176,23 +160,5 @@ mod tests {
             ..process
         };
         assert!(Sighting::of(stranger, 0, 0, &told).look().is_empty());
-    }
-    #[test]
-    fn caches_are_presumed_where_go_puts_them() {
-        for (words, expected) in [
-            ("HOME=/h", "/h/.cache/go-build /h/go/pkg/mod"),
-            (
-                "HOME=/h GOPATH=/p:/q XDG_CACHE_HOME=/x",
-                "/x/go-build /p/pkg/mod",
-            ),
-            ("HOME=/h GOCACHE=/c GOMODCACHE=/m GOPATH=/p", "/c /m"),
-            ("GOMODCACHE=/m", "/m"),
-            ("", ""),
-        ] {
-            let told = crate::go::variables::allowed(words.replace(' ', "\0").as_bytes());
-            let found = presumed(&told).into_iter();
-            let paths: Vec<_> = found.map(|(_, path)| path.display().to_string()).collect();
-            assert_eq!(paths.join(" "), expected, "{words}");
-        }
     }
 }

@@ -24,7 +24,9 @@ use super::{
 };
 use crate::{
     go::{
-        build_info, go_mod, saved_env,
+        build_info,
+        env::saved,
+        go_mod,
         variables::{self, Variables},
     },
     model::printable::printable,
@@ -271,7 +273,7 @@ fn look_around(
     answer.cwd = working_directory::path(directory.as_fd()).unwrap_or_default();
     answer.module = go_mod::module(directory, root, uid, gid).unwrap_or_default();
     if question.is_go {
-        answer.saved = saved_env::saved(root, known, uid, gid);
+        answer.saved = saved::of(root, known, uid, gid);
     }
 }
 
