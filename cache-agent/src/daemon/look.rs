@@ -42,7 +42,6 @@ impl Keeper {
         let coverage = self.canary.corrected(session.coverage.operations());
         Ok(Snapshot {
             taken_at: SystemTime::now(),
-            attached: true,
             backend: session.backend.as_str(),
             degraded: publish::degraded(&session.coverage, &events, &self.canary, &self.history),
             canary: self.canary.proof(),
@@ -51,9 +50,7 @@ impl Keeper {
             roots,
             events,
             process_events_dropped,
-            processes_tracked: sums.tracked,
             processes_folded: self.aggregate.folded,
-            users: sums.users,
             event_latency: self.latency,
             history: self.history.counts,
             invocations: self.chronicle.tally,

@@ -59,7 +59,6 @@ pub(super) fn root(entry: &Entry, book: &Book, now: Changes, sums: &Sums) -> Roo
         groups: complete(&entry.folded, live, &total, &corrected),
         drift_bytes: watched.map_or(0, |root| root.drift_bytes),
         walk_duration: watched.map_or(Duration::ZERO, |root| root.walk_duration),
-        walked_at: watched.and_then(|root| root.walked_at),
         file_system: watched.map_or_else(FileSystem::default, file_system),
         thresholds: Vec::new(),
     }

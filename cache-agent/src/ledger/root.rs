@@ -5,7 +5,7 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     thread::JoinHandle,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -119,8 +119,6 @@ pub struct WatchedRoot {
     pub drift_bytes: i64,
     /// Duration of the last walk.
     pub walk_duration: Duration,
-    /// End of the last walk.
-    pub walked_at: Option<SystemTime>,
     /// Walks that had to be repeated.
     pub repeated: u32,
     /// What an earlier run left: the first sure walk is compared with it.
@@ -165,7 +163,6 @@ impl WatchedRoot {
             corrected: Changes::default(),
             drift_bytes: 0,
             walk_duration: Duration::ZERO,
-            walked_at: None,
             repeated: 0,
             told: Changes::default(),
             recalled: None,

@@ -40,7 +40,6 @@ fn root(number: u64) -> RootSnapshot {
         groups,
         drift_bytes: -3,
         walk_duration: Duration::from_millis(250),
-        walked_at: None,
         file_system: FileSystem {
             avail_bytes: 70 + number,
             total_bytes: 100,
@@ -77,7 +76,6 @@ fn snapshot(roots: u64) -> Snapshot {
     let causes = |names: &[&'static str]| names.iter().map(|name| (*name, 1)).collect();
     Snapshot {
         taken_at: SystemTime::UNIX_EPOCH,
-        attached: true,
         backend: "tracepoint",
         degraded: vec![Degraded::new(Reason::Canary, "reason".to_owned())],
         canary: Some(Proof {
@@ -103,9 +101,7 @@ fn snapshot(roots: u64) -> Snapshot {
                 capacity: 9,
             })
             .into(),
-        processes_tracked: 2,
         processes_folded: 20_000,
-        users: Vec::new(),
         event_latency,
         invocations: tally(),
         history: HistoryCounts {
