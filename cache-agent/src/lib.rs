@@ -41,6 +41,6 @@ pub mod snapshot;
 /// The history, one SQLite file.
 pub mod store;
 /// What the host is asked directly.
-mod sys;
+pub mod sys;
 /// The same for one command.
 pub mod trace;

@@ -14,6 +14,7 @@ use crate::{
         root::{RootKind, RootState},
         tool_group::GROUPS,
     },
+    store::writer::HistoryCounts,
 };
 
 /// What makes the agent degraded.
@@ -70,7 +71,7 @@ pub struct Proof {
 }
 
 /// One root.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RootSnapshot {
     /// Its configured or derived name: the metric label, at most 64 bytes, unique.
     pub name: String,
@@ -92,8 +93,6 @@ pub struct RootSnapshot {
     pub drift_bytes: i64,
     /// Duration of the last walk.
     pub walk_duration: Duration,
-    /// End of the last walk.
-    pub walked_at: Option<SystemTime>,
     /// The file system below it.
     pub file_system: FileSystem,
     /// Its thresholds.
@@ -122,17 +121,6 @@ pub struct MapUsage {
     pub entries: u64,
     /// Entries it can hold.
     pub capacity: u64,
-}
-
-/// Losses of the history since the start.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct HistoryCounts {
-    /// Records lost because too many waited.
-    pub lost_waiting: u64,
-    /// Records lost because they could not be written.
-    pub lost_writing: u64,
-    /// Databases set aside.
-    pub set_aside: u64,
 }
 
 /// What the agent itself costs.
@@ -180,8 +168,6 @@ impl Latency {
 pub struct Snapshot {
     /// When it was taken.
     pub taken_at: SystemTime,
-    /// Hooks attached.
-    pub attached: bool,
     /// Name of the backend: `tracepoint` or `fentry`.
     pub backend: &'static str,
     /// Why the agent is degraded; empty when it is whole.
@@ -198,12 +184,8 @@ pub struct Snapshot {
     pub process_events_dropped: u64,
     /// Kernel maps.
     pub maps: Vec<MapUsage>,
-    /// Processes with an account of their own at this moment.
-    pub processes_tracked: u64,
     /// Processes folded into their group since the start.
     pub processes_folded: u64,
-    /// Users with credits, at most 64, the rest folded into uid 65534's place `None`.
-    pub users: Vec<(Option<u32>, Changes)>,
     /// Time from a change in the kernel to its appearance in a snapshot.
     pub event_latency: Latency,
     /// Losses of the history.
@@ -215,12 +197,32 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Ready = hooks attached and every root that exists walked once.
+    /// Ready = every root that exists walked once; there is no picture before the hooks are attached.
     pub fn is_ready(&self) -> bool {
-        self.attached
-            && self
-                .roots
-                .iter()
-                .all(|root| root.state != RootState::Walking)
+        self.roots
+            .iter()
+            .all(|root| root.state != RootState::Walking)
+    }
+}
+
+impl Default for Snapshot {
+    /// Of an agent that has no root and has seen nothing.
+    fn default() -> Self {
+        Self {
+            taken_at: SystemTime::UNIX_EPOCH,
+            backend: "",
+            degraded: Vec::new(),
+            canary: None,
+            coverage: Vec::new(),
+            roots: Vec::new(),
+            events: EventCounts::default(),
+            process_events_dropped: 0,
+            maps: Vec::new(),
+            processes_folded: 0,
+            event_latency: Latency::default(),
+            history: HistoryCounts::default(),
+            invocations: InvocationCounts::default(),
+            usage: AgentUsage::default(),
+        }
     }
 }

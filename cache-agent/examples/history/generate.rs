@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use cache_agent::{
     model::invocation::{Cause, Invocation, Package, Processes, RootShare},
-    store::{clock::rfc3339, record::Record},
+    store::record::Record,
+    sys::clock::rfc3339,
 };
 
 /// The span over which they are spread: what is kept by default.

@@ -16,10 +16,12 @@ use crate::{
     model::{format::signed, invocation::Invocation, printable::printable},
     store::{
         Store,
-        clock::{milliseconds, rfc3339_seconds},
         query::{self, Filter},
     },
-    sys::arguments::absolute_path,
+    sys::{
+        arguments::absolute_path,
+        clock::{milliseconds, rfc3339_seconds},
+    },
 };
 
 /// `invocations`

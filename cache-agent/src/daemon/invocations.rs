@@ -26,11 +26,9 @@ use crate::{
         printable::printable,
         process::Identity,
     },
-    process::{
-        caches_in_use::{CacheInUse, Sighting},
-        running_tools,
-    },
+    process::caches_in_use::{CacheInUse, Sighting},
     store::{query::EarlierFilter, record::Record, writer::StoreWriter},
+    sys::procfs::is_alive,
 };
 
 /// Earlier invocations that may explain one.
@@ -182,9 +180,7 @@ impl Invocations {
         }
         if Instant::now() >= self.burial {
             self.burial = Instant::now() + BURIAL_INTERVAL;
-            self.observer
-                .tracker()
-                .end_vanished(running_tools::is_alive);
+            self.observer.tracker().end_vanished(is_alive);
         }
         let mut over = self.observer.tracker().over();
         let tracker = self.observer.tracker();

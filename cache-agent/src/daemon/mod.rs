@@ -12,6 +12,7 @@ mod orders;
 mod process_totals;
 mod publish;
 mod reconcile;
+mod root_history;
 mod root_watch;
 mod roots;
 mod self_test;
@@ -33,7 +34,10 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-use self::event_loop::{EventLoop, Order, Orders};
+use self::{
+    event_loop::{EventLoop, Order, Orders},
+    root_history::Minutes,
+};
 use crate::{
     config::{
         self,
@@ -46,7 +50,6 @@ use crate::{
     snapshot::Snapshot,
     store::{
         Settings,
-        root_history::Minutes,
         writer::{StoreWriter, Writing},
     },
 };

@@ -1,4 +1,4 @@
-//! Accounts of processes, added up per root, tool and user; those of processes that ended are folded in.
+//! Accounts of processes, added up per root and tool; those of processes that ended are folded in.
 //!
 //! Takes: the kernel's accounts, once per tick. Gives: sums. Never: loses a byte: what the accounts do not
 //! explain of a root's total is unattributed.
@@ -18,8 +18,6 @@ use crate::{
     },
 };
 
-/// Users listed one by one; the rest are summed up.
-const USERS_MAX: usize = 64;
 /// Nobody.
 const NOBODY: u32 = 0;
 
@@ -31,8 +29,6 @@ pub(super) type Groups = [Changes; GROUPS.len()];
 pub(super) struct ProcessTotals {
     /// Accounts of ended processes at the last look: folded once they stand still.
     resting: HashMap<CreditKey, Credit>,
-    /// By user, processes that ended.
-    users: HashMap<u32, Changes>,
     /// Processes folded since the start.
     pub folded: u64,
     /// Accounts folded since they were last asked for, as far as they belong to an invocation.
@@ -60,8 +56,6 @@ const EXITED_MAX: usize = 65_536;
 pub(super) struct Sums {
     /// By number of the root, live processes only.
     pub roots: HashMap<u32, Groups>,
-    /// By user, everybody; `None` for those beyond the bound.
-    pub users: Vec<(Option<u32>, Changes)>,
     /// Processes with an account of their own.
     pub tracked: u64,
     /// Accounts in the kernel.
@@ -97,7 +91,6 @@ impl ProcessTotals {
             accounts: credits.len() as u64,
             ..Sums::default()
         };
-        let mut users = HashMap::new();
         let mut resting = HashMap::new();
         for (key, credit) in credits {
             let identity = processes.get(&key.process).map(Identity::of);
@@ -117,16 +110,9 @@ impl ProcessTotals {
             }
             let group = group(&key, identity.as_ref());
             sums.roots.entry(key.root).or_default()[group].add(&changes(&credit));
-            if let Some(identity) = identity {
-                users
-                    .entry(identity.uid)
-                    .or_insert_with(Changes::default)
-                    .add(&changes(&credit));
-            }
         }
         self.resting = resting;
         self.forget_processes(ledger, &processes)?;
-        sums.users = self.all_users(&users);
         Ok(sums)
     }
 
@@ -139,13 +125,9 @@ impl ProcessTotals {
         identity: Option<&Identity>,
     ) -> Result<()> {
         ledger.close_account(key)?;
-        let changes = changes(credit);
         self.leave(key, credit, identity);
-        if let Some(entry) = roots.by_index(key.root) {
-            entry.folded[group(key, identity)].add(&changes);
-        }
-        if let Some(identity) = identity {
-            self.users.entry(identity.uid).or_default().add(&changes);
+        if let Some(root) = roots.by_index(key.root) {
+            root.folded[group(key, identity)].add(&changes(credit));
         }
         Ok(())
     }
@@ -204,27 +186,6 @@ impl ProcessTotals {
             entry.corrected.add(&corrected.unwrap_or_default());
         }
         Ok(())
-    }
-
-    fn all_users(&self, live: &HashMap<u32, Changes>) -> Vec<(Option<u32>, Changes)> {
-        let mut all = self.users.clone();
-        for (uid, changes) in live {
-            all.entry(*uid).or_default().add(changes);
-        }
-        let mut all: Vec<(Option<u32>, Changes)> = all
-            .into_iter()
-            .map(|(uid, changes)| (Some(uid), changes))
-            .collect();
-        all.sort_by_key(|(uid, changes)| (std::cmp::Reverse(changes.grown_bytes()), *uid));
-        let rest = all.split_off(all.len().min(USERS_MAX));
-        if !rest.is_empty() {
-            let mut sum = Changes::default();
-            for (_, changes) in &rest {
-                sum.add(changes);
-            }
-            all.push((None, sum));
-        }
-        all
     }
 }
 

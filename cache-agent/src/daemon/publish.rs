@@ -25,7 +25,7 @@ use crate::{
     model::{changes::Changes, root::RootState},
     snapshot::{AgentUsage, Degraded, EventCounts, MapUsage, Reason, RootSnapshot, Snapshot},
     store::writer::Condition,
-    sys::usage,
+    sys::{procfs::DescriptorInfo, usage},
 };
 
 /// The kernel's clock of event times, in nanoseconds.
@@ -124,7 +124,6 @@ impl EventLoop {
         let events = events(&counters, session.missed_runs());
         Ok(Snapshot {
             taken_at: SystemTime::now(),
-            attached: true,
             backend: session.backend.as_str(),
             degraded: degraded(&session.coverage, &events, &self.self_test, &self.history),
             canary: self.self_test.proof(),
@@ -133,9 +132,7 @@ impl EventLoop {
             roots,
             events,
             process_events_dropped: self.invocations.lost()?,
-            processes_tracked: sums.tracked,
             processes_folded: self.process_totals.folded,
-            users: sums.users.clone(),
             event_latency: self.latency,
             history: self.history.counts,
             invocations: self.invocations.counts,
@@ -177,7 +174,6 @@ fn root_snapshot(
         groups: complete(&root.folded, live, &total, &corrected),
         drift_bytes: watched.map_or(0, |watched| watched.drift_bytes),
         walk_duration: watched.map_or(Duration::ZERO, |watched| watched.walk_duration),
-        walked_at: watched.and_then(|watched| watched.walked_at),
         file_system,
         thresholds: root.limits.rows(),
     }
@@ -273,22 +269,8 @@ fn maps(ledger: &Ledger, sums: &Sums, roots: &[RootSnapshot]) -> Vec<MapUsage> {
 
 /// Locked memory of this process' maps, in bytes, as the kernel tells it of each descriptor.
 pub(super) fn map_bytes() -> u64 {
-    let Ok(descriptors) = std::fs::read_dir("/proc/self/fdinfo") else {
-        return 0;
-    };
-    let of = |path: std::path::PathBuf| {
-        let text = std::fs::read_to_string(path).ok()?;
-        text.lines().find(|line| line.starts_with("map_type:"))?;
-        text.lines()
-            .find_map(|line| line.strip_prefix("memlock:"))?
-            .trim()
-            .parse::<u64>()
-            .ok()
-    };
-    descriptors
-        .flatten()
-        .filter_map(|entry| of(entry.path()))
-        .sum()
+    let maps = DescriptorInfo::all().filter(|(_, info)| info.number("map_type").is_some());
+    maps.filter_map(|(_, info)| info.number("memlock")).sum()
 }
 
 /// What the agent itself costs.

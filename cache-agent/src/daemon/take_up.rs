@@ -10,8 +10,8 @@ use anyhow::Result;
 use super::roots::{ROOTS_KEPT_MAX, Root, RootTable, State};
 use crate::{
     config::checked::{Config, Thresholds},
-    discover::{FoundRoot, host::Candidate},
-    go::recognise::recognise,
+    discover::host::Candidate,
+    go::{env::FoundRoot, recognise::recognise},
     ledger::{Ledger, root::open_directory},
     model::root_name::Names,
     process::caches_in_use::{CacheInUse, Sighting},

@@ -4,14 +4,11 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::{
-    FoundRoot,
-    passwd::{self, User},
-};
+use super::passwd::{self, User};
 use crate::{
     config::checked::RootConfig,
     go::{
-        env::{Environment, Settings},
+        env::{Environment, FoundRoot, Settings},
         recognise::recognise_in,
     },
     model::{root::RootKind, root_name::Names},

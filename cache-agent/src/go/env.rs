@@ -3,19 +3,54 @@
 //! For each variable: the process's environment if not empty, else the user's `go env -w` file, else
 //! `$GOROOT/go.env`, else the default (cmd/go/internal/cfg, cmd/go/internal/cache, os.UserCacheDir).
 
+pub mod saved;
+
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use crate::{
-    discover::{FoundRoot, NoRoot},
-    model::root::RootKind,
-    sys::files::Files,
-};
+use super::variables::{Variables, settings};
+use crate::{model::root::RootKind, sys::files::Files};
 
 /// Environment of a process.
 pub type Environment = HashMap<OsString, OsString>;
+
+/// A cache root that exists or may appear.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FoundRoot {
+    /// Absolute path, cleaned as the go command cleans it.
+    pub path: PathBuf,
+    /// What a go command uses it for.
+    pub kind: RootKind,
+}
+
+/// Why a variable of the go command names no root.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NoRoot {
+    /// `GOCACHE=off`, or no home to put the default into.
+    #[error("{variable} is off")]
+    Off {
+        /// `GOCACHE` or `GOMODCACHE`.
+        variable: &'static str,
+    },
+    /// A path that depends on the working directory: the go command refuses it.
+    #[error("{variable} is not an absolute path: {}", path.display())]
+    Relative {
+        /// `GOCACHE` or `GOMODCACHE`.
+        variable: &'static str,
+        /// As it would be used.
+        path: PathBuf,
+    },
+    /// Neither the variable nor what its default depends on is set.
+    #[error("{variable} is not set and has no default without {needs}")]
+    NoDefault {
+        /// `GOCACHE` or `GOMODCACHE`.
+        variable: &'static str,
+        /// The variables that would give a default.
+        needs: &'static str,
+    },
+}
 
 /// The roots of one go command, and why others are not.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,10 +63,22 @@ pub struct CommandRoots {
 
 /// The caches that a `go` command with this environment would use; nothing is executed.
 ///
-/// Files are read as this process may read them: for other users' settings see [`crate::discover::host`].
+/// Files are read as this process may read them.
 pub fn for_command(environment: &Environment) -> CommandRoots {
     let files = Files::default();
     Settings::new(environment, &files, &|path| files.read(path)).roots()
+}
+
+/// The caches that a command with these variables would use as far as they tell; no file is read.
+pub(crate) fn of_variables(variables: &Variables) -> CommandRoots {
+    let variables = variables.iter();
+    let environment = variables.map(|(name, value)| (name.into(), value.into()));
+    let settings = Settings {
+        environment: &environment.collect(),
+        saved: Environment::new(),
+        goroot: None,
+    };
+    settings.roots()
 }
 
 /// Reads a file that the settings point to.
@@ -58,7 +105,9 @@ impl<'a> Settings<'a> {
             saved: Environment::new(),
             goroot: None,
         };
-        if let Some(text) = settings.user_file().and_then(|path| read_user_file(&path)) {
+        if let Some(text) =
+            user_file(|key| settings.process(key)).and_then(|path| read_user_file(&path))
+        {
             settings.saved = parse_file(&text);
         }
         settings.goroot = settings.find_goroot(files);
@@ -104,34 +153,12 @@ impl<'a> Settings<'a> {
         self.process(key).or_else(saved)
     }
 
-    /// `$GOENV`, else `go/env` in the user's configuration directory.
-    fn user_file(&self) -> Option<PathBuf> {
-        match self.process("GOENV") {
-            Some(off) if off == "off" => None,
-            Some(path) => Some(PathBuf::from(path)),
-            None => self
-                .user_directory("XDG_CONFIG_HOME", ".config")
-                .ok()
-                .map(|directory| directory.join("go/env")),
-        }
-    }
-
-    /// An XDG directory; the go command refuses a relative one.
-    fn user_directory(&self, xdg: &str, below_home: &str) -> Result<PathBuf, Option<PathBuf>> {
-        match (self.process(xdg), self.process("HOME")) {
-            (Some(path), _) if Path::new(path).is_absolute() => Ok(PathBuf::from(path)),
-            (Some(path), _) => Err(Some(PathBuf::from(path))),
-            (None, Some(home)) => Ok(Path::new(home).join(below_home)),
-            (None, None) => Err(None),
-        }
-    }
-
     fn build_cache(&self) -> Result<PathBuf, NoRoot> {
         const VARIABLE: &str = "GOCACHE";
         match self.get(VARIABLE) {
             Some(off) if off == "off" => Err(NoRoot::Off { variable: VARIABLE }),
             Some(path) => absolute(VARIABLE, Path::new(path)),
-            None => match self.user_directory("XDG_CACHE_HOME", ".cache") {
+            None => match user_directory(|key| self.process(key), "XDG_CACHE_HOME", ".cache") {
                 Ok(directory) => absolute(VARIABLE, &directory.join("go-build")),
                 Err(Some(path)) => Err(NoRoot::Relative {
                     variable: VARIABLE,
@@ -191,18 +218,40 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// `KEY=value` lines; the go command neither trims, nor unquotes, nor expands.
+/// The file of `go env -w`: `$GOENV`, else `go/env` in the user's configuration directory.
+///
+/// What a relative one means depends on where the command was started: it is not read.
+fn user_file<'a>(variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PathBuf> {
+    let path = match variable("GOENV") {
+        Some(path) => PathBuf::from(path),
+        None => user_directory(variable, "XDG_CONFIG_HOME", ".config")
+            .ok()?
+            .join("go/env"),
+    };
+    // `off` is relative too.
+    path.is_absolute().then_some(path)
+}
+
+/// An XDG directory; the go command refuses a relative one, which is the error.
+fn user_directory<'a>(
+    variable: impl Fn(&str) -> Option<&'a OsStr>,
+    xdg: &str,
+    below_home: &str,
+) -> Result<PathBuf, Option<PathBuf>> {
+    match (variable(xdg), variable("HOME")) {
+        (Some(path), _) if Path::new(path).is_absolute() => Ok(PathBuf::from(path)),
+        (Some(path), _) => Err(Some(PathBuf::from(path))),
+        (None, Some(home)) => Ok(Path::new(home).join(below_home)),
+        (None, None) => Err(None),
+    }
+}
+
+/// The go command passes over lines whose name has no capital at its beginning.
 fn parse_file(text: &[u8]) -> Environment {
-    text.split(|byte| *byte == b'\n')
-        .filter(|line| line.first().is_some_and(u8::is_ascii_uppercase))
-        .filter_map(|line| {
-            let equals = line.iter().position(|byte| *byte == b'=')?;
-            let (key, value) = (line.get(..equals)?, line.get(equals + 1..)?);
-            Some((
-                OsString::from_vec(key.to_vec()),
-                OsString::from_vec(value.to_vec()),
-            ))
-        })
+    let owned = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    settings(text, b'\n')
+        .filter(|(name, _)| name.first().is_some_and(u8::is_ascii_uppercase))
+        .map(|(name, value)| (owned(name), owned(value)))
         .collect()
 }
 
@@ -240,5 +289,4 @@ pub(crate) fn clean(path: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-#[path = "env_tests.rs"]
 mod tests;

@@ -4,40 +4,11 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::variables::Variables;
+use super::variables::{IN_ACTION_IDS, Variables};
 use crate::model::mask;
 
 /// Settings by name: variables as they are called, flags without their dash, `go` for the version.
 pub type Fingerprint = BTreeMap<String, String>;
-
-/// Variables that enter action ids; known for certain once a tool of go has told them.
-pub const VARIABLES: [&str; 25] = [
-    "AR",
-    "CC",
-    "CGO_CFLAGS",
-    "CGO_CPPFLAGS",
-    "CGO_CXXFLAGS",
-    "CGO_ENABLED",
-    "CGO_FFLAGS",
-    "CGO_LDFLAGS",
-    "CXX",
-    "FC",
-    "GO386",
-    "GOAMD64",
-    "GOARCH",
-    "GOARM",
-    "GOARM64",
-    "GOEXPERIMENT",
-    "GOFIPS140",
-    "GOFLAGS",
-    "GOMIPS",
-    "GOMIPS64",
-    "GOOS",
-    "GOPPC64",
-    "GORISCV64",
-    "GOWASM",
-    "PKG_CONFIG",
-];
 
 /// Flags that enter action ids and take a value.
 const VALUED: [&str; 11] = [
@@ -98,7 +69,7 @@ pub fn of(argv: &[String], own: &Variables, effective: &Variables, version: &str
         let number = version.strip_prefix("go").unwrap_or(version);
         found.insert("go".to_owned(), mask::text(number));
     }
-    for name in VARIABLES {
+    for name in IN_ACTION_IDS {
         let value = effective.get(name).or_else(|| own.get(name));
         if let Some(value) = value {
             found.insert(name.to_owned(), mask::text(value));

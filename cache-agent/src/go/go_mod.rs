@@ -1,15 +1,14 @@
 //! The module of a working directory, read with the rights of who works there.
 
-use std::{
-    fs::File,
-    io::Read as _,
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::fstat;
 
 use super::module_path;
-use crate::sys::fs_rights::Rights;
+use crate::sys::{
+    fs_rights::Rights,
+    openat::{Links, place, read_regular_file},
+};
 
 /// Directories looked at, from the working directory upwards.
 const LEVELS: usize = 64;
@@ -34,14 +33,7 @@ pub fn module(directory: OwnedFd, root: BorrowedFd<'_>, uid: u32, gid: u32) -> O
 }
 
 fn go_mod(directory: BorrowedFd<'_>) -> Option<String> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let file = File::from(openat2(directory, "go.mod", flags, Mode::empty(), resolve).ok()?);
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut text = Vec::new();
-    file.take(GO_MOD_BYTES).read_to_end(&mut text).ok()?;
+    let text = read_regular_file(directory, "go.mod", Links::Beneath, GO_MOD_BYTES)?;
     Some(String::from_utf8_lossy(&text).into_owned())
 }
 
@@ -52,8 +44,7 @@ fn above(directory: BorrowedFd<'_>, root: BorrowedFd<'_>) -> Option<OwnedFd> {
     if here == identity(root).ok()? {
         return None;
     }
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let above = openat(directory, "..", flags, Mode::empty()).ok()?;
+    let above = place(directory, "..", Links::Anywhere)?;
     (identity(above.as_fd()).ok()? != here).then_some(above)
 }
 
@@ -61,12 +52,12 @@ fn above(directory: BorrowedFd<'_>, root: BorrowedFd<'_>) -> Option<OwnedFd> {
 mod tests {
     use std::path::Path;
 
-    use rustix::fs::open;
+    use rustix::fs::CWD;
 
     use super::*;
 
     fn directory(path: &Path) -> OwnedFd {
-        open(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap()
+        place(CWD, path, Links::Anywhere).unwrap()
     }
 
     fn module_of(path: &Path, root: &Path) -> Option<String> {

@@ -12,6 +12,5 @@ pub mod go_mod;
 pub mod module_path;
 pub mod package_index;
 pub mod recognise;
-pub mod saved_env;
 pub mod tools;
 pub mod variables;

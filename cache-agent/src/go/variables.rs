@@ -8,8 +8,8 @@ pub type Variables = BTreeMap<&'static str, String>;
 /// Longest value kept, in bytes.
 pub const VALUE_BYTES: usize = 512;
 
-/// Where the go command's caches and settings are; its tools get all of them from it.
-const GO: [&str; 38] = [
+/// Variables that enter action ids; known for certain once a tool of go has told them.
+pub const IN_ACTION_IDS: [&str; 25] = [
     "AR",
     "CC",
     "CGO_CFLAGS",
@@ -25,25 +25,29 @@ const GO: [&str; 38] = [
     "GOARCH",
     "GOARM",
     "GOARM64",
-    "GOCACHE",
-    "GOCACHEPROG",
-    "GOENV",
     "GOEXPERIMENT",
     "GOFIPS140",
     "GOFLAGS",
     "GOMIPS",
     "GOMIPS64",
-    "GOMODCACHE",
     "GOOS",
-    "GOPATH",
     "GOPPC64",
     "GORISCV64",
+    "GOWASM",
+    "PKG_CONFIG",
+];
+
+/// Variables that say where caches are.
+pub const CACHES: [&str; 3] = ["GOCACHE", "GOMODCACHE", "GOPATH"];
+
+/// What else the go command tells its tools of itself and of where it runs.
+const GO: [&str; 10] = [
+    "GOCACHEPROG",
+    "GOENV",
     "GOROOT",
     "GOTOOLCHAIN",
     "GOVERSION",
-    "GOWASM",
     "HOME",
-    "PKG_CONFIG",
     "PWD",
     "TOOLEXEC_IMPORTPATH",
     "XDG_CACHE_HOME",
@@ -103,15 +107,10 @@ const CI: [&str; 44] = [
 /// Of a name given twice the first counts, as for getenv(3).
 pub fn allowed(strings: &[u8]) -> Variables {
     let mut variables = Variables::new();
-    for string in strings.split(|byte| *byte == 0) {
-        let Some(at) = string.iter().position(|byte| *byte == b'=') else {
-            continue;
-        };
-        let (name, value) = string.split_at(at);
+    for (name, value) in settings(strings, 0) {
         let Some(name) = allowed_name(name) else {
             continue;
         };
-        let value = value.get(1..).unwrap_or_default();
         if !value.is_empty() && value.len() <= VALUE_BYTES {
             let value = String::from_utf8_lossy(value).into_owned();
             variables.entry(name).or_insert(value);
@@ -120,8 +119,41 @@ pub fn allowed(strings: &[u8]) -> Variables {
     variables
 }
 
+/// Those of a file of the go command's settings that say where caches are or enter action ids.
+///
+/// Of a name given twice the last counts, and an empty value is none.
+pub fn saved(text: &[u8]) -> Variables {
+    let mut found = Variables::new();
+    for (name, value) in settings(text, b'\n') {
+        let name = find(IN_ACTION_IDS.iter().chain(&CACHES), name);
+        if let Some(name) = name
+            && value.len() <= VALUE_BYTES
+        {
+            found.insert(name, String::from_utf8_lossy(value).into_owned());
+        }
+    }
+    found.retain(|_, value| !value.is_empty());
+    found
+}
+
+/// Names and values of strings `NAME=value` with this byte between them; neither is trimmed, unquoted or expanded.
+pub(crate) fn settings(text: &[u8], between: u8) -> impl Iterator<Item = (&[u8], &[u8])> {
+    text.split(move |byte| *byte == between)
+        .filter_map(|string| {
+            let at = string.iter().position(|byte| *byte == b'=')?;
+            Some((string.get(..at)?, string.get(at + 1..)?))
+        })
+}
+
 fn allowed_name(name: &[u8]) -> Option<&'static str> {
-    let mut names = GO.iter().chain(&CI);
+    let names = IN_ACTION_IDS.iter().chain(&CACHES);
+    find(names.chain(&GO).chain(&CI), name)
+}
+
+fn find<'a>(
+    mut names: impl Iterator<Item = &'a &'static str>,
+    name: &[u8],
+) -> Option<&'static str> {
     names.find(|known| known.as_bytes() == name).copied()
 }
 

@@ -2,15 +2,12 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
-    io::Read as _,
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    os::fd::{BorrowedFd, OwnedFd},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use cache_ebpf::ProcessKey;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::{cause, tracker::Tracker};
 use crate::{
@@ -27,6 +24,7 @@ use crate::{
         inspector::Inspector,
         running_tools,
     },
+    sys::openat::{Links, read_regular_file},
 };
 
 /// Steps handed over per look, so that nothing else starves.
@@ -302,15 +300,6 @@ impl Places {
     /// Beginning of a file below a root; never of anything outside, or that is no plain file.
     fn read(&self, root: u32, path: &[u8]) -> Option<Vec<u8>> {
         let place = self.0.get(&root)?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let directory = place.directory.as_fd();
-        let file = File::from(openat2(directory, path, flags, Mode::empty(), resolve).ok()?);
-        if !file.metadata().ok()?.is_file() {
-            return None;
-        }
-        let mut head = Vec::new();
-        file.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
-        Some(head)
+        read_regular_file(&place.directory, path, Links::Refused, HEAD_BYTES)
     }
 }

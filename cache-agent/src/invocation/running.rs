@@ -11,6 +11,7 @@ use cache_ebpf::{ProcessKey, lineage::ProcessEvent};
 use super::package::{About, Built, Packages, Read};
 use crate::{
     go::{
+        env::{self, FoundRoot},
         fingerprint, tools,
         variables::{self, Variables},
     },
@@ -24,7 +25,7 @@ use crate::{
         root::RootKind,
     },
     process::{
-        caches_in_use::{self, Sighting},
+        caches_in_use::Sighting,
         cgroup::{self, Surroundings},
         ci,
         inspector::{Answer, Question},
@@ -235,11 +236,15 @@ impl Live {
         let is_of_then = self.ended_ns.is_none_or(|ended| ended >= since_ns);
         let mut told = self.environment.clone();
         told.extend(self.effective.clone());
-        let own = caches_in_use::presumed(&told);
+        let own = env::of_variables(&told).roots;
+        let is_one_of = |root: &FoundRoot| {
+            let mut caches = caches.iter();
+            caches.any(|(kind, path)| *kind == root.kind && env::clean(path) == root.path)
+        };
         self.record.tool == "go"
             && !self.is_sidecar()
             && is_of_then
-            && (own.is_empty() || own.iter().any(|cache| caches.contains(cache)))
+            && (own.is_empty() || own.iter().any(is_one_of))
     }
 
     /// The leader has ended.

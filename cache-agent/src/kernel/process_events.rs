@@ -1,9 +1,10 @@
 //! Process events out of their ring.
 
 use cache_ebpf::lineage::{
-    LINEAGE_ARGV_CUT, LINEAGE_ENV_CUT, LINEAGE_IN_COMMAND, PROCESS_EXEC, PROCESS_EXIT,
-    PROCESS_FORK, ProcessEvent,
+    LINEAGE_ENV_CUT, LINEAGE_IN_COMMAND, PROCESS_EXEC, PROCESS_EXIT, PROCESS_FORK, ProcessEvent,
 };
+
+use crate::model::process::{arguments, text};
 
 /// What a process did.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,26 +60,12 @@ impl<'a> Step<'a> {
 
     /// Arguments; the last one may be cut.
     pub fn argv(&self) -> Vec<String> {
-        let bytes = self.argv.strip_suffix(b"\0").unwrap_or(self.argv);
-        if bytes.is_empty() {
-            return Vec::new();
-        }
-        let words = bytes.split(|byte| *byte == 0);
-        words
-            .map(|word| String::from_utf8_lossy(word).into_owned())
-            .collect()
+        arguments(self.argv)
     }
 
     /// Command name.
     pub fn comm(&self) -> String {
-        let end = self.event.comm.iter().position(|byte| *byte == 0);
-        let comm = end.and_then(|end| self.event.comm.get(..end));
-        String::from_utf8_lossy(comm.unwrap_or(&self.event.comm)).into_owned()
-    }
-
-    /// There were more arguments.
-    pub fn is_argv_cut(&self) -> bool {
-        self.event.flags & LINEAGE_ARGV_CUT != 0
+        text(&self.event.comm)
     }
 
     /// There was more environment.

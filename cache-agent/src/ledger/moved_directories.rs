@@ -22,7 +22,7 @@ use super::{Ledger, root::WatchedRoot, walk::Walk};
 use crate::{
     kernel::{file_events::Fact, ledger_maps::LedgerMaps},
     model::changes::Changes,
-    sys::openat,
+    sys::openat::{self, Links},
 };
 
 /// A directory that crossed, as its event told.
@@ -276,7 +276,7 @@ impl<M: LedgerMaps> Ledger<M> {
 fn open_crossed(root: &WatchedRoot, crossed: &Crossed) -> Option<OwnedFd> {
     let path = Path::new(OsStr::from_bytes(&crossed.path));
     let found = if crossed.entered {
-        openat::open_beneath(root.directory(), path)
+        openat::directory(root.directory(), path, Links::Refused)
     } else {
         openat::open_in_mounts(path, root.directory(), crossed.key.ino)
     }?;

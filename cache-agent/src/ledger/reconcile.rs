@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -144,7 +144,6 @@ impl<M: LedgerMaps> Ledger<M> {
         let is_first = root.base.replace(base).is_none();
         root.is_base_unsure = !is_sure;
         root.walk_duration = finished.duration;
-        root.walked_at = Some(SystemTime::now());
         if is_first || before.is_none() || missed != Changes::default() {
             self.remember(index, finished, is_first)?;
         }

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow};
@@ -120,8 +120,6 @@ pub struct WatchedRoot {
     pub drift_bytes: i64,
     /// Duration of the last walk.
     pub walk_duration: Duration,
-    /// End of the last walk.
-    pub walked_at: Option<SystemTime>,
     /// Walks that had to be repeated.
     pub repeated: u32,
     /// What an earlier run left: the first sure walk is compared with it.
@@ -166,7 +164,6 @@ impl WatchedRoot {
             corrected: Changes::default(),
             drift_bytes: 0,
             walk_duration: Duration::ZERO,
-            walked_at: None,
             repeated: 0,
             reported: Changes::default(),
             recalled: None,

@@ -3,13 +3,14 @@
 use std::{fmt, str::FromStr};
 
 /// What kind of cache a root is.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum RootKind {
     /// `GOCACHE`.
     GoBuild,
     /// `GOMODCACHE`.
     GoMod,
     /// Any other directory.
+    #[default]
     Other,
 }
 
@@ -47,9 +48,10 @@ impl FromStr for RootKind {
 }
 
 /// Why a root is, or is not, watched at this moment.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum RootState {
     /// The directory does not exist (yet, or any more).
+    #[default]
     Absent,
     /// Registered with the kernel, first walk not finished.
     Walking,

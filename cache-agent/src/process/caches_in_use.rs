@@ -11,10 +11,17 @@ use std::{
 };
 
 use cache_ebpf::ProcessKey;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, open, openat2, statx};
+use rustix::fs::{AtFlags, StatxFlags, statx};
 
-use super::{namespaces, running_tools::is_alive};
-use crate::{go::variables::Variables, model::root::RootKind};
+use super::namespaces;
+use crate::{
+    go::variables::Variables,
+    model::root::RootKind,
+    sys::{
+        openat::{self, Links},
+        procfs::Process,
+    },
+};
 
 /// The variables that name caches.
 const NAMES: [(&str, RootKind); 2] = [
@@ -72,21 +79,17 @@ impl Sighting {
 
     /// Finds the directories, while the process lives.
     pub fn look(&self) -> Vec<CacheInUse> {
-        let root = format!("/proc/{}/root", self.process.tgid);
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let Ok(root) = open(root, flags, Mode::empty()) else {
+        // A number used again would show another one's files.
+        let process = Process::of(&self.process);
+        let Some(root) = process.and_then(|process| process.directory("root")) else {
             return Vec::new();
         };
-        // A number used again would show another one's files.
-        if !is_alive(&self.process) {
-            return Vec::new();
-        }
         let Some(namespace) = namespaces::of(self.process.tgid) else {
             return Vec::new();
         };
         let caches = self.caches.iter();
         let found = caches.filter_map(|(kind, path)| {
-            let directory = open_below(root.as_fd(), path)?;
+            let directory = openat::directory(&root, path, Links::InRoot)?;
             self.judge(directory, *kind, path, namespace)
         });
         found.collect()
@@ -117,29 +120,6 @@ impl Sighting {
     }
 }
 
-/// Caches of a command whose tools have not named them yet, by its own variables and Go's defaults.
-pub fn presumed(told: &Variables) -> Vec<(RootKind, PathBuf)> {
-    let of = |name| told.get(name).map(PathBuf::from);
-    let below = |name, rest| of(name).map(|directory: PathBuf| directory.join(rest));
-    let build = of("GOCACHE")
-        .or_else(|| below("XDG_CACHE_HOME", "go-build"))
-        .or_else(|| below("HOME", ".cache/go-build"));
-    let first = told.get("GOPATH").and_then(|list| list.split(':').next());
-    let module = of("GOMODCACHE")
-        .or_else(|| first.map(|path| Path::new(path).join("pkg/mod")))
-        .or_else(|| below("HOME", "go/pkg/mod"));
-    let build = build.map(|path| (RootKind::GoBuild, path));
-    let module = module.map(|path| (RootKind::GoMod, path));
-    build.into_iter().chain(module).collect()
-}
-
-/// The directory that a process with this root means by a path.
-fn open_below(root: BorrowedFd<'_>, path: &Path) -> Option<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    openat2(root, path, flags, Mode::empty(), resolve).ok()
-}
-
 /// When the directory was made; not every file system knows.
 fn birth(directory: BorrowedFd<'_>) -> Option<SystemTime> {
     let found = statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok()?;
@@ -154,14 +134,14 @@ fn birth(directory: BorrowedFd<'_>) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::inspector::start_ticks;
 
     #[test]
     fn caches_are_found_where_the_process_sees_them() {
-        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let pid = std::process::id();
+        let stat = Process::numbered(pid).unwrap().stat().unwrap();
         let process = ProcessKey {
-            start_ns: start_ticks(&stat).unwrap() * 10_000_000,
-            tgid: std::process::id(),
+            start_ns: stat.start_ns,
+            tgid: pid,
             pad: 0,
         };
         let cache = tempfile::tempdir().unwrap();
@@ -180,23 +160,5 @@ mod tests {
             ..process
         };
         assert!(Sighting::of(stranger, 0, 0, &told).look().is_empty());
-    }
-    #[test]
-    fn caches_are_presumed_where_go_puts_them() {
-        for (words, expected) in [
-            ("HOME=/h", "/h/.cache/go-build /h/go/pkg/mod"),
-            (
-                "HOME=/h GOPATH=/p:/q XDG_CACHE_HOME=/x",
-                "/x/go-build /p/pkg/mod",
-            ),
-            ("HOME=/h GOCACHE=/c GOMODCACHE=/m GOPATH=/p", "/c /m"),
-            ("GOMODCACHE=/m", "/m"),
-            ("", ""),
-        ] {
-            let told = crate::go::variables::allowed(words.replace(' ', "\0").as_bytes());
-            let found = presumed(&told).into_iter();
-            let paths: Vec<_> = found.map(|(_, path)| path.display().to_string()).collect();
-            assert_eq!(paths.join(" "), expected, "{words}");
-        }
     }
 }

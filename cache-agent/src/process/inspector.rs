@@ -3,8 +3,6 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
-    io::Read as _,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::MetadataExt as _,
@@ -12,9 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_ebpf::{ProcessKey, lineage::SEED_UNIT_NS};
+use cache_ebpf::ProcessKey;
 use nix::unistd::{Uid, User};
-use rustix::fs::{Mode, OFlags, open, openat};
 
 use super::{
     caches_in_use::{CacheInUse, Sighting},
@@ -22,19 +19,22 @@ use super::{
 };
 use crate::{
     go::{
-        build_info, go_mod, saved_env,
+        build_info,
+        env::saved,
+        go_mod,
         variables::{self, Variables},
     },
     model::printable::printable,
-    sys::worker::{Answers, Worker},
+    sys::{
+        procfs::Process,
+        worker::{Answers, Worker},
+    },
 };
 
 /// Questions that may wait; of more, only the kernel side's answer is known.
 const WAITING_MAX: usize = 1_024;
 /// Versions and names remembered.
 const REMEMBERED_MAX: usize = 1_024;
-/// How much of a file in /proc is read.
-const PROC_BYTES: u64 = 256 * 1024;
 
 /// What only /proc can tell of a process, to be asked while it lives.
 #[derive(Clone, Debug)]
@@ -207,30 +207,24 @@ fn answer(request: Request, memory: &mut Memory) -> Finding {
 /// Of a process that is gone, or whose number is another one's, only the user.
 fn look(question: &Question, memory: &mut Memory) -> Answer {
     let user = memory.user(question.uid);
-    let path = format!("/proc/{}", question.process.tgid);
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // Whatever is opened from here on is this process', or nobody's.
-    let Ok(process) = open(path, flags, Mode::empty()) else {
+    let Some(process) = Process::of(&question.process) else {
         return only_user(user);
     };
-    if !is_same(process.as_fd(), question.process) {
-        return only_user(user);
-    }
-    let inner = |name: &str| openat(&process, name, flags, Mode::empty()).ok();
     let environment = if question.wants_environment {
-        variables::allowed(&read(process.as_fd(), "environ").unwrap_or_default())
+        variables::allowed(&process.read("environ").unwrap_or_default())
     } else {
         Variables::new()
     };
     let mut answer = Answer {
-        version: memory.version(process.as_fd()).unwrap_or_default(),
+        version: memory.version(&process).unwrap_or_default(),
         user,
         ..Answer::default()
     };
-    if let (Some(cwd), Some(root)) = (inner("cwd"), inner("root")) {
+    if let (Some(cwd), Some(root)) = (process.directory("cwd"), process.directory("root")) {
         look_around(question, &environment, cwd, root.as_fd(), &mut answer);
     }
-    let groups = read(process.as_fd(), "cgroup").unwrap_or_default();
+    let groups = process.read("cgroup").unwrap_or_default();
     Answer {
         cgroup: cgroup::path(&String::from_utf8_lossy(&groups)),
         environment,
@@ -258,7 +252,7 @@ fn look_around(
     answer.cwd = working_directory::path(directory.as_fd()).unwrap_or_default();
     answer.module = go_mod::module(directory, root, uid, gid).unwrap_or_default();
     if question.is_go {
-        answer.saved = saved_env::saved(root, known, uid, gid);
+        answer.saved = saved::of(root, known, uid, gid);
     }
 }
 
@@ -269,29 +263,9 @@ fn only_user(user: String) -> Answer {
     }
 }
 
-fn read(process: BorrowedFd<'_>, name: &str) -> Option<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = File::from(openat(process, name, flags, Mode::empty()).ok()?);
-    let mut bytes = Vec::new();
-    file.take(PROC_BYTES).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
-}
-
-/// The start in `/proc/PID/stat`, in ticks of 10 ms, tells a number used again.
-fn is_same(process: BorrowedFd<'_>, key: ProcessKey) -> bool {
-    let stat = read(process, "stat").unwrap_or_default();
-    start_ticks(&String::from_utf8_lossy(&stat)) == Some(key.start_ns / SEED_UNIT_NS)
-}
-
-/// Field 22; the name before it may contain anything.
-pub(crate) fn start_ticks(stat: &str) -> Option<u64> {
-    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
-}
-
 impl Memory {
-    fn version(&mut self, process: BorrowedFd<'_>) -> Option<String> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = File::from(openat(process, "exe", flags, Mode::empty()).ok()?);
+    fn version(&mut self, process: &Process) -> Option<String> {
+        let file = process.open("exe")?;
         let metadata = file.metadata().ok()?;
         let program = (
             metadata.dev(),
@@ -331,15 +305,17 @@ fn remember<K: Eq + std::hash::Hash>(memory: &mut HashMap<K, String>, key: K, va
 
 #[cfg(test)]
 mod tests {
+    use cache_ebpf::lineage::SEED_UNIT_NS;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     use super::*;
 
     fn own() -> ProcessKey {
-        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let pid = std::process::id();
+        let stat = Process::numbered(pid).unwrap().stat().unwrap();
         ProcessKey {
-            start_ns: start_ticks(&stat).unwrap() * SEED_UNIT_NS,
-            tgid: std::process::id(),
+            start_ns: stat.start_ns,
+            tgid: pid,
             pad: 0,
         }
     }

@@ -1,17 +1,19 @@
 //! Tools that ran before the hooks came, with all that descends from them.
 
-use std::{
-    collections::HashMap,
-    fs::{read, read_dir, read_to_string},
+use std::collections::HashMap;
+
+use cache_ebpf::ProcessKey;
+
+use crate::{
+    go::tools::TOOLS,
+    model::process::{arguments, text},
+    sys::procfs::{self, Process},
 };
-
-use cache_ebpf::{ProcessKey, lineage::SEED_UNIT_NS};
-
-use super::inspector::start_ticks;
-use crate::go::tools::TOOLS;
 
 /// Processes looked at.
 const PROCESSES_MAX: usize = 65_536;
+/// Arguments of a tool that are kept.
+const ARGUMENTS_MAX: usize = 256;
 /// Generations between a process and its tool.
 const GENERATIONS: usize = 64;
 
@@ -45,37 +47,26 @@ pub fn find() -> Vec<Seed> {
     let found = all();
     let seed = |process: &Found| {
         let [invocation, parent] = tools_above(process, &found)?;
-        let argv = if invocation == process.key {
-            arguments(process.key.tgid)
-        } else {
-            Vec::new()
-        };
+        let shown = Process::of(&process.key);
+        let argv = shown.as_ref().filter(|_| invocation == process.key);
+        let mut argv = argv.map_or_else(Vec::new, |tool| {
+            arguments(&tool.read("cmdline").unwrap_or_default())
+        });
+        argv.truncate(ARGUMENTS_MAX);
         Some(Seed {
             process: process.key,
             invocation,
             parent,
             comm: process.comm.clone(),
             argv,
-            uid: owner(process.key.tgid),
+            uid: shown.and_then(|process| process.owner()).unwrap_or(0),
         })
     };
     found.values().filter_map(seed).collect()
 }
 
-/// True while this very process exists; a start cut to the unit of /proc is enough to tell.
-pub fn is_alive(process: &ProcessKey) -> bool {
-    let stat = read_to_string(format!("/proc/{}/stat", process.tgid)).unwrap_or_default();
-    start_ticks(&stat) == Some(process.start_ns / SEED_UNIT_NS)
-}
-
 fn all() -> HashMap<u32, Found> {
-    let Ok(processes) = read_dir("/proc") else {
-        return HashMap::new();
-    };
-    let numbers = processes.flatten().filter_map(|entry| {
-        let name = entry.file_name();
-        name.to_str()?.parse::<u32>().ok()
-    });
+    let numbers = procfs::numbers().into_iter().flatten();
     numbers
         .take(PROCESSES_MAX)
         .filter_map(|pid| Some((pid, of(pid)?)))
@@ -83,17 +74,15 @@ fn all() -> HashMap<u32, Found> {
 }
 
 fn of(pid: u32) -> Option<Found> {
-    let stat = read(format!("/proc/{pid}/stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    let (head, tail) = stat.rsplit_once(") ")?;
+    let stat = Process::numbered(pid)?.stat()?;
     Some(Found {
         key: ProcessKey {
-            start_ns: start_ticks(&stat)? * SEED_UNIT_NS,
+            start_ns: stat.start_ns,
             tgid: pid,
             pad: 0,
         },
-        parent: tail.split(' ').nth(1)?.parse().ok()?,
-        comm: head.split_once('(')?.1.to_owned(),
+        parent: stat.parent,
+        comm: text(&stat.comm),
     })
 }
 
@@ -115,21 +104,6 @@ fn tools_above(process: &Found, all: &HashMap<u32, Found>) -> Option<[ProcessKey
     };
     let innermost = *found.first()?;
     Some([innermost, found.get(1).copied().unwrap_or(nobody)])
-}
-
-fn arguments(pid: u32) -> Vec<String> {
-    let bytes = read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
-    let words = bytes.split(|byte| *byte == 0).take(256);
-    words
-        .map(|word| String::from_utf8_lossy(word).into_owned())
-        .collect()
-}
-
-fn owner(pid: u32) -> u32 {
-    std::fs::metadata(format!("/proc/{pid}")).map_or(0, |directory| {
-        std::os::unix::fs::MetadataExt::uid(&directory)
-    })
 }
 
 #[cfg(test)]
@@ -160,13 +134,5 @@ mod tests {
         assert_eq!(of(4), Some([4, 2]));
         assert_eq!(of(3), Some([2, 0]));
         assert_eq!(of(6), None);
-    }
-
-    #[test]
-    fn this_process_is_alive_and_its_past_is_not() {
-        let own = of(std::process::id()).unwrap().key;
-        assert!(is_alive(&own));
-        let start_ns = own.start_ns + SEED_UNIT_NS;
-        assert!(!is_alive(&ProcessKey { start_ns, ..own }));
     }
 }

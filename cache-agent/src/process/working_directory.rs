@@ -5,9 +5,16 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, openat2, readlink};
+use rustix::fs::{fstat, readlink};
 
-use crate::{go::env::clean, model::printable::printable, sys::fs_rights::Rights};
+use crate::{
+    go::env::clean,
+    model::printable::printable,
+    sys::{
+        fs_rights::Rights,
+        openat::{Links, place},
+    },
+};
 
 /// Characters of a path that are kept.
 const CHARACTERS: usize = 1_024;
@@ -26,11 +33,7 @@ pub fn of(
         return cwd;
     };
     let _rights = Rights::of(uid, gid);
-    let open = |path: &Path| {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        openat2(root, path, flags, Mode::empty(), resolve).ok()
-    };
+    let open = |path: &Path| place(root, path, Links::InRoot);
     let told = Path::new(told);
     let is_at_start = told.is_absolute()
         && open(told).is_some_and(|start| identity(start.as_fd()) == identity(cwd.as_fd()));

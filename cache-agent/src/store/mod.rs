@@ -3,12 +3,10 @@
 //! Takes: finished records, through a bounded channel. Gives: answers about the past. Never: makes its
 //! callers wait for a disk, or ends the agent because a disk is full or a file damaged.
 
-pub mod clock;
 pub mod files;
 pub mod query;
 pub mod record;
 pub mod retain;
-pub mod root_history;
 pub mod schema;
 mod thread;
 pub mod write;
@@ -22,7 +20,10 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use self::files::{Identity, PlaceError};
-use crate::config::{checked::Config, history::History};
+use crate::{
+    config::{checked::Config, history::History},
+    sys::clock::stamp,
+};
 
 /// Name of the database in the state directory.
 pub const FILE_NAME: &str = "history.db";
@@ -261,7 +262,7 @@ pub struct Opened {
 
 /// Sets a database aside; one sentence about it.
 fn set_aside(path: &Path, reason: &str, error: &StoreError) -> Result<String, StoreError> {
-    let aside = files::set_aside(path, reason, &clock::stamp())?;
+    let aside = files::set_aside(path, reason, &stamp())?;
     tracing::error!(%error, aside = %aside.display(), "history set aside");
     Ok(format!("{error}; it was set aside as {}", aside.display()))
 }

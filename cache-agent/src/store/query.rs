@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use rusqlite::{Row, named_params, types::Type};
 use serde::de::DeserializeOwned;
 
-use super::{Store, StoreError, clock::rfc3339};
-use crate::model::invocation::{Finished, Invocation, Package};
+use super::{Store, StoreError};
+use crate::{
+    model::invocation::{Finished, Invocation, Package},
+    sys::clock::rfc3339,
+};
 
 /// Columns of an invocation, in the order in which [`invocation`] reads them.
 const COLUMNS: &str = "\

@@ -2,6 +2,8 @@
 
 use crate::model::invocation::{Invocation, Package};
 
+/// Minutes are the grain of root sizes.
+pub const MS_PER_MINUTE: i64 = 60_000;
 /// Bytes that a record takes in memory besides its texts, roughly.
 const OVERHEAD: usize = 256;
 

@@ -16,14 +16,13 @@ use tokio::sync::watch;
 
 use super::{
     DAMAGED, FULL, Opened, Settings, Store, StoreError, Trouble,
-    clock::milliseconds,
     query::{self, EarlierFilter},
     record::Record,
     retain::Progress,
     set_aside,
     writer::{Condition, Message, Question, Waiting},
 };
-use crate::model::invocation::Finished;
+use crate::{model::invocation::Finished, sys::clock::milliseconds};
 
 /// From a record's arrival to its commit. A killed agent may lose 2 s, of which the event loop takes one.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(500);

@@ -16,12 +16,23 @@ use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 
 use super::{Settings, query::EarlierFilter, record::Record, thread::Thread};
-use crate::{model::invocation::Finished, snapshot::HistoryCounts, sys::worker::Worker};
+use crate::{model::invocation::Finished, sys::worker::Worker};
 
 /// Records that wait for the thread.
 const CAPACITY: usize = 4096;
 /// Memory that records may take while they wait for the disk.
 pub const MAX_WAITING_BYTES: usize = 4 << 20;
+
+/// Losses of the history since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct HistoryCounts {
+    /// Records lost because too many waited.
+    pub lost_waiting: u64,
+    /// Records lost because they could not be written.
+    pub lost_writing: u64,
+    /// Databases set aside.
+    pub set_aside: u64,
+}
 
 /// How the history fares.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

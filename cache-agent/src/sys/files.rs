@@ -1,10 +1,10 @@
 //! Reading small files that their owners control, from a process that may read everything.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FileType};
+
+use super::openat::{Links, place, read_regular_file};
 
 /// Largest part that is looked at of a file its user controls; `go env -w` files have a few hundred bytes.
 pub(crate) const MAX_BYTES: u64 = 64 * 1024;
@@ -39,19 +39,16 @@ impl Files {
 
     /// The beginning of a regular file, links followed; `None` when there is none to read.
     pub(crate) fn read(&self, path: &Path) -> Option<Vec<u8>> {
-        let file = rustix::fs::open(self.locate(path), READ, Mode::empty()).ok()?;
-        read_regular(file.into(), MAX_SYSTEM_BYTES)
+        let path = self.locate(path);
+        read_regular_file(CWD, path, Links::Anywhere, MAX_SYSTEM_BYTES)
     }
 
     /// The same for a file of a user: no link, nor a mount, leads out of his home, however often he swaps it.
     ///
     /// `home` itself may lie behind links: it is the administrator who wrote it into `passwd`.
     pub(crate) fn read_beneath(&self, home: &Path, relative: &Path) -> Option<Vec<u8>> {
-        let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let home = rustix::fs::openat(CWD, self.locate(home), directory, Mode::empty()).ok()?;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        let file = rustix::fs::openat2(home, relative, READ, Mode::empty(), resolve).ok()?;
-        read_regular(file.into(), MAX_BYTES)
+        let home = place(CWD, self.locate(home), Links::Anywhere)?;
+        read_regular_file(home, relative, Links::Beneath, MAX_BYTES)
     }
 
     /// Owner of an existing directory, links followed.
@@ -73,25 +70,12 @@ impl Files {
     }
 }
 
-/// Not blocking: opening a FIFO must not wait for its writer.
-const READ: OFlags = OFlags::RDONLY
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::NOCTTY)
-    .union(OFlags::CLOEXEC);
-
-fn read_regular(file: File, limit: u64) -> Option<Vec<u8>> {
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut content = Vec::new();
-    file.take(limit).read_to_end(&mut content).ok()?;
-    Some(content)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+
+    use rustix::fs::Mode;
 
     use super::*;
 

@@ -10,11 +10,11 @@ use crate::{
     model::invocation::{Finished, Invocation, Package},
     store::{
         Settings, Store, StoreError,
-        clock::milliseconds,
         query::{self, EarlierFilter},
         record::Record,
         retain::Progress,
     },
+    sys::clock::milliseconds,
 };
 
 /// Earlier invocations looked at.

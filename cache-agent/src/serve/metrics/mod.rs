@@ -22,7 +22,8 @@ use crate::{
     invocation::counts::{self, InvocationCounts},
     limits::{Threshold, thresholds::Level},
     model::{changes::Changes, operation::Observation, root::RootState, tool_group::GROUPS},
-    snapshot::{AgentUsage, EventCounts, HistoryCounts, Reason, Snapshot},
+    snapshot::{AgentUsage, EventCounts, Reason, Snapshot},
+    store::writer::HistoryCounts,
 };
 
 /// Media type of what [`render`] gives.

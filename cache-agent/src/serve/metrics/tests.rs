@@ -5,7 +5,7 @@ use crate::{
     kernel::counters::{Cause, DROP_CAUSES, FAULT_CAUSES},
     limits::{FileSystem, Threshold},
     model::{invocation::Invocation, root::RootKind},
-    snapshot::{Degraded, HistoryCounts, Latency, MapUsage, Proof, Reason, RootSnapshot},
+    snapshot::{Degraded, Latency, MapUsage, Proof, Reason, RootSnapshot},
 };
 
 fn root(number: u64) -> RootSnapshot {
@@ -41,7 +41,6 @@ fn root(number: u64) -> RootSnapshot {
         groups,
         drift_bytes: -3,
         walk_duration: Duration::from_millis(250),
-        walked_at: None,
         file_system: FileSystem {
             avail_bytes: 70 + number,
             total_bytes: 100,
@@ -78,7 +77,6 @@ pub(crate) fn snapshot(roots: u64) -> Snapshot {
     let once = |(name, _): &Cause| (*name, 1);
     Snapshot {
         taken_at: SystemTime::UNIX_EPOCH,
-        attached: true,
         backend: "tracepoint",
         degraded: vec![Degraded::new(Reason::Canary, "reason".to_owned())],
         canary: Some(Proof {
@@ -108,9 +106,7 @@ pub(crate) fn snapshot(roots: u64) -> Snapshot {
                 capacity: 9,
             })
             .into(),
-        processes_tracked: 2,
         processes_folded: 20_000,
-        users: Vec::new(),
         event_latency,
         invocations: counts(),
         history: HistoryCounts {

@@ -13,7 +13,7 @@ fn start(state: &State) -> Writing {
 }
 
 fn now_ms() -> i64 {
-    super::super::clock::milliseconds(std::time::SystemTime::now())
+    crate::sys::clock::milliseconds(std::time::SystemTime::now())
 }
 
 fn small(id: &str) -> Record {

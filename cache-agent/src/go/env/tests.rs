@@ -205,3 +205,22 @@ fn toolchain_settings_come_last() {
         assert_eq!(host.roots(variables), expected, "{variables}");
     }
 }
+
+#[test]
+fn caches_are_presumed_where_go_puts_them() {
+    for (words, expected) in [
+        ("HOME=/h", "/h/.cache/go-build /h/go/pkg/mod"),
+        (
+            "HOME=/h GOPATH=/p:/q XDG_CACHE_HOME=/x",
+            "/x/go-build /p/pkg/mod",
+        ),
+        ("HOME=/h GOCACHE=/c GOMODCACHE=/m GOPATH=/p", "/c /m"),
+        ("GOMODCACHE=/m", "/m"),
+        ("", ""),
+    ] {
+        let told = crate::go::variables::allowed(words.replace(' ', "\0").as_bytes());
+        let found = of_variables(&told).roots.into_iter();
+        let paths: Vec<_> = found.map(|root| root.path.display().to_string()).collect();
+        assert_eq!(paths.join(" "), expected, "{words}");
+    }
+}

@@ -4,19 +4,17 @@
 
 use std::collections::HashMap;
 
-use super::{
-    clock::{MS_PER_MINUTE, milliseconds},
-    record::{Crossing, Record, Root, RootSize},
-};
 use crate::{
     limits::{Threshold, thresholds::Level},
     model::root::RootState,
     snapshot::{RootSnapshot, Snapshot},
+    store::record::{Crossing, MS_PER_MINUTE, Record, Root, RootSize},
+    sys::clock::milliseconds,
 };
 
 /// What was told of each root last.
 #[derive(Debug, Default)]
-pub struct Minutes {
+pub(super) struct Minutes {
     roots: HashMap<String, Told>,
 }
 
@@ -28,7 +26,7 @@ struct Told {
 
 impl Minutes {
     /// Compares a snapshot with the one before.
-    pub fn look(&mut self, snapshot: &Snapshot) -> Vec<Record> {
+    pub(super) fn look(&mut self, snapshot: &Snapshot) -> Vec<Record> {
         let now_ms = milliseconds(snapshot.taken_at);
         let mut told = HashMap::with_capacity(snapshot.roots.len());
         let mut records = Vec::new();
@@ -127,49 +125,21 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::{
-        limits::FileSystem,
-        model::{changes::Changes, root::RootKind, tool_group::GROUPS},
-        snapshot::{AgentUsage, EventCounts, HistoryCounts, Latency},
-    };
 
     fn root(name: &str, size_bytes: u64) -> RootSnapshot {
         RootSnapshot {
             name: name.to_owned(),
-            path: format!("/srv/{name}").into(),
-            kind: RootKind::GoBuild,
             state: RootState::Watched,
             size_bytes,
-            disk_bytes: 4096,
-            files: 1,
-            groups: [Changes::default(); GROUPS.len()],
-            drift_bytes: 0,
-            walk_duration: Duration::ZERO,
-            walked_at: None,
-            file_system: FileSystem::default(),
-            thresholds: Vec::new(),
+            ..RootSnapshot::default()
         }
     }
 
     fn snapshot(seconds: u64, roots: Vec<RootSnapshot>) -> Snapshot {
         Snapshot {
             taken_at: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
-            attached: true,
-            backend: "tracepoint",
-            degraded: Vec::new(),
-            canary: None,
-            coverage: Vec::new(),
             roots,
-            events: EventCounts::default(),
-            process_events_dropped: 0,
-            maps: Vec::new(),
-            processes_tracked: 0,
-            processes_folded: 0,
-            users: Vec::new(),
-            event_latency: Latency::default(),
-            invocations: crate::invocation::counts::InvocationCounts::default(),
-            history: HistoryCounts::default(),
-            usage: AgentUsage::default(),
+            ..Snapshot::default()
         }
     }
 

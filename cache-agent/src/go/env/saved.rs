@@ -1,98 +1,58 @@
 //! What a user saved with `go env -w`, read with his rights and where his processes see it.
 
 use std::{
-    fs::File,
-    io::Read as _,
+    ffi::OsStr,
     os::{fd::BorrowedFd, unix::fs::MetadataExt as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-
-use super::{
-    fingerprint::VARIABLES,
-    variables::{VALUE_BYTES, Variables},
+use super::user_file;
+use crate::{
+    go::variables::{self, Variables},
+    sys::{
+        files::MAX_BYTES,
+        fs_rights::Rights,
+        openat::{Links, beginning, regular_file},
+    },
 };
-use crate::sys::{files::MAX_BYTES, fs_rights::Rights};
-
-/// Where caches are; all other settings taken are those that enter action ids.
-const CACHES: [&str; 3] = ["GOCACHE", "GOMODCACHE", "GOPATH"];
 
 /// Settings saved in the file that this environment leads to, of those that matter here.
 ///
 /// `root` is the process' own. The calling thread gets the file system rights of this user for as long as it
 /// looks; the file must be his, or root's.
-pub fn saved(root: BorrowedFd<'_>, environment: &Variables, uid: u32, gid: u32) -> Variables {
-    let path = file(environment);
+pub fn of(root: BorrowedFd<'_>, environment: &Variables, uid: u32, gid: u32) -> Variables {
+    let path = user_file(|name| environment.get(name).map(OsStr::new));
     let text = path.and_then(|path| read(root, &path, uid, gid));
-    text.map_or_else(Variables::new, |text| settings(&text))
-}
-
-/// `$GOENV`, else `go/env` in the user's configuration directory, as in os.UserConfigDir.
-fn file(environment: &Variables) -> Option<PathBuf> {
-    let told = |name| environment.get(name).map(Path::new);
-    let path = match (told("GOENV"), told("XDG_CONFIG_HOME"), told("HOME")) {
-        (Some(off), ..) if off == "off" => return None,
-        (Some(path), ..) => path.to_owned(),
-        (None, Some(directory), _) => directory.join("go/env"),
-        (None, None, Some(home)) => home.join(".config/go/env"),
-        (None, None, None) => return None,
-    };
-    path.is_absolute().then_some(path)
+    text.map_or_else(Variables::new, |text| variables::saved(&text))
 }
 
 fn read(root: BorrowedFd<'_>, path: &Path, uid: u32, gid: u32) -> Option<Vec<u8>> {
     let _rights = Rights::of(uid, gid);
     // Links are the user's own affair: with his rights, and within what his process sees, they betray nothing.
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    // A FIFO is not waited for.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(openat2(root, path, flags, Mode::empty(), resolve).ok()?);
-    let found = file.metadata().ok()?;
-    if !found.is_file() || ![0, uid].contains(&found.uid()) {
-        return None;
-    }
-    let mut text = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut text).ok()?;
-    Some(text)
-}
-
-/// `KEY=value` lines, of which the last one of a name counts; the go command takes an empty value for none.
-fn settings(text: &[u8]) -> Variables {
-    let mut found = Variables::new();
-    for line in text.split(|byte| *byte == b'\n') {
-        let Some(at) = line.iter().position(|byte| *byte == b'=') else {
-            continue;
-        };
-        let (name, value) = line.split_at(at);
-        let mut names = VARIABLES.iter().chain(&CACHES);
-        let known = names.find(|known| known.as_bytes() == name);
-        let value = value.get(1..).unwrap_or_default();
-        if let Some(name) = known
-            && value.len() <= VALUE_BYTES
-        {
-            found.insert(name, String::from_utf8_lossy(value).into_owned());
-        }
-    }
-    found.retain(|_, value| !value.is_empty());
-    found
+    let file = regular_file(root, path, Links::InRoot)?;
+    let is_trusted = [0, uid].contains(&file.metadata().ok()?.uid());
+    is_trusted.then(|| beginning(&file, MAX_BYTES))?
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::fd::AsFd as _};
+    use std::{
+        fs::{self, File},
+        os::fd::AsFd as _,
+    };
 
     use super::*;
+    use crate::go::variables::VALUE_BYTES;
 
     /// Variables by name, given as words `NAME=value`.
     fn variables(words: &str) -> Variables {
-        crate::go::variables::allowed(words.replace(' ', "\0").as_bytes())
+        variables::allowed(words.replace(' ', "\0").as_bytes())
     }
 
     fn told_in(top: &Path, environment: &str) -> String {
         let root = File::open(top).unwrap();
         let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
-        let found = saved(
+        let found = of(
             root.as_fd(),
             &variables(environment),
             uid.as_raw(),
@@ -131,9 +91,9 @@ mod tests {
             ("GOCACHE", "/c".to_owned()),
             ("GOFLAGS", "-race".to_owned()),
         ]);
-        assert_eq!(settings(text), expected);
+        assert_eq!(variables::saved(text), expected);
         let long = [b"GOFLAGS=".as_slice(), &[b'x'; VALUE_BYTES + 1]].concat();
-        assert!(settings(&long).is_empty());
+        assert!(variables::saved(&long).is_empty());
     }
 
     #[test]
@@ -166,7 +126,7 @@ mod tests {
         };
         let root = File::open(top.path()).unwrap();
         let gid = nix::unistd::getgid().as_raw();
-        let found = saved(root.as_fd(), &variables("GOENV=/env"), asking, gid);
+        let found = of(root.as_fd(), &variables("GOENV=/env"), asking, gid);
         assert!(found.is_empty(), "{found:?}");
     }
 }
