@@ -20,22 +20,22 @@ const BPF_TARGET: &str = if cfg!(target_endian = "big") {
 };
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {}
+pub struct Options {}
 
 /// What a build leaves.
 #[derive(Debug)]
-pub(crate) struct Built {
-    pub(crate) agent: PathBuf,
-    pub(crate) kernel_object: PathBuf,
+pub struct Built {
+    pub agent: PathBuf,
+    pub kernel_object: PathBuf,
 }
 
-pub(crate) fn run(Options {}: &Options) -> Result<()> {
+pub fn run(Options {}: &Options) -> Result<()> {
     let built = agent(&setup::for_build()?)?;
     eprintln!("built {}", built.agent.display());
     Ok(())
 }
 
-pub(crate) fn agent(tools: &BuildTools) -> Result<Built> {
+pub fn agent(tools: &BuildTools) -> Result<Built> {
     let kernel_object = kernel_object(tools)?;
     run_command(
         cargo()
@@ -51,12 +51,12 @@ pub(crate) fn agent(tools: &BuildTools) -> Result<Built> {
 }
 
 /// The kernel side.
-pub(crate) fn kernel_object(tools: &BuildTools) -> Result<PathBuf> {
+pub fn kernel_object(tools: &BuildTools) -> Result<PathBuf> {
     bpf_program(tools, "cache-ebpf")
 }
 
 /// The object with programs that do nothing, for benchmarks.
-pub(crate) fn empty_programs(tools: &BuildTools) -> Result<PathBuf> {
+pub fn empty_programs(tools: &BuildTools) -> Result<PathBuf> {
     bpf_program(tools, "cache-ebpf-empty")
 }
 

@@ -11,13 +11,13 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// What the agent is to do; the daemon with built-in defaults when nothing is said
     #[arg(last = true, default_value = "run", value_name = "ARGS")]
     arguments: Vec<OsString>,
 }
 
-pub(crate) fn run(Options { arguments }: &Options) -> Result<()> {
+pub fn run(Options { arguments }: &Options) -> Result<()> {
     let built = build::agent(&setup::for_build()?)?;
     let mut agent = program(built.agent);
     agent.args(arguments);

@@ -1,6 +1,6 @@
 //! Every test: checks, unit tests, then the system tests against the built agent.
 
-pub(crate) mod suites;
+pub mod suites;
 
 use std::{
     env,
@@ -38,7 +38,7 @@ const REQUIRED: [&str; 9] = [
 const VMS: &str = "vm";
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// Long runs too
     #[arg(long)]
     soak: bool,
@@ -58,7 +58,7 @@ struct Verdict {
     error: Option<anyhow::Error>,
 }
 
-pub(crate) fn run(options: &Options) -> Result<()> {
+pub fn run(options: &Options) -> Result<()> {
     let tools = setup::for_test()?;
     let mut verdicts = Vec::new();
     if !options.no_check {

@@ -36,14 +36,14 @@ const DEBIAN_PACKAGES: [&str; 5] = [
 const THING: &str = "a Rust toolchain for BPF";
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Toolchain {
+pub struct Toolchain {
     /// How it is called in messages.
     name: String,
-    pub(crate) cargo: PathBuf,
-    pub(crate) rustc: PathBuf,
+    pub cargo: PathBuf,
+    pub rustc: PathBuf,
     /// Holds rustc's lib folder; for rustup's toolchains libLLVM too.
-    pub(crate) sysroot: PathBuf,
-    pub(crate) llvm: u32,
+    pub sysroot: PathBuf,
+    pub llvm: u32,
     /// Size and time of the compiler: another one behind the same path is looked at again.
     rustc_state: (u64, i64),
 }

@@ -8,19 +8,19 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-
-use super::{json, limits::mebibytes};
-use crate::{
+use xtask::{
     build,
     command::{ask, cargo, program, run as run_command},
     paths, setup,
 };
 
+use super::{json, limits::mebibytes};
+
 /// What the contract allows for the two questions, in milliseconds.
 const LIMIT_MS: f64 = 300.0;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(super) struct Options {
     /// Invocations in the history
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(50_000..))]
     invocations: u32,

@@ -14,17 +14,17 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
+use xtask::{
+    build,
+    command::{describe, program},
+    paths,
+    setup::{self, KERNEL_VERSIONS},
+};
 
 use super::{
     json::{self, Machine},
     limits::{self, Verdict, verdict},
     report, statistics, tests_program,
-};
-use crate::{
-    build,
-    command::{describe, program},
-    paths,
-    setup::{self, KERNEL_VERSIONS},
 };
 
 /// Enough for a mean within a nanosecond.

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-
-use crate::{
+use xtask::{
     command::{cargo, run},
     paths,
 };

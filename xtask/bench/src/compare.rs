@@ -21,6 +21,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use xtask::{
+    build, paths,
+    setup::{self, TestTools},
+};
 
 use self::{
     observer::{Claim, Observer, Usage},
@@ -32,10 +36,6 @@ use super::{
     programs::{self, ProgramCosts},
     report, tree,
     workload::{Build, Workload},
-};
-use crate::{
-    build, paths,
-    setup::{self, TestTools},
 };
 
 /// Builds with BPF statistics; they repeat well.

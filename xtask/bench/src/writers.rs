@@ -11,6 +11,11 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
+use xtask::{
+    build,
+    command::{ask, program},
+    paths, setup,
+};
 
 use super::{
     agent::{Agent, Figures, whole},
@@ -22,11 +27,6 @@ use super::{
     statistics::{PairedRatio, median, paired_ratio},
     tests_program,
     tree::{self, Tree},
-};
-use crate::{
-    build,
-    command::{ask, program},
-    paths, setup,
 };
 
 /// Files per second with the agent over files per second without.

@@ -10,6 +10,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use xtask::{
+    build,
+    command::{ask, program},
+    paths, setup,
+};
 
 use super::{
     agent::{Agent, whole},
@@ -18,11 +23,6 @@ use super::{
     process::bpf_map_bytes_of,
     report, tests_program,
     tree::{self, Tree},
-};
-use crate::{
-    build,
-    command::{ask, program},
-    paths, setup,
 };
 
 /// Of each file that no process of its own writes: a million blocks of the disk are not needed.
