@@ -17,6 +17,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::paths;
+
 pub use self::{
     go::{Go, NEWEST as NEWEST_GO},
     kernels::{Kernel, VERSIONS as KERNEL_VERSIONS},
@@ -58,6 +60,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 pub fn for_build() -> Result<BuildTools> {
+    announce();
     let toolchain = toolchain::ensure()?;
     let linker = linker::ensure(&toolchain)?;
     Ok(BuildTools { toolchain, linker })
@@ -77,6 +80,27 @@ pub fn for_test() -> Result<TestTools> {
         promtool: programs::ensure_promtool()?,
         bpftool: ensure_bpftool()?,
     })
+}
+
+/// What a first start is going to do, and about how long each part takes on two cores.
+fn announce() {
+    let parts = [
+        (toolchain::note(), "Rust for BPF (a download, 1 minute)"),
+        (linker::path(), "bpf-linker (1 minute)"),
+        (paths::target().join("bpf"), "the kernel side (1 minute)"),
+        (
+            paths::target().join("release/cache-agent"),
+            "the agent (2 minutes)",
+        ),
+    ];
+    let missing: Vec<&str> = parts
+        .iter()
+        .filter(|(made, _)| !made.exists())
+        .map(|(_, part)| *part)
+        .collect();
+    if !missing.is_empty() {
+        eprintln!("set-up: to be made, once: {}", missing.join(", "));
+    }
 }
 
 fn found(thing: &str, what: &str) {
