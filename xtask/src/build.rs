@@ -20,7 +20,30 @@ const BPF_TARGET: &str = if cfg!(target_endian = "big") {
 };
 
 #[derive(Debug, clap::Args)]
-pub struct Options {}
+pub struct Options {
+    /// With link-time optimisation, as packages ship and benchmarks measure it: target/dist/cache-agent
+    #[arg(long)]
+    dist: bool,
+}
+
+/// As in the workspace's Cargo.toml.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Profile {
+    /// Quick to build.
+    Release,
+    /// Quicker to run.
+    Dist,
+}
+
+impl Profile {
+    /// Cargo's name for it, and for its folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Dist => "dist",
+        }
+    }
+}
 
 /// What a build leaves.
 #[derive(Debug)]
@@ -29,23 +52,30 @@ pub struct Built {
     pub kernel_object: PathBuf,
 }
 
-pub fn run(Options {}: &Options) -> Result<()> {
-    let built = agent(&setup::for_build()?)?;
+pub fn run(options: &Options) -> Result<()> {
+    let profile = if options.dist {
+        Profile::Dist
+    } else {
+        Profile::Release
+    };
+    let built = agent(&setup::for_build()?, profile)?;
     eprintln!("built {}", built.agent.display());
     Ok(())
 }
 
-pub fn agent(tools: &BuildTools) -> Result<Built> {
+/// Both sides.
+pub fn agent(tools: &BuildTools, profile: Profile) -> Result<Built> {
     let kernel_object = kernel_object(tools)?;
     run_command(
         cargo()
             .env("CACHE_EBPF_OBJECT", &kernel_object)
-            .args(["build", "--release", "--package", "cache-agent"])
-            .arg("--target-dir")
+            .args(["build", "--profile", profile.name()])
+            .args(["--package", "cache-agent", "--target-dir"])
             .arg(paths::target()),
     )?;
+    let folder = paths::target().join(profile.name());
     Ok(Built {
-        agent: existing(paths::target().join("release/cache-agent"))?,
+        agent: existing(folder.join("cache-agent"))?,
         kernel_object,
     })
 }

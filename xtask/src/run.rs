@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 
 use crate::{
-    build,
+    build::{self, Profile},
     command::{as_root, exec, program},
     setup,
 };
@@ -18,7 +18,7 @@ pub struct Options {
 }
 
 pub fn run(Options { arguments }: &Options) -> Result<()> {
-    let built = build::agent(&setup::for_build()?)?;
+    let built = build::agent(&setup::for_build()?, Profile::Release)?;
     let mut agent = program(built.agent);
     agent.args(arguments);
     match exec(&mut as_root(agent)?)? {}

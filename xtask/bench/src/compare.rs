@@ -22,7 +22,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use xtask::{
-    build, paths,
+    build::{self, Profile},
+    paths,
     setup::{self, TestTools},
 };
 
@@ -105,7 +106,7 @@ struct Document<'a> {
 
 pub(super) fn run(options: &Options) -> Result<()> {
     let tools = setup::for_test()?;
-    let agent = build::agent(&tools.build)?.agent;
+    let agent = build::agent(&tools.build, Profile::Dist)?.agent;
     let folder = paths::scratch().join("compare");
     let results = measure(options, &tools, &agent, &folder);
     // Gigabytes, and of no use after a failure either.

@@ -9,7 +9,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use xtask::{
-    build, paths,
+    build::{self, Profile},
+    paths,
     setup::{self, TestTools},
 };
 
@@ -69,7 +70,7 @@ pub(super) struct Results {
 
 pub(super) fn run(options: &Options) -> Result<()> {
     let tools = setup::for_test()?;
-    let binary = build::agent(&tools.build)?.agent;
+    let binary = build::agent(&tools.build, Profile::Dist)?.agent;
     let folder = paths::scratch().join("bench");
     let results = measure(options, &tools, &binary, &folder);
     // Gigabytes, and of no use after a failure either.

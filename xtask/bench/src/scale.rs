@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use xtask::{
-    build,
+    build::{self, Profile},
     command::{ask, program},
     paths, setup,
 };
@@ -80,7 +80,7 @@ struct Document<'a> {
 
 pub(super) fn run(options: &Options) -> Result<()> {
     let tools = setup::for_build()?;
-    let agent = build::agent(&tools)?.agent;
+    let agent = build::agent(&tools, Profile::Dist)?.agent;
     let actor = tests_program::build("actor")?;
     let below = options.below.clone().unwrap_or_else(paths::scratch);
     let folder = below.join("cache-bench-scale");

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use xtask::{
-    build,
+    build::{self, Profile},
     command::{ask, cargo, program, run as run_command},
     paths, setup,
 };
@@ -84,15 +84,18 @@ pub(super) fn run(options: &Options) -> Result<()> {
 
 /// Built with the same kernel object as the agent, so that neither makes the other stale.
 fn example() -> Result<PathBuf> {
-    let built = build::agent(&setup::for_build()?)?;
+    let built = build::agent(&setup::for_build()?, Profile::Dist)?;
     run_command(
         cargo()
             .env("CACHE_EBPF_OBJECT", built.kernel_object)
-            .args(["build", "--release", "--package", "cache-agent"])
+            .args(["build", "--profile", Profile::Dist.name()])
+            .args(["--package", "cache-agent"])
             .args(["--example", "history", "--target-dir"])
             .arg(paths::target()),
     )?;
-    Ok(paths::target().join("release/examples/history"))
+    Ok(paths::target()
+        .join(Profile::Dist.name())
+        .join("examples/history"))
 }
 
 fn measure(history: &Path, folder: &Path, invocations: u32) -> Result<(f64, Answers)> {

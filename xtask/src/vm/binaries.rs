@@ -95,9 +95,7 @@ fn static_cargo() -> std::process::Command {
         .env("RUSTFLAGS", flags.trim())
         // The initramfs is copied to memory at each boot.
         .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
-        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")
-        // Built anew for each change of the agent, and never measured.
-        .env("CARGO_PROFILE_RELEASE_LTO", "off");
+        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
     command
 }
 
