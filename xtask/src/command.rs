@@ -83,6 +83,17 @@ pub fn run(command: &mut Command) -> Result<()> {
     succeeded(command, status)
 }
 
+/// Shows the command, runs it to its end and gives its stdout; its stderr is ours.
+pub fn output(command: &mut Command) -> Result<String> {
+    show(command);
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start `{}`", describe(command)))?;
+    succeeded(command, output.status)?;
+    text(command, output.stdout)
+}
+
 /// Runs the command unseen and gives its stdout; for questions, not for work.
 pub fn ask(command: &mut Command) -> Result<String> {
     let output = command
@@ -96,7 +107,11 @@ pub fn ask(command: &mut Command) -> Result<String> {
             .context(reason)
             .map(|()| String::new());
     }
-    String::from_utf8(output.stdout)
+    text(command, output.stdout)
+}
+
+fn text(command: &Command, printed: Vec<u8>) -> Result<String> {
+    String::from_utf8(printed)
         .with_context(|| format!("`{}` printed something that is not text", describe(command)))
 }
 

@@ -91,7 +91,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let (built, suites) = step("build", &mut verdicts, || {
         let built = build::agent(&tools.build, Profile::Release)?;
-        Ok((built, suites::build()?))
+        Ok((built, suites::build()?.suites))
     })?;
     if options.only.is_none() {
         verdicts.push(timed("unit tests", unit_tests));

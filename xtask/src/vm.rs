@@ -22,6 +22,7 @@ use std::fs::File;
 
 use anyhow::{Context as _, Result};
 
+pub(crate) use self::binaries::static_cargo;
 use crate::{
     paths,
     setup::{self, KERNEL_VERSIONS},
