@@ -17,8 +17,6 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::paths;
-
 pub use self::{
     go::{Go, NEWEST as NEWEST_GO},
     kernels::{Kernel, VERSIONS as KERNEL_VERSIONS},
@@ -27,6 +25,7 @@ pub use self::{
     programs::{ensure_bpftool, ensure_cargo_deny},
     toolchain::Toolchain,
 };
+use crate::paths;
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
