@@ -20,43 +20,73 @@ const BPF_TARGET: &str = if cfg!(target_endian = "big") {
 };
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {}
+pub struct Options {
+    /// With link-time optimisation, as packages ship and benchmarks measure it: target/dist/cache-agent
+    #[arg(long)]
+    dist: bool,
+}
+
+/// As in the workspace's Cargo.toml.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Profile {
+    /// Quick to build.
+    Release,
+    /// Quicker to run.
+    Dist,
+}
+
+impl Profile {
+    /// Cargo's name for it, and for its folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Dist => "dist",
+        }
+    }
+}
 
 /// What a build leaves.
 #[derive(Debug)]
-pub(crate) struct Built {
-    pub(crate) agent: PathBuf,
-    pub(crate) kernel_object: PathBuf,
+pub struct Built {
+    pub agent: PathBuf,
+    pub kernel_object: PathBuf,
 }
 
-pub(crate) fn run(Options {}: &Options) -> Result<()> {
-    let built = agent(&setup::for_build()?)?;
+pub fn run(options: &Options) -> Result<()> {
+    let profile = if options.dist {
+        Profile::Dist
+    } else {
+        Profile::Release
+    };
+    let built = agent(&setup::for_build()?, profile)?;
     eprintln!("built {}", built.agent.display());
     Ok(())
 }
 
-pub(crate) fn agent(tools: &BuildTools) -> Result<Built> {
+/// Both sides.
+pub fn agent(tools: &BuildTools, profile: Profile) -> Result<Built> {
     let kernel_object = kernel_object(tools)?;
     run_command(
         cargo()
             .env("CACHE_EBPF_OBJECT", &kernel_object)
-            .args(["build", "--release", "--package", "cache-agent"])
-            .arg("--target-dir")
+            .args(["build", "--profile", profile.name()])
+            .args(["--package", "cache-agent", "--target-dir"])
             .arg(paths::target()),
     )?;
+    let folder = paths::target().join(profile.name());
     Ok(Built {
-        agent: existing(paths::target().join("release/cache-agent"))?,
+        agent: existing(folder.join("cache-agent"))?,
         kernel_object,
     })
 }
 
 /// The kernel side.
-pub(crate) fn kernel_object(tools: &BuildTools) -> Result<PathBuf> {
+pub fn kernel_object(tools: &BuildTools) -> Result<PathBuf> {
     bpf_program(tools, "cache-ebpf")
 }
 
 /// The object with programs that do nothing, for benchmarks.
-pub(crate) fn empty_programs(tools: &BuildTools) -> Result<PathBuf> {
+pub fn empty_programs(tools: &BuildTools) -> Result<PathBuf> {
     bpf_program(tools, "cache-ebpf-empty")
 }
 

@@ -10,9 +10,9 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {}
+pub struct Options {}
 
-pub(crate) fn run(Options {}: &Options) -> Result<()> {
+pub fn run(Options {}: &Options) -> Result<()> {
     run_command(cargo().args(["fmt", "--all", "--check"]))
         .context("formatting differs: `cargo fmt --all`")?;
     tidy::run(&tidy::Options {})?;

@@ -8,7 +8,7 @@ use std::{
     io::{self, IsTerminal as _},
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::Path,
-    process::{Command, ExitStatus, Stdio},
+    process::{Command, ExitCode, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -19,7 +19,7 @@ use crate::paths;
 
 /// A command without the variables that cargo sets for xtask itself: they would end in the agent's
 /// environment, and make nested cargo runs rebuild.
-pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
+pub fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
     for (variable, _) in env::vars_os() {
         let text = variable.to_string_lossy();
@@ -38,8 +38,19 @@ pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// What a task comes to, for the caller of the process; an error is told here.
+pub fn exit_code(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// The cargo that runs us, in the workspace.
-pub(crate) fn cargo() -> Command {
+pub fn cargo() -> Command {
     let mut command = program(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(paths::root());
     command
@@ -64,7 +75,7 @@ fn library_path() -> Option<std::ffi::OsString> {
 }
 
 /// Shows the command, runs it to its end with our stdin, stdout and stderr.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     show(command);
     let status = command
         .status()
@@ -72,8 +83,19 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     succeeded(command, status)
 }
 
+/// Shows the command, runs it to its end and gives its stdout; its stderr is ours.
+pub fn output(command: &mut Command) -> Result<String> {
+    show(command);
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start `{}`", describe(command)))?;
+    succeeded(command, output.status)?;
+    text(command, output.stdout)
+}
+
 /// Runs the command unseen and gives its stdout; for questions, not for work.
-pub(crate) fn ask(command: &mut Command) -> Result<String> {
+pub fn ask(command: &mut Command) -> Result<String> {
     let output = command
         .stderr(Stdio::piped())
         .output()
@@ -85,12 +107,16 @@ pub(crate) fn ask(command: &mut Command) -> Result<String> {
             .context(reason)
             .map(|()| String::new());
     }
-    String::from_utf8(output.stdout)
+    text(command, output.stdout)
+}
+
+fn text(command: &Command, printed: Vec<u8>) -> Result<String> {
+    String::from_utf8(printed)
         .with_context(|| format!("`{}` printed something that is not text", describe(command)))
 }
 
 /// Runs the command with its output in `log`, and kills it when it takes longer than `limit`.
-pub(crate) fn run_limited(command: &mut Command, limit: Duration, log: &Path) -> Result<()> {
+pub fn run_limited(command: &mut Command, limit: Duration, log: &Path) -> Result<()> {
     show(command);
     let output =
         File::create(log).with_context(|| format!("cannot write the log {}", log.display()))?;
@@ -125,14 +151,14 @@ pub(crate) fn run_limited(command: &mut Command, limit: Duration, log: &Path) ->
 }
 
 /// Shows the command and becomes it.
-pub(crate) fn exec(command: &mut Command) -> Result<Infallible> {
+pub fn exec(command: &mut Command) -> Result<Infallible> {
     show(command);
     let error = command.exec();
     Err(error).with_context(|| format!("cannot start `{}`", describe(command)))
 }
 
 /// The same command with root's rights: itself for root, otherwise through sudo.
-pub(crate) fn as_root(command: Command) -> Result<Command> {
+pub fn as_root(command: Command) -> Result<Command> {
     if is_root() {
         return Ok(command);
     }
@@ -166,7 +192,7 @@ pub(crate) fn as_root(command: Command) -> Result<Command> {
 }
 
 /// /proc/self belongs to the effective user: no system call wrapper needed.
-pub(crate) fn is_root() -> bool {
+pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
@@ -189,7 +215,7 @@ fn show(command: &Command) {
 }
 
 /// The command as one would type it, with the variables set for it.
-pub(crate) fn describe(command: &Command) -> String {
+pub fn describe(command: &Command) -> String {
     let variables = command
         .get_envs()
         .filter(|(name, _)| *name != "LD_LIBRARY_PATH")

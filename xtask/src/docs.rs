@@ -9,10 +9,10 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {}
+pub struct Options {}
 
 /// Writes them.
-pub(crate) fn run(Options {}: &Options) -> Result<()> {
+pub fn run(Options {}: &Options) -> Result<()> {
     pages(true)
 }
 

@@ -1,23 +1,22 @@
 //! `cargo xtask TASK`: set-up, build, tests, checks and benchmarks of the cache agent.
 
-mod bench;
-mod build;
-mod check;
-mod command;
-mod docs;
-mod paths;
-mod run;
-mod setup;
-mod test;
-mod tidy;
-mod vm;
+use std::{ffi::OsString, process::ExitCode};
 
-use std::process::ExitCode;
-
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+use xtask::{
+    build, check,
+    command::{self, cargo, exec},
+    docs, run, setup, test, tidy, vm,
+};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about, disable_help_subcommand = true)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about,
+    disable_help_subcommand = true
+)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -40,13 +39,18 @@ enum Task {
     /// Project rules only (see xtask/src/tidy.rs)
     Tidy(tidy::Options),
     /// What the agent costs a cold `go build std`, and how fast it walks
-    Bench(bench::Options),
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// The benchmarks' own (see `cargo xtask bench --help`)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// The system tests on every supported kernel, in virtual machines
     Vm(vm::Options),
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().task {
+    command::exit_code(match Arguments::parse().task {
         Task::Setup(options) => setup::run(&options),
         Task::Build(options) => build::run(&options),
         Task::Run(options) => run::run(&options),
@@ -54,14 +58,18 @@ fn main() -> ExitCode {
         Task::Check(options) => check::run(&options),
         Task::Docs(options) => docs::run(&options),
         Task::Tidy(options) => tidy::run(&options),
-        Task::Bench(options) => bench::run(&options),
+        Task::Bench { arguments } => bench(&arguments),
         Task::Vm(options) => vm::run(&options),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("xtask: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    })
+}
+
+/// Becomes the benchmarks: what only they need is compiled for them only.
+fn bench(arguments: &[OsString]) -> Result<()> {
+    let mut command = cargo();
+    command
+        // The files that the arguments name are relative to where the user is.
+        .current_dir(".")
+        .args(["run", "--package", "xtask-bench", "--"])
+        .args(arguments);
+    match exec(&mut command)? {}
 }

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-pub(crate) use self::{
+pub use self::{
     go::{Go, NEWEST as NEWEST_GO},
     kernels::{Kernel, VERSIONS as KERNEL_VERSIONS},
     machine::{Disk, GO_DISK, VmTools, ensure as for_vm},
@@ -25,9 +25,10 @@ pub(crate) use self::{
     programs::{ensure_bpftool, ensure_cargo_deny},
     toolchain::Toolchain,
 };
+use crate::paths;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// Only what `cargo xtask build` needs
     #[arg(long)]
     build: bool,
@@ -35,21 +36,21 @@ pub(crate) struct Options {
 
 /// What it takes to build the agent.
 #[derive(Debug)]
-pub(crate) struct BuildTools {
-    pub(crate) toolchain: Toolchain,
-    pub(crate) linker: PathBuf,
+pub struct BuildTools {
+    pub toolchain: Toolchain,
+    pub linker: PathBuf,
 }
 
 /// What it takes to test and measure it.
 #[derive(Debug)]
-pub(crate) struct TestTools {
-    pub(crate) build: BuildTools,
-    pub(crate) go: Vec<Go>,
-    pub(crate) promtool: PathBuf,
-    pub(crate) bpftool: PathBuf,
+pub struct TestTools {
+    pub build: BuildTools,
+    pub go: Vec<Go>,
+    pub promtool: PathBuf,
+    pub bpftool: PathBuf,
 }
 
-pub(crate) fn run(options: &Options) -> Result<()> {
+pub fn run(options: &Options) -> Result<()> {
     if options.build {
         for_build().map(drop)
     } else {
@@ -57,13 +58,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
 }
 
-pub(crate) fn for_build() -> Result<BuildTools> {
+pub fn for_build() -> Result<BuildTools> {
+    announce();
     let toolchain = toolchain::ensure()?;
     let linker = linker::ensure(&toolchain)?;
     Ok(BuildTools { toolchain, linker })
 }
 
-pub(crate) fn for_test() -> Result<TestTools> {
+pub fn for_test() -> Result<TestTools> {
     let build = for_build()?;
     programs::ensure_cargo_checkers()?;
     let kernels: Vec<&str> = KERNEL_VERSIONS
@@ -77,6 +79,27 @@ pub(crate) fn for_test() -> Result<TestTools> {
         promtool: programs::ensure_promtool()?,
         bpftool: ensure_bpftool()?,
     })
+}
+
+/// What a first start is going to do, and about how long each part takes on two cores.
+fn announce() {
+    let parts = [
+        (toolchain::note(), "Rust for BPF (a download, 1 minute)"),
+        (linker::path(), "bpf-linker (1 minute)"),
+        (paths::target().join("bpf"), "the kernel side (1 minute)"),
+        (
+            paths::target().join("release/cache-agent"),
+            "the agent (2 minutes)",
+        ),
+    ];
+    let missing: Vec<&str> = parts
+        .iter()
+        .filter(|(made, _)| !made.exists())
+        .map(|(_, part)| *part)
+        .collect();
+    if !missing.is_empty() {
+        eprintln!("set-up: to be made, once: {}", missing.join(", "));
+    }
 }
 
 fn found(thing: &str, what: &str) {

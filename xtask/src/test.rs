@@ -1,6 +1,6 @@
 //! Every test: checks, unit tests, then the system tests against the built agent.
 
-pub(crate) mod suites;
+pub mod suites;
 
 use std::{
     env,
@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 
 use self::suites::Suite;
 use crate::{
-    build::{self, Built},
+    build::{self, Built, Profile},
     check,
     command::{as_root, cargo, program, run as run_command},
     paths,
@@ -38,7 +38,7 @@ const REQUIRED: [&str; 9] = [
 const VMS: &str = "vm";
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// Long runs too
     #[arg(long)]
     soak: bool,
@@ -53,26 +53,68 @@ pub(crate) struct Options {
 /// One line of the closing table.
 struct Verdict {
     suite: String,
-    tests: String,
+    /// Of a suite of system tests.
+    tests: Option<usize>,
     duration: Duration,
     error: Option<anyhow::Error>,
 }
 
-pub(crate) fn run(options: &Options) -> Result<()> {
-    let tools = setup::for_test()?;
+/// A test that could not run here, as it noted it itself.
+#[derive(Debug, PartialEq)]
+struct Skip {
+    suite: String,
+    test: String,
+    reason: String,
+}
+
+impl Skip {
+    fn read(line: &str) -> Result<Self> {
+        let mut fields = line.splitn(3, '\t').map(str::to_owned);
+        let mut field = || {
+            let field = fields.next();
+            field.with_context(|| format!("a test noted its skipping as `{line}`"))
+        };
+        Ok(Self {
+            suite: field()?,
+            test: field()?,
+            reason: field()?,
+        })
+    }
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    let started = Instant::now();
     let mut verdicts = Vec::new();
+    let tools = step("set-up", &mut verdicts, setup::for_test)?;
     if !options.no_check {
         verdicts.push(timed("check", || check::run(&check::Options {})));
     }
-    let built = build::agent(&tools.build)?;
+    let (built, suites) = step("build", &mut verdicts, || {
+        let built = build::agent(&tools.build, Profile::Release)?;
+        Ok((built, suites::build()?.suites))
+    })?;
     if options.only.is_none() {
         verdicts.push(timed("unit tests", unit_tests));
     }
-    let skips = system_tests(options, &tools, &built, &mut verdicts)?;
+    let skips = system_tests(options, &suites, &tools, &built, &mut verdicts)?;
     if options.only.as_ref().is_none_or(|only| only == VMS) {
         verdicts.push(timed(VMS, vm::all));
     }
-    report(options, &verdicts, &skips)
+    print_table(&verdicts, &skips, started.elapsed());
+    judge(options, &verdicts, &skips)
+}
+
+/// Something that the rest needs: its time is a line of the table too, its failure is the end.
+fn step<T>(name: &str, verdicts: &mut Vec<Verdict>, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let started = Instant::now();
+    let done = work()?;
+    verdicts.push(Verdict {
+        suite: name.to_owned(),
+        tests: None,
+        duration: started.elapsed(),
+        error: None,
+    });
+    Ok(done)
 }
 
 fn timed(suite: &str, work: impl FnOnce() -> Result<()>) -> Verdict {
@@ -83,7 +125,7 @@ fn timed(suite: &str, work: impl FnOnce() -> Result<()>) -> Verdict {
     }
     Verdict {
         suite: suite.to_owned(),
-        tests: String::new(),
+        tests: None,
         duration: started.elapsed(),
         error,
     }
@@ -102,10 +144,11 @@ fn unit_tests() -> Result<()> {
 /// that the tests noted.
 fn system_tests(
     options: &Options,
+    suites: &[Suite],
     tools: &TestTools,
     built: &Built,
     verdicts: &mut Vec<Verdict>,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Skip>> {
     let scratch = paths::scratch();
     fs::create_dir_all(&scratch)
         .with_context(|| format!("cannot make the folder {}", scratch.display()))?;
@@ -114,19 +157,19 @@ fn system_tests(
     let notes = scratch.join("verdicts.jsonl");
     fs::write(&notes, "").with_context(|| format!("cannot write {}", notes.display()))?;
     let variables = environment(options, tools, built, [&skips, &notes])?;
-    for suite in suites::build()? {
+    for suite in suites {
         let Some((filter, tests)) = suite.selection(options.only.as_deref())? else {
             continue;
         };
-        let mut verdict = timed(&suite.name, || run_suite(&suite, filter, &variables));
-        verdict.tests = tests.to_string();
+        let mut verdict = timed(&suite.name, || run_suite(suite, filter, &variables));
+        verdict.tests = Some(tests);
         verdicts.push(verdict);
     }
     let verdicts_of_operations = fs::read_to_string(&notes)?;
     vm::results::add(&own_kernel()?, verdicts_of_operations.lines())?;
     let noted = fs::read_to_string(&skips)
         .with_context(|| format!("cannot read the skipped tests in {}", skips.display()))?;
-    Ok(noted.lines().map(str::to_owned).collect())
+    noted.lines().map(Skip::read).collect()
 }
 
 fn run_suite(suite: &Suite, filter: Option<&str>, variables: &[(&str, OsString)]) -> Result<()> {
@@ -181,8 +224,37 @@ fn absolute(path: &Path) -> Result<PathBuf> {
         .with_context(|| format!("cannot resolve {}", path.display()))
 }
 
-fn report(options: &Options, verdicts: &[Verdict], skips: &[String]) -> Result<()> {
-    print_table(verdicts, skips);
+fn print_table(verdicts: &[Verdict], skips: &[Skip], total: Duration) {
+    eprintln!(
+        "\n{:<16} {:>6} {:>8} {:>9}  result",
+        "suite", "tests", "skipped", "seconds"
+    );
+    let number = |number: Option<usize>| number.map_or(String::new(), |it| it.to_string());
+    for Verdict {
+        suite,
+        tests,
+        duration,
+        error,
+    } in verdicts
+    {
+        let seconds = duration.as_secs_f64();
+        let skipped = tests.map(|_| skips.iter().filter(|skip| skip.suite == *suite).count());
+        let result = if error.is_some() { "FAILED" } else { "ok" };
+        let (tests, skipped) = (number(*tests), number(skipped));
+        eprintln!("{suite:<16} {tests:>6} {skipped:>8} {seconds:>9.1}  {result}");
+    }
+    eprintln!("{:<32} {:>9.1}", "all", total.as_secs_f64());
+    for Skip {
+        suite,
+        test,
+        reason,
+    } in skips
+    {
+        eprintln!("skipped: {suite} {test}: {reason}");
+    }
+}
+
+fn judge(options: &Options, verdicts: &[Verdict], skips: &[Skip]) -> Result<()> {
     let ran: Vec<&str> = verdicts
         .iter()
         .map(|verdict| verdict.suite.as_str())
@@ -194,7 +266,10 @@ fn report(options: &Options, verdicts: &[Verdict], skips: &[String]) -> Result<(
         .collect();
     if options.only.is_none() {
         complaints.extend(missing_suites(&ran));
-    } else if ran.iter().all(|suite| *suite == "check") {
+    } else if verdicts
+        .iter()
+        .all(|it| it.tests.is_none() && it.suite != VMS)
+    {
         complaints.push("no system test matches --only".to_owned());
     }
     // On a developer's machine a skip is told, in CI it must not pass for a result.
@@ -207,25 +282,6 @@ fn report(options: &Options, verdicts: &[Verdict], skips: &[String]) -> Result<(
     bail!(complaints.join("; "))
 }
 
-fn print_table(verdicts: &[Verdict], skips: &[String]) {
-    eprintln!("\n{:<16} {:>6} {:>9}  result", "suite", "tests", "seconds");
-    for verdict in verdicts {
-        let seconds = verdict.duration.as_secs_f64();
-        let result = if verdict.error.is_some() {
-            "FAILED"
-        } else {
-            "ok"
-        };
-        eprintln!(
-            "{:<16} {:>6} {seconds:>9.1}  {result}",
-            verdict.suite, verdict.tests
-        );
-    }
-    for skip in skips {
-        eprintln!("skipped: {}", skip.replace('\t', " / "));
-    }
-}
-
 fn missing_suites(ran: &[&str]) -> impl Iterator<Item = String> {
     REQUIRED
         .into_iter()
@@ -233,14 +289,11 @@ fn missing_suites(ran: &[&str]) -> impl Iterator<Item = String> {
         .map(|required| format!("required suite {required} did not run"))
 }
 
-fn forbidden_skips(skips: &[String]) -> impl Iterator<Item = String> {
-    skips.iter().filter_map(|line| {
-        let mut fields = line.split('\t');
-        let (suite, test) = (fields.next()?, fields.next()?);
-        REQUIRED
-            .contains(&suite)
-            .then(|| format!("required test {suite}/{test} was skipped"))
-    })
+fn forbidden_skips(skips: &[Skip]) -> impl Iterator<Item = String> {
+    skips
+        .iter()
+        .filter(|skip| REQUIRED.contains(&skip.suite.as_str()))
+        .map(|Skip { suite, test, .. }| format!("required test {suite}/{test} was skipped"))
 }
 
 #[cfg(test)]
@@ -266,10 +319,14 @@ mod tests {
 
     #[test]
     fn skips_count_in_required_suites_only() {
-        let skips = [
-            "filesystems\txfs::table\tthe kernel has no xfs".to_owned(),
-            "cli\tsudo\tno sudo".to_owned(),
-        ];
+        let skips: Vec<Skip> = [
+            "filesystems\txfs::table\tthe kernel has no xfs",
+            "cli\tsudo\tno sudo",
+        ]
+        .into_iter()
+        .map(|line| Skip::read(line).expect("three fields"))
+        .collect();
+        assert!(Skip::read("cli\tsudo").is_err());
         let forbidden: Vec<_> = forbidden_skips(&skips).collect();
         assert_eq!(forbidden, ["required test cli/sudo was skipped"]);
     }

@@ -12,12 +12,12 @@ use anyhow::{Context as _, Result, bail};
 use crate::paths;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {}
+pub struct Options {}
 
 /// Never looked into: build results, and git's own.
 const IGNORED: [&str; 2] = ["target", ".git"];
 
-pub(crate) fn run(Options {}: &Options) -> Result<()> {
+pub fn run(Options {}: &Options) -> Result<()> {
     let root = paths::root();
     let mut violations = rules::top_level(&names(&root)?);
     let files = files_below(&root)?;

@@ -14,7 +14,7 @@ mod probe;
     reason = "this file belongs to the tests too, where it is public"
 )]
 mod protocol;
-pub(crate) mod results;
+pub mod results;
 mod table;
 mod tell;
 
@@ -22,13 +22,14 @@ use std::fs::File;
 
 use anyhow::{Context as _, Result};
 
+pub(crate) use self::binaries::static_cargo;
 use crate::{
     paths,
     setup::{self, KERNEL_VERSIONS},
 };
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// Which kernel
     #[arg(long, default_value = "all", value_parser = ["6.1", "6.12", "7.2", "all"])]
     kernel: String,
@@ -60,7 +61,7 @@ impl Options {
     }
 }
 
-pub(crate) fn run(options: &Options) -> Result<()> {
+pub fn run(options: &Options) -> Result<()> {
     if options.table {
         return table::insert();
     }
@@ -88,7 +89,7 @@ fn alone() -> Result<File> {
 }
 
 /// The whole matrix, as part of all tests.
-pub(crate) fn all() -> Result<()> {
+pub fn all() -> Result<()> {
     run(&Options {
         kernel: "all".to_owned(),
         backend: "all".to_owned(),

@@ -18,13 +18,13 @@ use crate::{
 };
 
 /// Newest supported version.
-pub(crate) const NEWEST: &str = "1.27.3";
-pub(crate) const VERSIONS: [&str; 3] = ["1.21.13", "1.24.11", NEWEST];
+pub const NEWEST: &str = "1.27.3";
+const VERSIONS: [&str; 3] = ["1.21.13", "1.24.11", NEWEST];
 
 #[derive(Debug)]
-pub(crate) struct Go {
-    pub(crate) version: &'static str,
-    pub(crate) goroot: PathBuf,
+pub struct Go {
+    pub version: &'static str,
+    pub goroot: PathBuf,
 }
 
 pub(super) fn ensure() -> Result<Vec<Go>> {

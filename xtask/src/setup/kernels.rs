@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The matrix: a kernel line and the Debian suite that carries it.
-pub(crate) const VERSIONS: [(&str, &str); 3] = [
+pub const VERSIONS: [(&str, &str); 3] = [
     ("6.1", "bookworm"),
     ("6.12", "bookworm-backports"),
     ("7.2", "forky"),
@@ -51,16 +51,16 @@ const MODULES: [&str; 14] = [
 
 /// A kernel of the matrix, ready to boot.
 #[derive(Debug)]
-pub(crate) struct Kernel {
+pub struct Kernel {
     /// As in [`VERSIONS`].
-    pub(crate) version: &'static str,
-    pub(crate) image: PathBuf,
+    pub version: &'static str,
+    pub image: PathBuf,
     /// In loading order.
-    pub(crate) modules: Vec<PathBuf>,
+    pub modules: Vec<PathBuf>,
 }
 
 /// The kernels whose version is in `versions`.
-pub(crate) fn ensure_kernels(versions: &[&str]) -> Result<Vec<Kernel>> {
+pub(super) fn ensure_kernels(versions: &[&str]) -> Result<Vec<Kernel>> {
     ensure!(
         env::consts::ARCH == "x86_64",
         "the VM matrix has x86-64 kernels only"

@@ -1,14 +1,14 @@
 //! bpf-linker, built into target/tools against an LLVM that is not older than rustc's.
 
 use std::{
-    fs,
+    env, fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Toolchain, apt, by_hand, found, installing};
+use super::{Toolchain, by_hand, found, installing};
 use crate::{
     command::{ask, cargo, program, run},
     paths,
@@ -18,13 +18,13 @@ const VERSION: &str = "0.13.0";
 
 /// Gives the linker's path.
 pub(super) fn ensure(toolchain: &Toolchain) -> Result<PathBuf> {
-    let linker = paths::tools().join("bin/bpf-linker");
+    let linker = path();
     let wanted = format!("bpf-linker {VERSION}, LLVM {}", toolchain.llvm);
     if linker.exists() && is_noted(&wanted) {
         found("bpf-linker", &format!("{wanted}, in target/tools"));
         return Ok(linker);
     }
-    installing("bpf-linker", "building it, which takes a minute or two");
+    installing("bpf-linker", "building it, which takes about a minute");
     match build(toolchain) {
         Ok(prefix) => {
             remember(&wanted, &prefix)?;
@@ -38,6 +38,11 @@ pub(super) fn ensure(toolchain: &Toolchain) -> Result<PathBuf> {
             )
         }),
     }
+}
+
+/// Where our own is.
+pub(super) fn path() -> PathBuf {
+    paths::tools().join("bin/bpf-linker")
 }
 
 fn note() -> PathBuf {
@@ -65,6 +70,9 @@ fn build(toolchain: &Toolchain) -> Result<PathBuf> {
     let mut command = cargo();
     command
         .env("LLVM_PREFIX", &prefix)
+        // What it does is LLVM's work, which is compiled already; its own profile has all debug information.
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
         .args(["install", "--quiet", "--force", "bpf-linker"])
         .args(["--version", VERSION])
         .args(["--no-default-features", "--features"])
@@ -75,49 +83,46 @@ fn build(toolchain: &Toolchain) -> Result<PathBuf> {
     Ok(prefix)
 }
 
-/// A folder whose lib/ holds libLLVM.so of rustc's version: the one rustup's compiler brings, or
-/// the system's.
+/// A folder whose lib/ holds libLLVM.so of rustc's version: the library that rustup's compiler brings, or the
+/// system's, on which Debian's compiler depends. Linking needs no more of LLVM than that.
 fn llvm_prefix(toolchain: &Toolchain) -> Result<PathBuf> {
+    let Toolchain { sysroot, llvm, .. } = toolchain;
+    let system = PathBuf::from(format!("/usr/lib/{}-linux-gnu", env::consts::ARCH));
+    // Called by its soname, such as libLLVM.so.22.1-rust-1.96.0-stable or libLLVM.so.22.1.
+    let start = format!("libLLVM.so.{llvm}.");
+    let library = [sysroot.join("lib"), system]
+        .iter()
+        .find_map(|folder| file_starting_with(&start, folder))
+        .with_context(|| format!("there is no {start}* beside rustc or in the system"))?;
     let own = paths::tools().join("llvm");
-    if borrow_llvm(&toolchain.sysroot.join("lib"), &own.join("lib"))? {
-        return Ok(own);
-    }
-    let version = toolchain.llvm;
-    let system = PathBuf::from(format!("/usr/lib/llvm-{version}"));
-    if !system.join("lib/libLLVM.so").exists() {
-        let package = format!("llvm-{version}-dev");
-        installing("LLVM", &format!("installing {package}"));
-        apt::install(&[&package])
-            .with_context(|| by_hand(&format!("LLVM {version}"), "your distribution's package"))?;
-    }
-    Ok(system)
+    borrow(&library, &own.join("lib"))?;
+    Ok(own)
 }
 
-/// Links rustc's own libLLVM under the name that linking looks for. False if it has none.
-fn borrow_llvm(from: &Path, into: &Path) -> Result<bool> {
-    let library = fs::read_dir(from)
-        .with_context(|| format!("cannot list {}", from.display()))?
+fn file_starting_with(start: &str, folder: &Path) -> Option<PathBuf> {
+    fs::read_dir(folder)
+        .ok()?
         .filter_map(Result::ok)
-        // The file is called by its soname, such as libLLVM.so.22.1-rust-1.96.0-stable. Debian's
-        // rustc uses the system's, which lies elsewhere.
-        .find(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            name.starts_with("libLLVM.so.") && name.contains("-rust-")
-        });
-    let Some(library) = library else {
-        return Ok(false);
-    };
-    fs::create_dir_all(into)?;
-    for name in [library.file_name(), "libLLVM.so".into()] {
+        .find(|entry| entry.file_name().to_string_lossy().starts_with(start))
+        .map(|entry| entry.path())
+}
+
+/// Links the library under the name that linking looks for, and its own.
+fn borrow(library: &Path, into: &Path) -> Result<()> {
+    fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
+    for name in library
+        .file_name()
+        .into_iter()
+        .chain(["libLLVM.so".as_ref()])
+    {
         let link = into.join(name);
         if link.symlink_metadata().is_ok() {
             fs::remove_file(&link)?;
         }
-        symlink(library.path(), &link)
+        symlink(library, &link)
             .with_context(|| format!("cannot make the link {}", link.display()))?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// A linker that the user installed, as a last resort: what LLVM it has cannot be asked.

@@ -19,7 +19,7 @@ use crate::{
 /// Room of a disk of the guest: the files are sparse. xfs wants at least 300 MiB.
 const DISK_BYTES: u64 = 2 << 30;
 /// The toolchain of the guest, on a disk of its own.
-pub(crate) const GO_DISK: &str = "go";
+pub const GO_DISK: &str = "go";
 /// Disks of the guest: serial number, type and mount options of the file system, and its maker with
 /// what it needs to be told.
 const DISKS: [(&str, &str, &str, &[&str]); 4] = [
@@ -36,26 +36,26 @@ const DISKS: [(&str, &str, &str, &[&str]); 4] = [
 
 /// What the virtual machines are made of.
 #[derive(Debug)]
-pub(crate) struct VmTools {
-    pub(crate) kernels: Vec<Kernel>,
-    pub(crate) qemu: PathBuf,
-    pub(crate) busybox: PathBuf,
-    pub(crate) disks: Vec<Disk>,
+pub struct VmTools {
+    pub kernels: Vec<Kernel>,
+    pub qemu: PathBuf,
+    pub busybox: PathBuf,
+    pub disks: Vec<Disk>,
 }
 
 /// An image with a fresh file system; the guest writes to a copy that is forgotten.
 #[derive(Clone, Debug)]
-pub(crate) struct Disk {
-    pub(crate) serial: &'static str,
+pub struct Disk {
+    pub serial: &'static str,
     /// Type of the file system.
-    pub(crate) kind: &'static str,
+    pub kind: &'static str,
     /// To mount it with.
-    pub(crate) options: &'static str,
-    pub(crate) image: PathBuf,
+    pub options: &'static str,
+    pub image: PathBuf,
 }
 
 /// Finds or gets all of it, with the kernels whose version is in `versions`.
-pub(crate) fn ensure(versions: &[&str]) -> Result<VmTools> {
+pub fn ensure(versions: &[&str]) -> Result<VmTools> {
     let qemu = ensure_program("qemu-system-x86_64", "qemu-system-x86")?;
     let busybox = ensure_program("busybox", "busybox-static")?;
     for (tool, package) in [

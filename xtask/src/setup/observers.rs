@@ -8,7 +8,7 @@ use super::{apt, by_hand, found, installing, programs::unpack_package};
 use crate::paths;
 
 /// A program of Debian's package of that name.
-pub(crate) fn ensure(name: &str, package: &str) -> Result<PathBuf> {
+pub fn ensure(name: &str, package: &str) -> Result<PathBuf> {
     let look = || paths::find_program(name);
     if look().is_none() {
         installing(name, &format!("installing {package}"));
@@ -23,16 +23,16 @@ pub(crate) fn ensure(name: &str, package: &str) -> Result<PathBuf> {
 
 /// The audit daemon and its control program.
 #[derive(Debug)]
-pub(crate) struct Auditd {
-    pub(crate) daemon: PathBuf,
-    pub(crate) control: PathBuf,
+pub struct Auditd {
+    pub daemon: PathBuf,
+    pub control: PathBuf,
     /// Where their libraries are, unless the system has them.
-    pub(crate) libraries: Option<PathBuf>,
+    pub libraries: Option<PathBuf>,
 }
 
 /// Taken out of Debian's packages rather than installed with them, which would start an audit daemon
 /// on this machine for good.
-pub(crate) fn ensure_auditd() -> Result<Auditd> {
+pub fn ensure_auditd() -> Result<Auditd> {
     const PACKAGES: [&str; 7] = [
         "auditd",
         "libaudit1",

@@ -77,7 +77,7 @@ pub(super) fn unpack_package(package: &str, into: &Path) -> Result<()> {
     fs::remove_file(&archive).with_context(|| format!("cannot remove {}", archive.display()))
 }
 
-pub(crate) fn ensure_bpftool() -> Result<PathBuf> {
+pub fn ensure_bpftool() -> Result<PathBuf> {
     let look = || paths::find_program("bpftool");
     if look().is_none() {
         installing("bpftool", "installing it");
@@ -90,7 +90,7 @@ pub(crate) fn ensure_bpftool() -> Result<PathBuf> {
 }
 
 /// cargo-deny, built when nobody installed it: three minutes on two cores, once.
-pub(crate) fn ensure_cargo_deny() -> Result<PathBuf> {
+pub fn ensure_cargo_deny() -> Result<PathBuf> {
     // The version is in the folder's name, so that raising it here is enough.
     let folder = paths::tools().join(format!("cargo-deny-{CARGO_DENY_VERSION}"));
     let own = folder.join("bin/cargo-deny");

@@ -26,24 +26,18 @@ const RELEASE: &str = "1.96.0";
 const LLVM_VERSIONS: std::ops::RangeInclusive<u32> = 21..=23;
 /// Long enough for 200 MB over a slow line, short enough for a test run that hangs in a proxy.
 const DOWNLOAD_LIMIT: Duration = Duration::from_mins(5);
-const DEBIAN_PACKAGES: [&str; 5] = [
-    "rustc-web",
-    "cargo-web",
-    "rust-web-src",
-    "llvm-22-dev",
-    "gcc",
-];
+const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "gcc"];
 const THING: &str = "a Rust toolchain for BPF";
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Toolchain {
+pub struct Toolchain {
     /// How it is called in messages.
     name: String,
-    pub(crate) cargo: PathBuf,
-    pub(crate) rustc: PathBuf,
+    pub cargo: PathBuf,
+    pub rustc: PathBuf,
     /// Holds rustc's lib folder; for rustup's toolchains libLLVM too.
-    pub(crate) sysroot: PathBuf,
-    pub(crate) llvm: u32,
+    pub sysroot: PathBuf,
+    pub llvm: u32,
     /// Size and time of the compiler: another one behind the same path is looked at again.
     rustc_state: (u64, i64),
 }
@@ -60,7 +54,7 @@ pub(super) fn ensure() -> Result<Toolchain> {
             by_hand(
                 THING,
                 "`rustup toolchain install nightly --component rust-src`, or on Debian \
-                 `apt-get install rustc-web cargo-web rust-web-src llvm-22-dev`",
+                 `apt-get install rustc-web cargo-web rust-web-src`",
             )
         })?,
     };
@@ -69,7 +63,8 @@ pub(super) fn ensure() -> Result<Toolchain> {
     Ok(toolchain)
 }
 
-fn note() -> PathBuf {
+/// Where the choice is remembered.
+pub(super) fn note() -> PathBuf {
     paths::tools().join("rust-for-bpf.json")
 }
 

@@ -1,17 +1,14 @@
 //! The system tests' executables. Built as the invoking user, so that only the tests themselves
 //! run as root and target/ stays the user's.
 
-use std::{
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use crate::{
-    command::{ask, cargo, describe, program},
-    paths,
+    command::{ask, output, program},
+    vm::static_cargo,
 };
 
 #[derive(Debug, PartialEq)]
@@ -35,31 +32,41 @@ struct Target {
     kind: Vec<String>,
 }
 
-pub(super) fn build() -> Result<Vec<Suite>> {
-    let mut command: Command = cargo();
-    command
-        .args(["test", "--release", "--package", "cache-tests", "--no-run"])
-        .arg("--message-format=json-render-diagnostics")
-        .arg("--target-dir")
-        .arg(paths::target())
-        .stderr(Stdio::inherit());
-    let line = describe(&command);
-    eprintln!("$ {line}");
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start `{line}`"))?;
-    ensure!(
-        output.status.success(),
-        "`{line}` failed with {}",
-        output.status
-    );
-    let mut suites = parse(&String::from_utf8_lossy(&output.stdout), "test")?;
+/// What the tests' package is made into.
+pub(crate) struct Executables {
+    pub(crate) suites: Vec<Suite>,
+    /// Other programs: the actor, the guest's init, the benchmark of the hooks.
+    pub(crate) programs: Vec<PathBuf>,
+}
+
+/// Builds them, statically: a guest has no libraries, and this machine runs the same ones.
+pub(crate) fn build() -> Result<Executables> {
+    let messages = output(
+        static_cargo()
+            .args(["test", "--release", "--package", "cache-tests", "--no-run"])
+            .arg("--message-format=json-render-diagnostics"),
+    )?;
+    let mut suites = parse(&messages, "test")?;
     suites.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(suites)
+    Ok(Executables {
+        suites,
+        programs: parse(&messages, "bin")?
+            .into_iter()
+            .map(|program| program.executable)
+            .filter(|executable| !in_dependencies(executable))
+            .collect(),
+    })
+}
+
+/// The test harnesses of programs lie there, and are no programs.
+fn in_dependencies(executable: &Path) -> bool {
+    executable
+        .parent()
+        .is_some_and(|folder| folder.ends_with("deps"))
 }
 
 /// The executables of that kind among cargo's messages.
-pub(crate) fn parse(messages: &str, kind: &str) -> Result<Vec<Suite>> {
+fn parse(messages: &str, kind: &str) -> Result<Vec<Suite>> {
     let mut suites = Vec::new();
     for line in messages.lines().filter(|line| line.starts_with('{')) {
         let Message {

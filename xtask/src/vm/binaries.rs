@@ -3,17 +3,17 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::Command,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use crate::{
     build,
-    command::{cargo, describe},
+    command::{cargo, run},
     paths,
     setup::BuildTools,
-    test::suites::{self, Suite},
+    test::suites::{self, Executables, Suite},
 };
 
 /// The only one there is, and one without which cargo would build macros statically, too.
@@ -43,61 +43,35 @@ impl Binaries {
 pub(crate) fn build(tools: &BuildTools) -> Result<Binaries> {
     let kernel_object = build::kernel_object(tools)?;
     let mut command = static_cargo();
-    command
-        .env("CACHE_EBPF_OBJECT", &kernel_object)
-        .args(["build", "--release", "--package", "cache-agent"])
-        .args(["--target", TARGET, "--target-dir"])
-        .arg(folder());
-    crate::command::run(&mut command)?;
-    let mut command = static_cargo();
-    command
-        .args(["test", "--release", "--package", "cache-tests", "--no-run"])
-        .arg("--message-format=json-render-diagnostics")
-        .args(["--target", TARGET, "--target-dir"])
-        .arg(folder())
-        .stderr(Stdio::inherit());
-    let line = describe(&command);
-    eprintln!("$ {line}");
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start `{line}`"))?;
-    ensure!(
-        output.status.success(),
-        "`{line}` failed with {}",
-        output.status
-    );
-    let messages = String::from_utf8_lossy(&output.stdout);
+    command.env("CACHE_EBPF_OBJECT", &kernel_object).args([
+        "build",
+        "--release",
+        "--package",
+        "cache-agent",
+    ]);
+    run(&mut command)?;
+    let Executables { suites, programs } = suites::build()?;
     Ok(Binaries {
         agent: folder().join(TARGET).join("release/cache-agent"),
         kernel_object,
         empty_programs: build::empty_programs(tools)?,
-        suites: suites::parse(&messages, "test")?,
-        programs: suites::parse(&messages, "bin")?
-            .into_iter()
-            .map(|program| program.executable)
-            .filter(|executable| !in_dependencies(executable))
-            .collect(),
+        suites,
+        programs,
     })
 }
 
-/// The test harnesses of programs lie there, and are no programs.
-fn in_dependencies(executable: &Path) -> bool {
-    executable
-        .parent()
-        .is_some_and(|folder| folder.ends_with("deps"))
-}
-
-fn static_cargo() -> std::process::Command {
+/// A cargo that builds what needs no library of the system.
+pub(crate) fn static_cargo() -> Command {
     let mut command = cargo();
     let mut flags = env::var("RUSTFLAGS").unwrap_or_default();
     flags.push_str(" -Ctarget-feature=+crt-static");
     command
         .env("RUSTFLAGS", flags.trim())
+        .env("CARGO_BUILD_TARGET", TARGET)
+        .env("CARGO_TARGET_DIR", folder())
         // The initramfs is copied to memory at each boot.
         .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
-        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")
-        // Built anew for each change of the agent, and never measured.
-        .env("CARGO_PROFILE_RELEASE_LTO", "off");
+        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
     command
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{audit, bpftrace, du, notify};
-use crate::bench::{
+use crate::{
     agent::{Agent, whole},
     workload::Workload,
 };

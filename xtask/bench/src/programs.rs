@@ -11,9 +11,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use xtask::command::{ask, program};
 
 use super::{agent::Agent, process::bpf_programs_of, workload::Workload};
-use crate::command::{ask, program};
 
 /// One observed build with statistics on.
 #[derive(Debug, Serialize)]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Figure, Measured};
-use crate::bench::statistics::mean;
+use crate::statistics::mean;
 
 /// Agents for each number of roots, in turn.
 const REPEATS: usize = 4;

@@ -10,6 +10,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use xtask::{
+    build::{self, Profile},
+    command::{ask, program},
+    paths, setup,
+};
 
 use super::{
     agent::{Agent, whole},
@@ -18,11 +23,6 @@ use super::{
     process::bpf_map_bytes_of,
     report, tests_program,
     tree::{self, Tree},
-};
-use crate::{
-    build,
-    command::{ask, program},
-    paths, setup,
 };
 
 /// Of each file that no process of its own writes: a million blocks of the disk are not needed.
@@ -80,7 +80,7 @@ struct Document<'a> {
 
 pub(super) fn run(options: &Options) -> Result<()> {
     let tools = setup::for_build()?;
-    let agent = build::agent(&tools)?.agent;
+    let agent = build::agent(&tools, Profile::Dist)?.agent;
     let actor = tests_program::build("actor")?;
     let below = options.below.clone().unwrap_or_else(paths::scratch);
     let folder = below.join("cache-bench-scale");

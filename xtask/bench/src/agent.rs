@@ -13,13 +13,13 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
+use xtask::command::program;
 
 use super::{
     process::{cpu_of, peak_memory_of, signal},
     tree::Tree,
     workload::Workload,
 };
-use crate::command::program;
 
 /// Attaching and the first walk of an empty root take well under a second.
 const READY_LIMIT: Duration = Duration::from_secs(30);

@@ -13,7 +13,7 @@ use super::{
     observer::Observer,
     summary::{Figures, Summary},
 };
-use crate::bench::limits::mebibytes;
+use crate::limits::mebibytes;
 
 const WIDTH: u32 = 960;
 const ROW: u32 = 44;

@@ -8,12 +8,13 @@ use std::{
 };
 
 use anyhow::Result;
+use xtask::{command::program, setup};
 
 use super::{
     observer::{Claim, Usage, Watch},
     watcher::{Said, Watcher},
 };
-use crate::{bench::workload::Workload, command::program, setup};
+use crate::workload::Workload;
 
 pub(super) struct Notified {
     watcher: Watcher,

@@ -5,18 +5,18 @@
 use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use xtask::{
+    command::{ask, program},
+    setup::{self, Auditd},
+};
 
 use super::{
     observer::{Claim, Usage, Watch},
     watcher::Watcher,
 };
 use crate::{
-    bench::{
-        process::{cpu_of, kernel_thread},
-        workload::Workload,
-    },
-    command::{ask, program},
-    setup::{self, Auditd},
+    process::{cpu_of, kernel_thread},
+    workload::Workload,
 };
 
 /// What Debian's rules set; the kernel's own 64 are gone at once.

@@ -14,17 +14,17 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
+use xtask::{
+    build::{self, Profile},
+    command::{describe, program},
+    paths,
+    setup::{self, KERNEL_VERSIONS},
+};
 
 use super::{
     json::{self, Machine},
     limits::{self, Verdict, verdict},
     report, statistics, tests_program,
-};
-use crate::{
-    build,
-    command::{describe, program},
-    paths,
-    setup::{self, KERNEL_VERSIONS},
 };
 
 /// Enough for a mean within a nanosecond.
@@ -135,7 +135,7 @@ fn measure_here(options: &Options) -> Result<Measured> {
         Some(agent) => agent
             .canonicalize()
             .with_context(|| format!("cannot find the agent {}", agent.display()))?,
-        None => build::agent(&tools)?.agent,
+        None => build::agent(&tools, Profile::Dist)?.agent,
     };
     let empty = build::empty_programs(&tools)?;
     let hooks = tests_program::build("hooks")?;

@@ -10,14 +10,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use xtask::command::describe;
 
 use super::observer::Usage;
 use crate::{
-    bench::{
-        process::{cpu_of_family, peak_memory_of, signal},
-        workload::Workload,
-    },
-    command::describe,
+    process::{cpu_of_family, peak_memory_of, signal},
+    workload::Workload,
 };
 
 /// Compiling a bpftrace script takes a few seconds.

@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, fmt::Display, fs};
 
 use anyhow::{Context as _, Result};
-
-use crate::command::{ask, program};
+use xtask::command::{ask, program};
 
 /// `USER_HZ`: the unit of times in /proc, the same on every architecture this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;

@@ -9,9 +9,9 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
+use xtask::command::{ask, describe, program};
 
 use super::statistics::median;
-use crate::command::{ask, describe, program};
 
 /// As many as a build cache has.
 const FOLDERS: u32 = 256;

@@ -11,6 +11,11 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
+use xtask::{
+    build::{self, Profile},
+    command::{ask, program},
+    paths, setup,
+};
 
 use super::{
     agent::{Agent, Figures, whole},
@@ -22,11 +27,6 @@ use super::{
     statistics::{PairedRatio, median, paired_ratio},
     tests_program,
     tree::{self, Tree},
-};
-use crate::{
-    build,
-    command::{ask, program},
-    paths, setup,
 };
 
 /// Files per second with the agent over files per second without.
@@ -94,7 +94,7 @@ struct Document<'a> {
 
 pub(super) fn run(options: &Options) -> Result<()> {
     let tools = setup::for_build()?;
-    let agent = build::agent(&tools)?.agent;
+    let agent = build::agent(&tools, Profile::Dist)?.agent;
     let actor = tests_program::build("actor")?;
     let below = options.below.clone().unwrap_or_else(paths::scratch);
     let folder = below.join("cache-bench-writers");

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Results, Run, observer::Observer};
-use crate::bench::{
+use crate::{
     limits::{Verdict, verdict},
     programs::ProgramCosts,
     statistics::{PairedRatio, median, paired_ratio},

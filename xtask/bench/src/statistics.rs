@@ -1,6 +1,7 @@
 //! Ratios of medians and how sure they are.
 
 use serde::Serialize;
+use statrs::statistics::{Data, OrderStatistics as _, Statistics as _};
 
 /// Enough that the interval's ends repeat to a tenth of a percent.
 const RESAMPLES: usize = 10_000;
@@ -15,23 +16,20 @@ pub(super) struct Ratio {
 
 /// The median, 0 for no values at all.
 pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let upper = values.get(middle).copied().unwrap_or_default();
-    if values.len() % 2 == 1 {
-        return upper;
+    let mut values = Data::new(values.into_iter().collect::<Vec<_>>());
+    if values.is_empty() {
+        return 0.0;
     }
-    let lower = middle.checked_sub(1).and_then(|index| values.get(index));
-    f64::midpoint(upper, lower.copied().unwrap_or_default())
+    values.median()
 }
 
 /// The mean, 0 for no values at all.
 pub(super) fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
-    let (sum, count) = values
-        .into_iter()
-        .fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-    if count > 0.0 { sum / count } else { 0.0 }
+    let values: Vec<f64> = values.into_iter().collect();
+    if values.is_empty() {
+        return 0.0;
+    }
+    values.mean()
 }
 
 /// Median of the second values over median of the first. The interval comes from drawing whole
@@ -40,19 +38,22 @@ pub(super) fn ratio_of_medians(pairs: &[(f64, f64)]) -> Ratio {
     let ratio = |pairs: &[(f64, f64)]| {
         median(pairs.iter().map(|pair| pair.1)) / median(pairs.iter().map(|pair| pair.0))
     };
-    let mut random = SplitMix(0x5eed);
-    let mut ratios: Vec<f64> = (0..RESAMPLES)
+    // Seeded: the same figures give the same interval.
+    let mut random = fastrand::Rng::with_seed(0x5eed);
+    let ratios: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
-            let drawn: Vec<_> = pairs.iter().map(|_| *random.choose(pairs)).collect();
+            let drawn: Vec<_> = pairs
+                .iter()
+                .filter_map(|_| random.choice(pairs).copied())
+                .collect();
             ratio(&drawn)
         })
         .collect();
-    ratios.sort_by(f64::total_cmp);
-    let end = |index: usize| ratios.get(index).copied().unwrap_or(f64::NAN);
+    let mut ratios = Data::new(ratios);
     Ratio {
         value: ratio(pairs),
-        low: end(RESAMPLES / 40),
-        high: end(RESAMPLES - 1 - RESAMPLES / 40),
+        low: ratios.quantile(0.025),
+        high: ratios.quantile(0.975),
     }
 }
 
@@ -112,24 +113,6 @@ fn rank_below(pairs: usize) -> Option<usize> {
     within.count().checked_sub(1)
 }
 
-/// Steele, Lea and Flood's generator: the same figures give the same interval.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// One of a few; the bias of the remainder is far below what matters here.
-    fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        let index = self.next() % from.len() as u64;
-        &from[usize::try_from(index).unwrap_or_default()]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +121,8 @@ mod tests {
     fn medians() {
         assert!((median([3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
         assert!((median([4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
-        assert!(median([]).abs() < 1e-9);
+        assert!(median([]).abs() < 1e-9 && mean([]).abs() < 1e-9);
+        assert!((mean([1.0, 4.0]) - 2.5).abs() < 1e-9);
     }
 
     #[test]

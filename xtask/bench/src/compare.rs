@@ -21,6 +21,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use xtask::{
+    build::{self, Profile},
+    paths,
+    setup::{self, TestTools},
+};
 
 use self::{
     observer::{Claim, Observer, Usage},
@@ -32,10 +37,6 @@ use super::{
     programs::{self, ProgramCosts},
     report, tree,
     workload::{Build, Workload},
-};
-use crate::{
-    build, paths,
-    setup::{self, TestTools},
 };
 
 /// Builds with BPF statistics; they repeat well.
@@ -105,7 +106,7 @@ struct Document<'a> {
 
 pub(super) fn run(options: &Options) -> Result<()> {
     let tools = setup::for_test()?;
-    let agent = build::agent(&tools.build)?.agent;
+    let agent = build::agent(&tools.build, Profile::Dist)?.agent;
     let folder = paths::scratch().join("compare");
     let results = measure(options, &tools, &agent, &folder);
     // Gigabytes, and of no use after a failure either.

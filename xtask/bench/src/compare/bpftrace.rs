@@ -3,16 +3,16 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
+use xtask::{
+    command::{ask, program},
+    setup,
+};
 
 use super::{
     observer::{Claim, Usage, Watch},
     watcher::Watcher,
 };
-use crate::{
-    bench::workload::Workload,
-    command::{ask, program},
-    setup,
-};
+use crate::workload::Workload;
 
 const SCRIPT: &str = include_str!("cache.bt");
 /// The longest string bpftrace compares.

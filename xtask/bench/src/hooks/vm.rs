@@ -3,29 +3,26 @@
 //! repeats on a busy machine; what it is in nanoseconds depends on the processor, so backends are compared
 //! with each other.
 
-use std::env;
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
+use xtask::command::cargo;
 
 use super::{Figure, Measured, measured_by};
-use crate::{
-    bench::limits::{Verdict, verdict},
-    command::program,
-};
+use crate::limits::{Verdict, verdict};
 
 /// Roots cost the same however many there are; that is shown natively.
 const ROOTS: u32 = 1;
 
 /// On that kernel, with the agent told to use that backend.
 pub(super) fn measure(kernel: &str, backend: &str, calls: u64) -> Result<Measured> {
-    let itself = env::current_exe().context("cannot find this program")?;
     let hooks = format!(
         "CACHE_TEST_BACKEND={backend} /bin/hooks --empty /vm/cache-ebpf-empty.o --calls {calls} --roots {ROOTS}"
     );
-    let mut command = program(itself);
-    command
-        .args(["vm", "--kernel", kernel])
-        .args(["--count-instructions", "--command", &hooks]);
+    let mut command = cargo();
+    command.args(["xtask", "vm", "--kernel", kernel]).args([
+        "--count-instructions",
+        "--command",
+        &hooks,
+    ]);
     let measured = measured_by(&mut command)?;
     let used = &measured.backend;
     ensure!(used == backend, "measured {used} instead of {backend}");

@@ -1,4 +1,5 @@
-//! What the agent costs, measured in ways that each have a file here.
+//! What the agent costs, measured in ways that each have a file here. A package of its own, so that building and
+//! testing need not wait for what draws a chart.
 
 mod agent;
 mod compare;
@@ -18,14 +19,22 @@ mod walk;
 mod workload;
 mod writers;
 
+use std::process::ExitCode;
+
 use anyhow::{Result, ensure};
+use clap::Parser;
+use xtask::command;
 
-use crate::command;
-
-#[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+/// What the agent costs a cold `go build std`, and how fast it walks
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask bench",
+    bin_name = "cargo xtask bench",
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true
+)]
 #[group(skip)]
-pub(crate) struct Options {
+struct Options {
     #[command(subcommand)]
     what: Option<What>,
     #[command(flatten)]
@@ -46,7 +55,11 @@ enum What {
     Writers(writers::Options),
 }
 
-pub(crate) fn run(options: &Options) -> Result<()> {
+fn main() -> ExitCode {
+    command::exit_code(run(&Options::parse()))
+}
+
+fn run(options: &Options) -> Result<()> {
     let needs_root = !matches!(options.what, Some(What::Store(_)));
     ensure!(
         !needs_root || command::is_root(),

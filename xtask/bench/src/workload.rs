@@ -9,12 +9,12 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
-
-use super::process::children_cpu;
-use crate::{
+use xtask::{
     command::{ask, describe, program},
     paths,
 };
+
+use super::process::children_cpu;
 
 #[derive(Debug)]
 pub(super) struct Workload {

@@ -8,19 +8,19 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-
-use super::{json, limits::mebibytes};
-use crate::{
-    build,
+use xtask::{
+    build::{self, Profile},
     command::{ask, cargo, program, run as run_command},
     paths, setup,
 };
+
+use super::{json, limits::mebibytes};
 
 /// What the contract allows for the two questions, in milliseconds.
 const LIMIT_MS: f64 = 300.0;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(super) struct Options {
     /// Invocations in the history
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(50_000..))]
     invocations: u32,
@@ -84,15 +84,18 @@ pub(super) fn run(options: &Options) -> Result<()> {
 
 /// Built with the same kernel object as the agent, so that neither makes the other stale.
 fn example() -> Result<PathBuf> {
-    let built = build::agent(&setup::for_build()?)?;
+    let built = build::agent(&setup::for_build()?, Profile::Dist)?;
     run_command(
         cargo()
             .env("CACHE_EBPF_OBJECT", built.kernel_object)
-            .args(["build", "--release", "--package", "cache-agent"])
+            .args(["build", "--profile", Profile::Dist.name()])
+            .args(["--package", "cache-agent"])
             .args(["--example", "history", "--target-dir"])
             .arg(paths::target()),
     )?;
-    Ok(paths::target().join("release/examples/history"))
+    Ok(paths::target()
+        .join(Profile::Dist.name())
+        .join("examples/history"))
 }
 
 fn measure(history: &Path, folder: &Path, invocations: u32) -> Result<(f64, Answers)> {

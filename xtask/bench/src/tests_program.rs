@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-
-use crate::{
+use xtask::{
+    build::Profile,
     command::{cargo, run},
     paths,
 };
@@ -12,8 +12,9 @@ use crate::{
 /// Builds it like the agent, optimised.
 pub(super) fn build(name: &str) -> Result<PathBuf> {
     run(cargo()
-        .args(["build", "--release", "--package", "cache-tests", "--bin"])
-        .args([name, "--target-dir"])
+        .args(["build", "--profile", Profile::Dist.name()])
+        .args(["--package", "cache-tests", "--bin", name])
+        .arg("--target-dir")
         .arg(paths::target()))?;
-    Ok(paths::target().join("release").join(name))
+    Ok(paths::target().join(Profile::Dist.name()).join(name))
 }

@@ -8,6 +8,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use xtask::{
+    build::{self, Profile},
+    paths,
+    setup::{self, TestTools},
+};
 
 use super::{
     agent::{Agent, Figures},
@@ -17,10 +22,6 @@ use super::{
     walk::{self, Walk},
     workload::{Build, Workload},
 };
-use crate::{
-    build, paths,
-    setup::{self, TestTools},
-};
 
 /// Enough for an interval of a few percent on a quiet machine (about 12 minutes here).
 const PAIRS: u32 = 10;
@@ -29,7 +30,7 @@ const WALK_FILES: u32 = 1_000_000;
 const QUICK_WALK_FILES: u32 = 100_000;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(super) struct Options {
     /// 3 pairs and a walk over 100,000 files: for a look, not for a claim
     #[arg(long)]
     quick: bool,
@@ -69,7 +70,7 @@ pub(super) struct Results {
 
 pub(super) fn run(options: &Options) -> Result<()> {
     let tools = setup::for_test()?;
-    let binary = build::agent(&tools.build)?.agent;
+    let binary = build::agent(&tools.build, Profile::Dist)?.agent;
     let folder = paths::scratch().join("bench");
     let results = measure(options, &tools, &binary, &folder);
     // Gigabytes, and of no use after a failure either.

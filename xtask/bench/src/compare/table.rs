@@ -8,7 +8,7 @@ use super::{
     observer::Observer,
     summary::{Figures, Summary},
 };
-use crate::bench::{limits::mebibytes, statistics::PairedRatio};
+use crate::{limits::mebibytes, statistics::PairedRatio};
 
 pub(super) fn print(title: &str, summaries: &[Summary]) -> Result<()> {
     io::stdout()

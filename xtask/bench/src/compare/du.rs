@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use xtask::command::program;
 
 use super::{
     observer::{Claim, Usage, Watch},
     watcher::{Said, Watcher},
 };
-use crate::{bench::workload::Workload, command::program};
+use crate::workload::Workload;
 
 pub(super) struct Du(Watcher);
 
