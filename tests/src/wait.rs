@@ -54,11 +54,8 @@ pub fn for_size(path: &Path, bytes: u64, limit: Duration) -> Result<()> {
 /// Sleeps for as long as it is quiet, and for longer while it is not.
 pub fn pause(duration: Duration) {
     let mut quiet = QuietTime::start();
-    while let Some(left) = duration
-        .checked_sub(quiet.elapsed())
-        .filter(|left| !left.is_zero())
-    {
-        thread::sleep(left);
+    while let Some(left) = duration.checked_sub(quiet.elapsed()) {
+        thread::sleep(left.max(Duration::from_millis(1)));
     }
 }
 
