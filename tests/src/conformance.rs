@@ -7,16 +7,15 @@
 use std::{collections::BTreeMap, ffi::OsString};
 
 use anyhow::{Context as _, Result, bail};
-use cache_tests::{
+use serde::{Deserialize, Serialize};
+
+use crate::{
     agent::Traced,
     cases::{Case, Ending, Place},
-    env::{self, Bench, FileSystem, Verdict},
+    env::{self, Bench, FileSystem},
     file_system::has_unnamed_files,
     report::{Observation, Process, Report},
 };
-use serde::Deserialize;
-
-use super::ACTOR;
 
 /// What an actor says before it acts.
 #[derive(Debug, Deserialize)]
@@ -29,8 +28,48 @@ struct Said {
 /// Who did what.
 type Actors = BTreeMap<u32, (&'static Case, Ending)>;
 
+/// One operation's verdict on one file system, for the table of what is exact where.
+#[derive(Debug, Serialize)]
+struct Verdict<'a> {
+    backend: &'a str,
+    file_system: &'a str,
+    operation: &'a str,
+    #[serde(rename = "verdict")]
+    is: &'a str,
+}
+
+/// Notes whether that operation was reported right, and whether all of it could be seen.
+pub fn note(
+    report: &Report,
+    file_system: FileSystem,
+    operation: &str,
+    is_right: bool,
+    is_observed: bool,
+) -> Result<()> {
+    let verdict = Verdict {
+        backend: &report.backend,
+        file_system: file_system.name(),
+        operation,
+        is: match (is_right, is_observed) {
+            (false, _) => "failed",
+            (true, true) => "exact",
+            (true, false) => "unattributed",
+        },
+    };
+    env::note("CACHE_TEST_VERDICTS", &serde_json::to_string(&verdict)?)
+}
+
+/// An error that names everything `found`, with all that the agent said.
+pub fn nothing(found: &[String], traced: &Traced) -> Result<()> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    let report = traced.report()?;
+    bail!("{}\n{report:#?}\n{}", found.join("\n"), traced.stderr)
+}
+
 /// Lets the actor perform the operations `names` on that file system, and compares.
-pub(crate) fn conforms(names: &[&str], file_system: FileSystem) -> Result<()> {
+pub fn conforms(actor: &str, names: &[&str], file_system: FileSystem) -> Result<()> {
     let bench = Bench::new("conformance", file_system)?;
     let mut names = names.to_vec();
     if !has_unnamed_files(&bench.inside())? {
@@ -48,13 +87,14 @@ pub(crate) fn conforms(names: &[&str], file_system: FileSystem) -> Result<()> {
         bench.outside().into_os_string(),
     ];
     let traced = trace.run(
-        ACTOR,
+        actor,
         words.into_iter().chain(names.iter().map(OsString::from)),
     )?;
     let found = judge(&names, file_system, &bench, &traced)?;
     if found.is_empty() {
         return Ok(());
     }
+    // Without the report, which has hundreds of processes.
     bail!(
         "on {file_system:?}:\n{}\n{}",
         found.join("\n"),
@@ -93,16 +133,7 @@ fn judge(
         } else {
             Vec::from_iter(unconserved(case, bench, report)?)
         };
-        env::note(&Verdict {
-            backend: &report.backend,
-            file_system: file_system.name(),
-            operation: name,
-            verdict: match (complaints.is_empty(), observed) {
-                (false, _) => "failed",
-                (true, true) => "exact",
-                (true, false) => "unattributed",
-            },
-        })?;
+        note(report, file_system, name, complaints.is_empty(), observed)?;
         found.extend(complaints);
     }
     if all_observed {
