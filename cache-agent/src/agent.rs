@@ -26,7 +26,7 @@ use crate::{
     },
     keeper::{Keeper, Order, Orders},
     ledger::book::Book,
-    probe::{backend::Choice, session::Purpose},
+    probe::{backend::Choice, detach::Detach, session::Purpose},
     serve::http,
     snapshot::Snapshot,
     store::{
@@ -64,6 +64,7 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
         with_paths: true,
         backend,
         maps: config.maps,
+        detach: Detach::Wait,
     })?;
     let history = Writing::start(Settings::of(&config))?;
     let (mut keeper, mut orders) = Keeper::start(book, config.clone(), history.writer())?;

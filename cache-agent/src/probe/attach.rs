@@ -13,6 +13,7 @@ use super::{
     backend::{self, Backend, PROCESS_HOOKS, STATUS_HOOKS, SYSCALL_HOOKS, VFS_HOOKS, VfsHook},
     btf::{Btf, Function},
     coverage::{Coverage, Hook},
+    detach::Links,
     offsets::{self, Global, KERNEL_BTF},
     session::CONTROL,
     trampolines::Trampolines,
@@ -59,6 +60,7 @@ impl Prepared {
         &self,
         ebpf: &mut Ebpf,
         trampolines: &mut Trampolines,
+        links: &mut Links,
     ) -> Result<Coverage> {
         let mut coverage = Coverage::new(self.backend);
         let control: &mut RawTracePoint = ebpf
@@ -74,7 +76,7 @@ impl Prepared {
             Backend::Fentry => self.attach_functions(ebpf, trampolines, &mut coverage)?,
             Backend::Tracepoint => {
                 attach_all_raw(ebpf, &STATUS_HOOKS, &mut coverage)?;
-                self.attach_syscalls(ebpf, &mut coverage)?;
+                self.attach_syscalls(ebpf, &mut coverage, links)?;
             }
         }
         Ok(coverage)
@@ -118,13 +120,18 @@ impl Prepared {
         }
     }
 
-    fn attach_syscalls(&self, ebpf: &mut Ebpf, coverage: &mut Coverage) -> Result<()> {
+    fn attach_syscalls(
+        &self,
+        ebpf: &mut Ebpf,
+        coverage: &mut Coverage,
+        links: &mut Links,
+    ) -> Result<()> {
         for (program, target) in SYSCALL_HOOKS {
             if !self.tracefs.join("events/syscalls").join(target).is_dir() {
                 // Not a call of this architecture or kernel: there is nothing to miss.
                 continue;
             }
-            let outcome = attach_syscall(ebpf, program, target);
+            let outcome = attach_syscall(ebpf, program, target, links);
             coverage.note(Hook { program, target }, outcome)?;
         }
         Ok(())
@@ -184,7 +191,7 @@ fn attach_raw(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<()> {
     Ok(())
 }
 
-fn attach_syscall(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<()> {
+fn attach_syscall(ebpf: &mut Ebpf, name: &str, tracepoint: &str, links: &mut Links) -> Result<()> {
     let program: &mut TracePoint = ebpf
         .program_mut(name)
         .context("not in the kernel object")?
@@ -192,7 +199,8 @@ fn attach_syscall(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<()> {
     if program.fd().is_err() {
         program.load().map_err(refusal)?;
     }
-    program.attach("syscalls", tracepoint)?;
+    let link = program.attach("syscalls", tracepoint)?;
+    links.keep(program.take_link(link)?);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod attach;
 pub mod backend;
 pub mod btf;
 pub mod coverage;
+pub mod detach;
 pub mod lineage;
 pub mod missed;
 pub mod offsets;

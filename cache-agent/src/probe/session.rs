@@ -18,6 +18,7 @@ use super::{
     attach::Prepared,
     backend::{Backend, Choice},
     coverage::Coverage,
+    detach::{Detach, Holder, Links},
     lineage::Lineage,
     missed::MissedRuns,
     tables::Tables,
@@ -39,6 +40,8 @@ pub struct Purpose {
     pub backend: Choice,
     /// Sizes of the maps.
     pub maps: Maps,
+    /// Who waits for the end of the hooks.
+    pub detach: Detach,
 }
 
 /// What the kernel calls a root.
@@ -69,6 +72,11 @@ pub struct Session {
     missed_runs: MissedRuns,
     #[expect(dead_code, reason = "the hooks run as long as it lives")]
     trampolines: Trampolines,
+    #[expect(dead_code, reason = "likewise")]
+    links: Links,
+    detach: Detach,
+    /// Goes last: by then all of the above is closed.
+    holder: Option<Holder>,
 }
 
 impl Session {
@@ -102,7 +110,8 @@ impl Session {
         let prepared = Prepared::new(backend)?;
         let mut ebpf = load(&prepared, purpose)?;
         let mut trampolines = Trampolines::new();
-        let coverage = prepared.attach(&mut ebpf, &mut trampolines)?;
+        let mut links = Links::default();
+        let coverage = prepared.attach(&mut ebpf, &mut trampolines, &mut links)?;
         tracing::info!(backend = backend.as_str(), "hooks attached");
         let messages =
             EbpfLogger::init(&mut ebpf).context("cannot read the kernel side's messages")?;
@@ -118,6 +127,9 @@ impl Session {
             coverage,
             missed_runs: MissedRuns::of_loaded(trampolines.groups()),
             trampolines,
+            links,
+            detach: purpose.detach,
+            holder: None,
         })
     }
 
@@ -206,6 +218,22 @@ impl Session {
     /// This process as the kernel side names it.
     pub fn identify(&mut self) -> Result<ProcessKey> {
         Ok(self.control([control::IDENTIFY, 0, 0, 0, 0])?.process)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.detach == Detach::Wait {
+            return;
+        }
+        let started = self
+            .tables
+            .watch_nothing()
+            .and_then(|()| Ok(Holder::start()?));
+        match started {
+            Ok(holder) => self.holder = Some(holder),
+            Err(error) => tracing::debug!(error = format!("{error:#}"), "the hooks end here"),
+        }
     }
 }
 

@@ -37,7 +37,7 @@ use crate::{
         account::{Accounts, Identity},
         book::Book,
     },
-    probe::session::Purpose,
+    probe::{detach::Detach, session::Purpose},
     snapshot::Changes,
     store::query::Earlier,
     sys::usage,
@@ -59,6 +59,8 @@ pub fn run(args: &TraceArgs) -> Result<Ended> {
         with_paths: true,
         backend: args.backend,
         maps: args.maps()?,
+        // The command has ended, and so does the caller's wait.
+        detach: Detach::Leave,
     })?;
     let mut observer = Observer::start(book.session(), [])?;
     let places = Places::prepare(&args.roots, &credentials)?;
