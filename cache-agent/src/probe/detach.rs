@@ -87,8 +87,8 @@ impl Holder {
 #[expect(unsafe_code, reason = "the only way to end without destructors")]
 fn hold(kept: &[RawFd], gone: &PipeReader) -> ! {
     // Neither a terminal nor a directory; both calls can fail for a session leader only, or not at all.
-    drop(rustix::process::setsid());
-    drop(rustix::process::chdir(c"/"));
+    rustix::process::setsid().map(drop).unwrap_or_default();
+    rustix::process::chdir(c"/").unwrap_or_default();
     close_others(kept);
     while rustix::io::read(gone, &mut [0; 1]) == Err(rustix::io::Errno::INTR) {}
     // SAFETY: it has no precondition.

@@ -9,6 +9,7 @@ pub mod btf;
 pub mod coverage;
 pub mod detach;
 pub mod lineage;
+mod loading;
 pub mod missed;
 pub mod offsets;
 pub mod privilege;
