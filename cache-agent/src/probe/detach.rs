@@ -44,14 +44,16 @@ impl Links {
 
 impl Drop for Links {
     fn drop(&mut self) {
-        let links = Mutex::new(std::mem::take(&mut self.0).into_iter());
+        let links = std::mem::take(&mut self.0);
+        let closers = CLOSERS.min(links.len());
+        let links = Mutex::new(links.into_iter());
         let close = || {
             while let Some(link) = links.lock().ok().and_then(|mut links| links.next()) {
                 drop(link);
             }
         };
         thread::scope(|scope| {
-            for _ in 1..CLOSERS {
+            for _ in 1..closers {
                 // Without another thread it only takes longer.
                 drop(thread::Builder::new().spawn_scoped(scope, close));
             }
