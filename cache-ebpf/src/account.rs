@@ -18,7 +18,7 @@ use cache_ebpf::{
 
 use crate::{
     atomic, descent, detail,
-    kernel::{Read, Task, Typed},
+    kernel::current,
     maps::{CREDITS, DRAFT_PROCESS, DRAFTS, DraftProcess, FAMILY, PROCESSES, TOTALS, UNTOLD},
 };
 
@@ -234,12 +234,12 @@ fn add(account: *mut Credit, field: usize, value: u64) {
 
 /// The running process, its identity captured if this is its first account.
 #[inline(always)]
-pub(crate) fn current() -> Read<ProcessKey> {
-    let key = Task::current().process()?;
+pub(crate) fn current() -> ProcessKey {
+    let key = current::process();
     if PROCESSES.get_ptr(key).is_none() {
         capture(u64::from(key.tgid), key.start_ns);
     }
-    Ok(key)
+    key
 }
 
 /// A global function, as above.
@@ -257,10 +257,9 @@ extern "C" fn capture(tgid: u64, start_ns: u64) -> u64 {
     };
     // SAFETY: claimed for this run.
     let draft = unsafe { &mut (*claimed).process };
-    let task = Task::current();
     detail::own_comm(&mut draft.comm);
     draft.uid = bpf_get_current_uid_gid() as u32;
-    draft.ppid = task.parent_tgid().unwrap_or(0);
+    draft.ppid = current::parent_tgid();
     draft.flags = if FAMILY.get_ptr(key.tgid).is_some() {
         PROCESS_IN_COMMAND
     } else {
@@ -270,7 +269,7 @@ extern "C" fn capture(tgid: u64, start_ns: u64) -> u64 {
     draft.cgroup = unsafe { bpf_get_current_cgroup_id() };
     draft.ended_ns = 0;
     draft.invocation = descent::invocation(&key);
-    draft.argv_len = arguments(task, &mut draft.argv);
+    draft.argv_len = arguments(&mut draft.argv);
     let inserted = PROCESSES.insert(key, draft, u64::from(BPF_NOEXIST));
     // SAFETY: a field of a live map value.
     unsafe { (&raw mut (*claimed).busy).write_volatile(0) };
@@ -295,8 +294,8 @@ fn claim() -> Option<*mut DraftProcess> {
 
 /// Copies the argument strings; 0 bytes where they are not to be had (swapped out, kernel thread).
 #[inline(always)]
-fn arguments(task: Task<Typed>, into: &mut [u8; ARGV_BYTES]) -> u32 {
-    let Ok((start, end)) = task.arguments() else {
+fn arguments(into: &mut [u8; ARGV_BYTES]) -> u32 {
+    let Ok((start, end)) = current::arguments() else {
         return 0;
     };
     let length = end.wrapping_sub(start);

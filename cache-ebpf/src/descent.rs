@@ -24,7 +24,7 @@ use cache_ebpf::{
 
 use crate::{
     account::NOBODY,
-    kernel::{Access, Read, Task},
+    kernel::{Access, Read, Task, current},
     maps::{DRAFT_LINEAGE, FAMILY, LINEAGE_COUNTS, PROCESS_EVENTS, PROCESSES, TOOLS, TRACKED},
 };
 
@@ -89,8 +89,7 @@ pub(crate) fn executed() -> Read<()> {
     let comm = bpf_get_current_comm().unwrap_or_default();
     // SAFETY: a value just looked up, if any; read once.
     let tool = TOOLS.get_ptr(comm).map_or(0, |tool| unsafe { tool.read() });
-    let task = Task::current();
-    let process = task.process()?;
+    let process = current::process();
     let mut own = match tracked(&process) {
         Some(tracked) => tracked,
         None if tool & TOOL_INVOCATION == 0 => return Ok(()),
@@ -115,7 +114,7 @@ pub(crate) fn executed() -> Read<()> {
     let is_leader = own.invocation == process;
     let wants_environment = is_leader || tool & TOOL_ENVIRONMENT != 0;
     let is_urgent = is_leader || wants_environment && is_first_told(&own.invocation);
-    tell_exec(task, &process, &own, wants_environment, is_urgent)
+    tell_exec(&process, &own, wants_environment, is_urgent)
 }
 
 /// True once for each invocation: its first tool names the caches, which are to be found while somebody sees them.
@@ -132,22 +131,21 @@ fn is_first_told(invocation: &ProcessKey) -> bool {
 }
 
 #[inline(always)]
-fn tell_exec<A: Access>(
-    task: Task<A>,
+fn tell_exec(
     process: &ProcessKey,
     own: &Tracked,
     wants_environment: bool,
     is_urgent: bool,
 ) -> Read<()> {
-    let arguments = task.arguments()?;
+    let arguments = current::arguments()?;
     let environment = if wants_environment {
-        task.environment()?
+        current::environment()?
     } else {
         (0, 0)
     };
     if let Some(event) = draft() {
         begin(event, process, own, PROCESS_EXEC);
-        copy_strings(arguments, environment);
+        copy_strings(arguments.0, arguments.1, environment.0, environment.1);
         send(is_urgent);
     }
     Ok(())
@@ -211,14 +209,12 @@ fn begin(event: &mut ProcessEvent, process: &ProcessKey, own: &Tracked, kind: u3
     event.status = 0;
     event.uid = user as u32;
     event.gid = (user >> 32) as u32;
-    let current = Task::current();
     // A fork is told by the parent itself.
-    let parent = if kind == PROCESS_FORK {
-        current.tgid()
+    event.ppid = if kind == PROCESS_FORK {
+        current::tgid()
     } else {
-        current.parent_tgid()
+        current::parent_tgid()
     };
-    event.ppid = parent.unwrap_or(0);
     event.flags = if FAMILY.get_ptr(process.tgid).is_some() {
         LINEAGE_IN_COMMAND
     } else {
@@ -230,15 +226,17 @@ fn begin(event: &mut ProcessEvent, process: &ProcessKey, own: &Tracked, kind: u3
     event.reserved = 0;
 }
 
-/// Copies arguments from their beginning and the environment from its end into this CPU's draft.
-#[inline(always)]
-fn copy_strings(arguments: (u64, u64), environment: (u64, u64)) {
+/// Copies arguments from their beginning and the environment from its end into this CPU's draft. A global function
+/// (exported, scalars only): the verifier checks it once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn copy_strings(argv_start: u64, argv_end: u64, env_start: u64, env_end: u64) -> u64 {
     let Some(draft) = DRAFT_LINEAGE.get_ptr_mut(0) else {
-        return;
+        return 0;
     };
     // SAFETY: this CPU's slot.
     let draft = unsafe { &mut *draft };
-    let length = arguments.1.wrapping_sub(arguments.0);
+    let length = argv_end.wrapping_sub(argv_start);
     let limit = EVENT_ARGV_BYTES as u64 - 1;
     if length > limit {
         draft.event.flags |= LINEAGE_ARGV_CUT;
@@ -247,11 +245,11 @@ fn copy_strings(arguments: (u64, u64), environment: (u64, u64)) {
     let target = (&raw mut draft.text).cast::<u8>();
     // SAFETY: at most 2047 bytes, which the text holds; the helper checks the user address itself.
     let failed =
-        unsafe { bpf_probe_read_user(target.cast(), taken as u32, arguments.0 as *const _) };
+        unsafe { bpf_probe_read_user(target.cast(), taken as u32, argv_start as *const _) };
     let argv_len = if failed == 0 { taken } else { 0 };
     draft.event.argv_len = argv_len as u32;
 
-    let length = environment.1.wrapping_sub(environment.0);
+    let length = env_end.wrapping_sub(env_start);
     let limit = EVENT_ENV_BYTES as u64 - 1;
     if length > limit {
         draft.event.flags |= LINEAGE_ENV_CUT;
@@ -263,17 +261,25 @@ fn copy_strings(arguments: (u64, u64), environment: (u64, u64)) {
         & (EVENT_ARGV_BYTES - 1);
     // SAFETY: `at` is below 2048, and 8191 bytes behind it are within the text.
     let target = unsafe { target.add(at) };
-    let source = environment.1.wrapping_sub(taken) as *const _;
+    let source = env_end.wrapping_sub(taken) as *const _;
     // SAFETY: as above.
     let failed = unsafe { bpf_probe_read_user(target.cast(), taken as u32, source) };
     draft.event.env_len = if failed == 0 { taken as u32 } else { 0 };
+    1
 }
 
 /// Sends this CPU's draft.
 #[inline(always)]
 fn send(is_urgent: bool) {
+    send_lineage(u64::from(is_urgent));
+}
+
+/// A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn send_lineage(is_urgent: u64) -> u64 {
     let Some(draft) = DRAFT_LINEAGE.get_ptr_mut(0) else {
-        return;
+        return 0;
     };
     // SAFETY: a field of a live map value; read back so that the mask survives.
     let argv = unsafe { (&raw const (*draft).event.argv_len).read_volatile() };
@@ -284,11 +290,18 @@ fn send(is_urgent: bool) {
     let length = size_of::<ProcessEvent>() as u64 + text;
     let ring = core::ptr::from_ref(&PROCESS_EVENTS).cast_mut().cast();
     // SAFETY: a draft is an event followed by 10,240 bytes of text; `length` is within it.
-    let sent =
-        unsafe { bpf_ringbuf_output(ring, draft.cast(), length, u64::from(wakeup(is_urgent))) };
+    let sent = unsafe {
+        bpf_ringbuf_output(
+            ring,
+            draft.cast(),
+            length,
+            u64::from(wakeup(is_urgent == 1)),
+        )
+    };
     if sent != 0 {
         count(counter::DROPPED);
     }
+    1
 }
 
 /// Wakes user space for what it should see soon: tools are few. For anything else once the ring fills.

@@ -20,7 +20,7 @@ use cache_ebpf::{
 
 use crate::{
     account, atomic,
-    kernel::{Access, Dentry, Fault, Inode, Plain, Read, Task},
+    kernel::{Access, Dentry, Fault, Inode, Plain, Read, current},
     maps::{ASLEEP, COUNTERS, DRAFT, DRAFTS, Draft, EVENTS, FAMILY, PENDING_PATHS},
     names::{self, Composed},
 };
@@ -199,7 +199,7 @@ extern "C" fn send_draft(slot: u32, kind: u64, value: u64, length: u64) -> u64 {
     own_comm(&mut draft.event.comm);
     draft.event.flags = if composed.cut { EVENT_PATH_CUT } else { 0 }
         | if in_command { EVENT_IN_COMMAND } else { 0 };
-    draft.event.actor = Task::current().tgid().unwrap_or(0);
+    draft.event.actor = current::tgid();
     send(draft);
     give_back(claimed);
     1

@@ -7,11 +7,12 @@
 //! cannot fault and takes ten times as long.
 
 mod access;
+pub(crate) mod current;
 mod lineage;
 
 use core::marker::PhantomData;
 
-use aya_ebpf::{Global, helpers::generated::bpf_get_current_task_btf};
+use aya_ebpf::Global;
 use cache_ebpf::{InodeKey, ProcessKey, kernel_fields};
 
 pub(crate) use self::access::{Access, Fault, Plain, Read, Typed};
@@ -95,15 +96,6 @@ structure!(
     Task
 );
 
-impl Task<Typed> {
-    /// The running task.
-    #[inline(always)]
-    pub(crate) fn current() -> Self {
-        // SAFETY: the helper has no precondition.
-        Self::at(unsafe { bpf_get_current_task_btf() } as u64)
-    }
-}
-
 impl<A: Access> Task<A> {
     #[inline(always)]
     pub(crate) fn tgid(self) -> Read<u32> {
@@ -113,12 +105,6 @@ impl<A: Access> Task<A> {
     #[inline(always)]
     pub(crate) fn pid(self) -> Read<u32> {
         A::read(self.address, TASK_PID.load())
-    }
-
-    /// Thread group id of the parent.
-    #[inline(always)]
-    pub(crate) fn parent_tgid(self) -> Read<u32> {
-        Self::at(A::read(self.address, TASK_PARENT.load())?).tgid()
     }
 
     /// The process this task belongs to.
@@ -137,41 +123,6 @@ impl<A: Access> Task<A> {
     pub(crate) fn live_threads(self) -> Read<u32> {
         let signal: u64 = A::read(self.address, TASK_SIGNAL.load())?;
         A::read(signal, SIGNAL_LIVE.load())
-    }
-
-    /// Bounds of the argument strings in the task's own memory.
-    #[inline(always)]
-    pub(crate) fn arguments(self) -> Read<(u64, u64)> {
-        let mm: u64 = A::read(self.address, TASK_MM.load())?;
-        if mm == 0 {
-            return Ok((0, 0));
-        }
-        Ok((
-            A::read(mm, MM_ARG_START.load())?,
-            A::read(mm, MM_ARG_END.load())?,
-        ))
-    }
-
-    /// The file open at descriptor `fd`, if any.
-    #[inline(always)]
-    pub(crate) fn file(self, fd: u64) -> Read<Option<File>> {
-        let files: u64 = A::read(self.address, TASK_FILES.load())?;
-        if files == 0 {
-            return Ok(None);
-        }
-        let table: u64 = A::read(files, FILES_FDT.load())?;
-        let max: u32 = A::read(table, FDT_MAX.load())?;
-        if fd >= u64::from(max) {
-            return Ok(None);
-        }
-        let slots: u64 = A::read(table, FDT_FD.load())?;
-        // The verifier does not follow the elements of an array of pointers.
-        let file: u64 = Plain::read(slots, fd * 8)?;
-        Ok(if file == 0 {
-            None
-        } else {
-            Some(File::at(file))
-        })
     }
 }
 

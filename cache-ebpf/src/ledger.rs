@@ -91,7 +91,7 @@ pub(crate) fn made<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<()> {
     if root == NO_ROOT {
         return outside::changes(inode, name, OPERATION_CREATE);
     }
-    let process = account::current()?;
+    let process = account::current();
     let member = Member {
         inode,
         key: inode.key()?,
@@ -163,7 +163,7 @@ pub(crate) fn closing<A: Access>(file: File<A>) -> Read<()> {
         return Ok(());
     };
     let Some(entry) = followed(&member) else {
-        let process = account::current()?;
+        let process = account::current();
         let known = match settled_size(&member.key, member.generation) {
             Some(size) => size,
             None if mode.created() => 0,
@@ -171,7 +171,7 @@ pub(crate) fn closing<A: Access>(file: File<A>) -> Read<()> {
         };
         return settle_closed(&member, process, known);
     };
-    settle(&member, entry, Some(account::current()?))?;
+    settle(&member, entry, Some(account::current()))?;
     if member.inode.writers()? <= 1 && file.is_last_reference()? {
         keep_size(&member.key, member.generation, member.root, entry.known());
         unfollow(member.inode.address());

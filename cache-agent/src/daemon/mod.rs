@@ -44,7 +44,7 @@ use crate::{
         checked::{Config, Overrides},
         diff::Difference,
     },
-    kernel::{hooks::Choice, session::Purpose},
+    kernel::{detach::Detach, hooks::Choice, session::Purpose},
     ledger::Ledger,
     serve::http,
     snapshot::Snapshot,
@@ -82,6 +82,7 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
         with_paths: true,
         backend,
         maps: config.maps,
+        detach: Detach::Wait,
     })?;
     let history = Writing::start(Settings::of(&config))?;
     let (mut event_loop, mut orders) =

@@ -7,49 +7,63 @@ use aya::{
     Btf as KernelBtf, Ebpf, Endianness,
     programs::{ProgramError, RawTracePoint, TracePoint},
 };
-use cache_ebpf::offsets::KEEP_SIZES;
 
 use super::{
     btf::{Btf, Function},
     coverage::{Coverage, Hook},
+    detach::Links,
     hooks::{self, Backend, PROCESS_HOOKS, STATUS_HOOKS, SYSCALL_HOOKS, VFS_HOOKS, VfsHook},
+    loading,
     offsets::{self, Global, KERNEL_BTF},
     session::CONTROL,
     trampolines::Trampolines,
 };
 
-/// What a backend needs to know of the running kernel.
-pub(super) struct Prepared {
-    backend: Backend,
+/// What the running kernel's types tell.
+pub(super) struct Types {
     /// Globals of the kernel side.
     pub(super) globals: Vec<Global>,
-    /// `fentry`: functions that exist under a name of our hooks.
+    /// Functions that exist under a name of our hooks.
     functions: Vec<Function>,
-    /// `tracepoint`: where tracepoints are described.
-    tracefs: PathBuf,
+    /// The same as aya wants them.
+    ids: KernelBtf,
 }
 
-impl Prepared {
-    /// Reads the kernel's types, and for system calls its tracepoints.
-    pub(super) fn new(backend: Backend) -> Result<Self> {
+impl Types {
+    /// Reads them: 6 MiB.
+    pub(super) fn read() -> Result<Self> {
         let blob = std::fs::read(KERNEL_BTF).with_context(|| {
             format!("cannot read {KERNEL_BTF}: the kernel needs CONFIG_DEBUG_INFO_BTF")
         })?;
         let btf = Btf::parse(&blob)?;
-        let mut globals = offsets::resolve(&btf)?;
-        globals.push((KEEP_SIZES, u64::from(backend == Backend::Tracepoint)));
-        let (mut functions, mut tracefs) = (Vec::new(), PathBuf::new());
-        match backend {
-            Backend::Fentry => functions = btf.functions(&hooks::functions())?,
-            Backend::Tracepoint => {
-                tracefs = super::tracefs::ensure()?;
-                offsets::check_syscall_records(&tracefs)?;
-            }
+        let functions = btf.functions(&hooks::functions())?;
+        Ok(Self {
+            globals: offsets::resolve(&btf)?,
+            ids: ids_only(&functions)?,
+            functions,
+        })
+    }
+}
+
+/// What a backend needs to know of the running kernel.
+pub(super) struct Prepared<'t> {
+    backend: Backend,
+    types: &'t Types,
+    /// `tracepoint`: where tracepoints are described.
+    tracefs: PathBuf,
+}
+
+impl<'t> Prepared<'t> {
+    /// Looks at the tracepoints of system calls, where the backend uses them.
+    pub(super) fn new(backend: Backend, types: &'t Types) -> Result<Self> {
+        let mut tracefs = PathBuf::new();
+        if backend == Backend::Tracepoint {
+            tracefs = super::tracefs::ensure()?;
+            offsets::check_syscall_records(&tracefs)?;
         }
         Ok(Self {
             backend,
-            globals,
-            functions,
+            types,
             tracefs,
         })
     }
@@ -59,25 +73,52 @@ impl Prepared {
         &self,
         ebpf: &mut Ebpf,
         trampolines: &mut Trampolines,
+        links: &mut Links,
     ) -> Result<Coverage> {
         let mut coverage = Coverage::new(self.backend);
+        let hooks = self.hooks();
+        // Where the kernel refuses programs of a type, verifying the others would be for nothing.
+        if self.backend == Backend::Fentry
+            && let Some(hook) = hooks.iter().find(|hook| hook.is_essential())
+        {
+            coverage.note(*hook, loading::one(ebpf, *hook, &self.types.ids))?;
+        }
+        loading::all(ebpf, &hooks, &self.types.ids);
         let control: &mut RawTracePoint = ebpf
             .program_mut(CONTROL)
             .context("no control program")?
             .try_into()?;
-        control
-            .load()
-            .map_err(refusal)
-            .context("the kernel refuses the control program")?;
+        if control.fd().is_err() {
+            let refused = "the kernel refuses the control program";
+            control.load().map_err(refusal).context(refused)?;
+        }
         attach_all_raw(ebpf, &PROCESS_HOOKS, &mut coverage)?;
         match self.backend {
             Backend::Fentry => self.attach_functions(ebpf, trampolines, &mut coverage)?,
             Backend::Tracepoint => {
                 attach_all_raw(ebpf, &STATUS_HOOKS, &mut coverage)?;
-                self.attach_syscalls(ebpf, &mut coverage)?;
+                self.attach_syscalls(ebpf, &mut coverage, links)?;
             }
         }
         Ok(coverage)
+    }
+
+    /// All hooks, and the program that user space runs.
+    fn hooks(&self) -> Vec<Hook> {
+        let hook = |(program, target)| Hook { program, target };
+        let both = [(CONTROL, "")].into_iter().chain(PROCESS_HOOKS);
+        match self.backend {
+            Backend::Fentry => {
+                let fitting = |group| backend::fitting(group, &self.types.functions);
+                let functions = VFS_HOOKS.into_iter().filter_map(fitting);
+                let functions = functions.map(|(hook, _)| (hook.program, hook.function));
+                both.chain(functions).map(hook).collect()
+            }
+            Backend::Tracepoint => {
+                let calls = STATUS_HOOKS.into_iter().chain(SYSCALL_HOOKS);
+                both.chain(calls).map(hook).collect()
+            }
+        }
     }
 
     fn attach_functions(
@@ -86,11 +127,10 @@ impl Prepared {
         trampolines: &mut Trampolines,
         coverage: &mut Coverage,
     ) -> Result<()> {
-        let types = ids_only(&self.functions)?;
         for group in VFS_HOOKS {
             let Some(first) = group.first() else { continue };
-            let (hook, outcome) = match hooks::fitting(group, &self.functions) {
-                Some((hook, _)) => (hook, trampolines.attach(ebpf, hook, &types)),
+            let (hook, outcome) = match hooks::fitting(group, &self.types.functions) {
+                Some((hook, _)) => (hook, trampolines.attach(ebpf, hook, &self.types.ids)),
                 None => (first, Err(self.misfit(first))),
             };
             coverage.note(
@@ -106,6 +146,7 @@ impl Prepared {
 
     fn misfit(&self, hook: &VfsHook) -> anyhow::Error {
         match self
+            .types
             .functions
             .iter()
             .find(|function| function.name == hook.function)
@@ -118,13 +159,18 @@ impl Prepared {
         }
     }
 
-    fn attach_syscalls(&self, ebpf: &mut Ebpf, coverage: &mut Coverage) -> Result<()> {
+    fn attach_syscalls(
+        &self,
+        ebpf: &mut Ebpf,
+        coverage: &mut Coverage,
+        links: &mut Links,
+    ) -> Result<()> {
         for (program, target) in SYSCALL_HOOKS {
             if !self.tracefs.join("events/syscalls").join(target).is_dir() {
                 // Not a call of this architecture or kernel: there is nothing to miss.
                 continue;
             }
-            let outcome = attach_syscall(ebpf, program, target);
+            let outcome = attach_syscall(ebpf, program, target, links);
             coverage.note(Hook { program, target }, outcome)?;
         }
         Ok(())
@@ -184,7 +230,7 @@ fn attach_raw(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<()> {
     Ok(())
 }
 
-fn attach_syscall(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<()> {
+fn attach_syscall(ebpf: &mut Ebpf, name: &str, tracepoint: &str, links: &mut Links) -> Result<()> {
     let program: &mut TracePoint = ebpf
         .program_mut(name)
         .context("not in the kernel object")?
@@ -192,7 +238,8 @@ fn attach_syscall(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<()> {
     if program.fd().is_err() {
         program.load().map_err(refusal)?;
     }
-    program.attach("syscalls", tracepoint)?;
+    let link = program.attach("syscalls", tracepoint)?;
+    links.keep(program.take_link(link)?);
     Ok(())
 }
 

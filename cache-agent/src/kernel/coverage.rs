@@ -14,6 +14,13 @@ pub struct Hook {
     pub target: &'static str,
 }
 
+impl Hook {
+    /// Nothing would be counted without it.
+    pub fn is_essential(&self) -> bool {
+        ESSENTIAL.contains(&self.program)
+    }
+}
+
 /// Operations and the programs each needs. An operation is observed when all of its programs are attached.
 type Needs = &'static [(&'static str, &'static [&'static str])];
 
@@ -59,7 +66,7 @@ const TRACEPOINT: Needs = &[
 /// What system call tracepoints cannot see on any kernel: the next walk puts the totals right.
 const UNSEEN_BY_TRACEPOINTS: [&str; 3] = ["io_uring", "compat_32bit", "kernel_threads"];
 
-/// Programs a backend cannot do without: nothing would be counted.
+/// Programs a backend cannot do without.
 const ESSENTIAL: [&str; 4] = ["file_open", "file_release", "exit_open", "enter_close"];
 
 /// Which programs are attached.
@@ -81,7 +88,7 @@ impl Coverage {
     /// Notes whether `hook` could be attached; an error if nothing could be counted without it.
     pub fn note(&mut self, hook: Hook, outcome: Result<()>) -> Result<()> {
         let Err(error) = outcome else { return Ok(()) };
-        if ESSENTIAL.contains(&hook.program) {
+        if hook.is_essential() {
             return Err(error).with_context(|| {
                 format!(
                     "the {} backend cannot attach {} to {}",

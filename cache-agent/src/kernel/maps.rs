@@ -126,6 +126,15 @@ impl KernelMaps {
         std::os::fd::AsFd::as_fd(&self.events)
     }
 
+    /// The hooks look at nothing any more.
+    pub(super) fn watch_nothing(&mut self) -> Result<()> {
+        let nothing = Watched {
+            superblocks: [0; WATCHED_MAX],
+            more: 0,
+        };
+        Ok(self.watched.set(0, nothing, 0)?)
+    }
+
     pub(super) fn tell_watched(&mut self) -> Result<()> {
         let all = entries(&self.devices, usize::MAX)?;
         let mut watched = Watched {

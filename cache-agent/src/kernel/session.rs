@@ -1,6 +1,9 @@
 //! Loads the kernel side, attaches its hooks, and owns both: dropping the session detaches everything.
 
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::{
+    os::fd::{AsRawFd as _, BorrowedFd},
+    thread,
+};
 
 use anyhow::{Context as _, Result, bail};
 use aya::{
@@ -8,13 +11,17 @@ use aya::{
     programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _},
 };
 use aya_log::EbpfLogger;
-use cache_ebpf::{InodeKey, ProcessKey, Reply, control, map, offsets::WITH_PATHS};
+use cache_ebpf::{
+    InodeKey, ProcessKey, Reply, control, map,
+    offsets::{KEEP_SIZES, WITH_PATHS},
+};
 use log::Log;
 use tracing::{Level, level_filters::LevelFilter};
 
 use super::{
-    attach::Prepared,
+    attach::{Prepared, Types},
     coverage::Coverage,
+    detach::{Detach, Holder, Links},
     hooks::{Backend, Choice},
     maps::KernelMaps,
     missed_runs::MissedRuns,
@@ -38,6 +45,8 @@ pub struct Purpose {
     pub backend: Choice,
     /// Sizes of the maps.
     pub maps: Maps,
+    /// Who waits for the end of the hooks.
+    pub detach: Detach,
 }
 
 /// What the kernel calls a root.
@@ -66,6 +75,11 @@ pub struct Session {
     missed_runs: MissedRuns,
     #[expect(dead_code, reason = "the hooks run as long as it lives")]
     trampolines: Trampolines,
+    #[expect(dead_code, reason = "likewise")]
+    links: Links,
+    detach: Detach,
+    /// Goes last: by then all of the above is closed.
+    holder: Option<Holder>,
 }
 
 impl Session {
@@ -77,11 +91,13 @@ impl Session {
             );
         }
         super::privilege::check()?;
+        let (types, mut loader) = read_types()?;
+        let mut attached = |backend| Self::attached(purpose, backend, &types, &mut loader);
         match purpose.backend {
-            Choice::Fentry => Self::attached(purpose, Backend::Fentry)
+            Choice::Fentry => attached(Backend::Fentry)
                 .context("the fentry backend does not work here; `--backend auto` takes what does"),
-            Choice::Tracepoint => Self::attached(purpose, Backend::Tracepoint),
-            Choice::Auto => match Self::attached(purpose, Backend::Fentry) {
+            Choice::Tracepoint => attached(Backend::Tracepoint),
+            Choice::Auto => match attached(Backend::Fentry) {
                 Ok(opened) => Ok(opened),
                 Err(error) => {
                     let reason = format!("{error:#}");
@@ -89,17 +105,23 @@ impl Session {
                         reason,
                         "the fentry backend does not work here, using tracepoint"
                     );
-                    Self::attached(purpose, Backend::Tracepoint)
+                    attached(Backend::Tracepoint)
                 }
             },
         }
     }
 
-    fn attached(purpose: Purpose, backend: Backend) -> Result<(Self, ProcessMaps)> {
-        let prepared = Prepared::new(backend)?;
-        let mut ebpf = load(&prepared, purpose)?;
+    fn attached<'t>(
+        purpose: Purpose,
+        backend: Backend,
+        types: &'t Types,
+        loader: &mut EbpfLoader<'t>,
+    ) -> Result<(Self, ProcessMaps)> {
+        let prepared = Prepared::new(backend, types)?;
+        let mut ebpf = load(loader, types, purpose, backend)?;
         let mut trampolines = Trampolines::new();
-        let coverage = prepared.attach(&mut ebpf, &mut trampolines)?;
+        let mut links = Links::default();
+        let coverage = prepared.attach(&mut ebpf, &mut trampolines, &mut links)?;
         tracing::info!(backend = backend.as_str(), "hooks attached");
         let messages =
             EbpfLogger::init(&mut ebpf).context("cannot read the kernel side's messages")?;
@@ -114,6 +136,9 @@ impl Session {
             coverage,
             missed_runs: MissedRuns::of_loaded(trampolines.groups()),
             trampolines,
+            links,
+            detach: purpose.detach,
+            holder: None,
         };
         Ok((session, process_maps))
     }
@@ -169,20 +194,49 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.detach == Detach::Wait {
+            return;
+        }
+        let started = self
+            .maps
+            .watch_nothing()
+            .and_then(|()| Ok(Holder::start()?));
+        match started {
+            Ok(holder) => self.holder = Some(holder),
+            Err(error) => tracing::debug!(error = format!("{error:#}"), "the hooks end here"),
+        }
+    }
+}
+
 pub(super) fn fd_argument(fd: BorrowedFd<'_>) -> u64 {
     // Descriptors of this process are never negative.
     u64::from(fd.as_raw_fd().unsigned_abs())
 }
 
-fn load(prepared: &Prepared, purpose: Purpose) -> Result<Ebpf> {
-    let mut loader = EbpfLoader::new();
-    // No relocations against kernel types in the object: parsing them would only cost memory.
-    loader.btf(None);
-    let level = log_level();
-    loader.override_global(aya_log::LEVEL, &level, true);
-    let with_paths = u64::from(purpose.with_paths);
-    loader.override_global(WITH_PATHS, &with_paths, true);
-    for (name, value) in &prepared.globals {
+/// The kernel's types, and a loader. aya's reads them too, unasked: that takes as long.
+fn read_types() -> Result<(Types, EbpfLoader<'static>)> {
+    thread::scope(|scope| {
+        let loader = scope.spawn(EbpfLoader::new);
+        let types = Types::read()?;
+        let mut loader = loader.join().unwrap_or_default();
+        // No relocations against kernel types in the object: keeping them would only cost memory.
+        loader.btf(None);
+        Ok((types, loader))
+    })
+}
+
+fn load<'t>(
+    loader: &mut EbpfLoader<'t>,
+    types: &'t Types,
+    purpose: Purpose,
+    backend: Backend,
+) -> Result<Ebpf> {
+    loader.override_global(aya_log::LEVEL, log_level(), true);
+    loader.override_global(WITH_PATHS, flag(purpose.with_paths), true);
+    loader.override_global(KEEP_SIZES, flag(backend == Backend::Tracepoint), true);
+    for (name, value) in &types.globals {
         loader.override_global(name, value, true);
     }
     for (name, entries) in entries(&purpose.maps) {
@@ -191,6 +245,11 @@ fn load(prepared: &Prepared, purpose: Purpose) -> Result<Ebpf> {
     loader
         .load(OBJECT)
         .context("cannot load the kernel object: needs CAP_BPF and CAP_PERFMON, or root")
+}
+
+/// A global that is on or off.
+fn flag(is_on: bool) -> &'static u64 {
+    if is_on { &1 } else { &0 }
 }
 
 /// Maps that have a size of their own.
@@ -215,13 +274,13 @@ fn entries(maps: &Maps) -> [(&'static str, u32); 7] {
 }
 
 /// The kernel side leaves out messages that nobody would see (`aya_log_common::Level`: 1 error to 5 trace).
-fn log_level() -> u8 {
+fn log_level() -> &'static u8 {
     match LevelFilter::current().into_level() {
-        None => 0,
-        Some(Level::ERROR) => 1,
-        Some(Level::WARN) => 2,
-        Some(Level::INFO) => 3,
-        Some(Level::DEBUG) => 4,
-        Some(Level::TRACE) => 5,
+        None => &0,
+        Some(Level::ERROR) => &1,
+        Some(Level::WARN) => &2,
+        Some(Level::INFO) => &3,
+        Some(Level::DEBUG) => &4,
+        Some(Level::TRACE) => &5,
     }
 }

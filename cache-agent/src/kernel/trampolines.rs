@@ -40,7 +40,9 @@ pub(super) struct Trampolines {
 macro_rules! attached {
     ($program:ident, $kind:ty, $hook:ident, $types:ident) => {{
         let program = <&mut $kind>::try_from($program)?;
-        program.load($hook.function, $types).map_err(refusal)?;
+        if program.fd().is_err() {
+            program.load($hook.function, $types).map_err(refusal)?;
+        }
         let link = program.attach()?;
         let link: Box<dyn Any + Send> = Box::new(program.take_link(link)?);
         let descriptor = program.fd()?.try_clone()?;

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     invocation::observer::Observer,
-    kernel::{file_events::Fact, session::Purpose},
+    kernel::{detach::Detach, file_events::Fact, session::Purpose},
     ledger::{Ledger, accounts::Accounts},
     model::{changes::Changes, invocation::Finished, printable::printable, process::Identity},
     sys::usage,
@@ -45,6 +45,8 @@ pub fn run(args: &Options) -> Result<Ended> {
         with_paths: true,
         backend: args.backend,
         maps: args.maps()?,
+        // The command has ended, and so does the caller's wait.
+        detach: Detach::Leave,
     })?;
     let mut observer = Observer::start(process_maps, [])?;
     let places = Places::prepare(&args.roots, &credentials)?;

@@ -17,7 +17,7 @@ use crate::{
     account::{self, NOBODY},
     detail,
     hooks::process,
-    kernel::{self, Read, Task},
+    kernel::{self, Read, current},
     ledger,
     maps::{REPLY, ROOTS},
 };
@@ -57,14 +57,9 @@ fn control(ctx: RawTracePointContext) -> i32 {
 /// Answers with the caller's identity.
 #[inline(always)]
 fn answer(status: u64) {
-    match Task::current().process() {
-        Ok(process) => {
-            REPLY
-                .set(0, reply(process, status), u64::from(BPF_ANY))
-                .unwrap_or_default();
-        }
-        Err(fault) => detail::fault(fault),
-    }
+    REPLY
+        .set(0, reply(current::process(), status), u64::from(BPF_ANY))
+        .unwrap_or_default();
 }
 
 /// A global function (exported, scalars only): each operation has a stack of its own.
@@ -76,7 +71,7 @@ extern "C" fn seed(fd: u64, tgid: u64, start_ns: u64) -> u64 {
         tgid: tgid as u32,
         pad: 0,
     };
-    let seeded = match Task::current().file(fd) {
+    let seeded = match current::file(fd) {
         Ok(Some(file)) => ledger::seed(file, opener),
         Ok(None) => Ok(false),
         Err(fault) => Err(fault),
@@ -124,8 +119,8 @@ extern "C" fn register(fd: u64, index: u64) -> u64 {
 
 #[inline(always)]
 fn registered(fd: u64, index: u32) -> Read<u64> {
-    let process = Task::current().process()?;
-    let Some(file) = Task::current().file(fd)? else {
+    let process = current::process();
+    let Some(file) = current::file(fd)? else {
         return Ok(control::REFUSED);
     };
     let inode = file.inode()?;

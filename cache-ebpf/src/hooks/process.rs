@@ -14,7 +14,7 @@ use cache_ebpf::{OpenFile, ProcessKey, counter};
 
 use crate::{
     descent, detail,
-    kernel::{Fault, Read, Task},
+    kernel::{Fault, Read, Task, current},
     ledger::{self, Entry},
     maps::{FAMILY, OPEN, PROCESSES},
 };
@@ -48,7 +48,7 @@ fn forked(parent: Task, child: Task) -> Read<()> {
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 fn process_exec(_ctx: RawTracePointContext) -> i32 {
     if !ledger::sees_all() {
-        detail::settle_result(settle_own());
+        settle_own();
     }
     detail::settle_result(descent::executed());
     0
@@ -84,12 +84,11 @@ fn exited(task: Task) -> Read<()> {
 
 /// Settles what the running process has open for write, if it ever had anything.
 #[inline(always)]
-pub(crate) fn settle_own() -> Read<()> {
-    let key = Task::current().process()?;
+pub(crate) fn settle_own() {
+    let key = current::process();
     if PROCESSES.get_ptr(key).is_some() {
         settle(&key);
     }
-    Ok(())
 }
 
 /// Settles every followed file of `owner`, or all with owner 0; forgets those nobody writes any more.

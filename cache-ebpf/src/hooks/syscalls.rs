@@ -17,7 +17,7 @@ use cache_ebpf::{
 use crate::{
     detail,
     hooks::process,
-    kernel::{self, File, Read, Task},
+    kernel::{self, File, Read, current},
     ledger, pending, roots,
 };
 
@@ -32,7 +32,7 @@ fn field<const POSITION: usize>(ctx: &TracePointContext) -> u64 {
 #[inline(always)]
 fn file_at<const POSITION: usize>(ctx: &TracePointContext) -> Read<Option<File>> {
     let fd = field::<POSITION>(ctx) as u32;
-    Task::current().file(u64::from(fd))
+    current::file(u64::from(fd))
 }
 
 /// `close`: settles while the descriptor still leads to the file.
@@ -70,7 +70,7 @@ fn opened(ctx: &TracePointContext) -> Read<()> {
     if result < 0 {
         return Ok(());
     }
-    match Task::current().file(result.cast_unsigned())? {
+    match current::file(result.cast_unsigned())? {
         Some(file) => ledger::opened(file),
         None => Ok(()),
     }
@@ -79,7 +79,7 @@ fn opened(ctx: &TracePointContext) -> Read<()> {
 /// `close_range`: settles what the process has open.
 #[tracepoint]
 fn exit_close_range(_ctx: TracePointContext) -> u32 {
-    detail::settle_result(process::settle_own());
+    process::settle_own();
     0
 }
 

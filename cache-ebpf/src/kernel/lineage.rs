@@ -3,24 +3,11 @@
 use cache_ebpf::lineage::ENTRY_NAME_BYTES;
 
 use super::{
-    Access, DENTRY_NAME_LENGTH, Dentry, MM_ENV_END, MM_ENV_START, Plain, Read, SIGNAL_RUNTIME,
-    TASK_EXIT_CODE, TASK_LEADER, TASK_MM, TASK_RUNTIME, TASK_SIGNAL, Task,
+    Access, DENTRY_NAME_LENGTH, Dentry, Plain, Read, SIGNAL_RUNTIME, TASK_EXIT_CODE, TASK_LEADER,
+    TASK_RUNTIME, TASK_SIGNAL, Task,
 };
 
 impl<A: Access> Task<A> {
-    /// Bounds of the environment strings in the task's own memory.
-    #[inline(always)]
-    pub(crate) fn environment(self) -> Read<(u64, u64)> {
-        let mm: u64 = A::read(self.address, TASK_MM.load())?;
-        if mm == 0 {
-            return Ok((0, 0));
-        }
-        Ok((
-            A::read(mm, MM_ENV_START.load())?,
-            A::read(mm, MM_ENV_END.load())?,
-        ))
-    }
-
     /// Status as `wait` tells it; it has one once it exits.
     #[inline(always)]
     pub(crate) fn exit_status(self) -> Read<u32> {

@@ -36,7 +36,7 @@ pub(crate) extern "C" fn resize(thread: u64, slot: u32) -> u64 {
 
 #[inline(always)]
 fn resized(member: &Member, before: u64) -> Read<()> {
-    let process = account::current()?;
+    let process = account::current();
     if let Some(entry) = followed(member) {
         settle(member, entry, Some(process))
     } else {
@@ -67,13 +67,9 @@ pub(crate) extern "C" fn leave(thread: u64, slot: u32, root: u32, operation: u32
     let Some((member, item)) = of_touched(thread, slot, Some(root)) else {
         return 0;
     };
-    match account::current() {
-        Ok(process) => {
-            account::credit(&process, root, &Change::leave(item.size));
-            tell(&member, &process, item.size, 0, operation);
-        }
-        Err(fault) => detail::fault(fault),
-    }
+    let process = account::current();
+    account::credit(&process, root, &Change::leave(item.size));
+    tell(&member, &process, item.size, 0, operation);
     1
 }
 
@@ -128,7 +124,7 @@ pub(crate) extern "C" fn enter(thread: u64, slot: u32, root: u32) -> u64 {
 
 #[inline(always)]
 fn entered(member: &Member) -> Read<()> {
-    let process = account::current()?;
+    let process = account::current();
     let size = member.inode.size()?;
     account::credit(&process, member.root, &Change::enter(size));
     tell(member, &process, 0, size, OPERATION_ENTER);
@@ -163,10 +159,7 @@ pub(crate) extern "C" fn vanish(thread: u64, slot: u32) -> u64 {
     };
     member.root = root;
     drop_size(&member.key);
-    match account::current() {
-        Ok(process) => tell(&member, &process, size, size, OPERATION_VANISH),
-        Err(fault) => detail::fault(fault),
-    }
+    tell(&member, &account::current(), size, size, OPERATION_VANISH);
     1
 }
 
@@ -182,13 +175,9 @@ fn told(thread: u64, slot: u32, root: u32, operation: u32, change: &Change) -> u
     let Some((member, item)) = of_touched(thread, slot, Some(root)) else {
         return 0;
     };
-    match account::current() {
-        Ok(process) => {
-            account::credit(&process, root, change);
-            tell(&member, &process, item.size, item.size, operation);
-        }
-        Err(fault) => detail::fault(fault),
-    }
+    let process = account::current();
+    account::credit(&process, root, change);
+    tell(&member, &process, item.size, item.size, operation);
     1
 }
 

@@ -167,7 +167,7 @@ fn created(inode: Inode, name: Dentry, root: u32) -> Read<u64> {
     } else {
         return Ok(SETTLED);
     };
-    let process = account::current()?;
+    let process = account::current();
     let change = Change {
         misses: u64::from(lookups::is_entry(name)?),
         ..Change::enter(0)
@@ -204,7 +204,7 @@ fn found(inode: Inode, root: u32, size: u64) -> Read<()> {
     if known == Some(size) || known.is_none() && sees_all() {
         return Ok(());
     }
-    let process = account::current()?;
+    let process = account::current();
     let before = known.unwrap_or(size);
     if before != size {
         let change = Change::size(size.wrapping_sub(before).cast_signed());
@@ -234,7 +234,7 @@ fn entered(inode: Inode, root: u32, size: u64, file: u64) -> Read<()> {
         path: Path::None,
         parent: 0,
     };
-    if !insert(&member, account::current()?, size, file) {
+    if !insert(&member, account::current(), size, file) {
         hold_size(&member.key, member.generation, root, size);
     } else if Entry::find(inode.address()).is_some_and(|entry| entry.file() != file) {
         // Another open was faster.
@@ -256,7 +256,7 @@ extern "C" fn join(inode: u64, file: u64) -> u64 {
 /// The new opener takes over; while others still write, whoever settles is credited.
 #[inline(always)]
 fn share(inode: Inode, entry: Entry, file: u64) -> Read<()> {
-    let process = account::current()?;
+    let process = account::current();
     if inode.writers()? <= 1 {
         entry.set_flags(0);
         entry.set_file(file);

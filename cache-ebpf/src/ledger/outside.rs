@@ -42,6 +42,6 @@ fn told(inode: Inode, name: Dentry, operation: u32) -> Read<()> {
         path: Path::None,
         parent: name.directory_number()?,
     };
-    tell(&member, &account::current()?, size, size, operation);
+    tell(&member, &account::current(), size, size, operation);
     Ok(())
 }

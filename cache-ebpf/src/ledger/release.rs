@@ -72,7 +72,7 @@ fn released_unfollowed<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<()> 
         path: Path::Of(name),
         parent: 0,
     };
-    settle_closed(&member, account::current()?, size)?;
+    settle_closed(&member, account::current(), size)?;
     if inode.writers()? <= 1 {
         drop_size(&key);
     }

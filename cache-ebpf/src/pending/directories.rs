@@ -41,7 +41,7 @@ fn compare(item: &Touched) -> Read<()> {
         return Ok(());
     }
     roots::forget_verdicts();
-    let process = account::current()?;
+    let process = account::current();
     for (root, operation) in [
         (item.root, OPERATION_DIRECTORY_LEAVE),
         (to, OPERATION_DIRECTORY_ENTER),

@@ -1,6 +1,7 @@
 //! The command line as users and scripts meet it: exit statuses, streams, signals, complaints.
 
 mod complaints;
+mod ends;
 mod invocations;
 mod trace;
 
