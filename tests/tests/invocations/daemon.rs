@@ -57,10 +57,14 @@ fn the_daemon_remembers_invocations() -> Result<()> {
     Ok(())
 }
 
-/// An agent that looks for caches itself, and its state directory.
+/// An agent that looks for caches itself, but not for those of others on this machine, and its state directory.
 pub(super) fn discovering(shop: &Workshop) -> Result<(Daemon, PathBuf)> {
-    let config = shop.place("agent.toml");
-    write(&config, "discover = true\n")?;
+    let (config, places) = (shop.place("agent.toml"), shop.bench.outside());
+    let allow = [places.join("**"), "/mnt/**".into()];
+    write(
+        &config,
+        &format!("discover = true\n[invocations]\nallow = {allow:?}\n"),
+    )?;
     let state = shop.place("state");
     let daemon = Run::new(&shop.bench, "agent")?
         .config(&config)
