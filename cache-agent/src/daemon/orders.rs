@@ -1,6 +1,6 @@
 //! What the rest of the agent tells the event loop, and the bell that wakes it.
 
-use crate::{config::checked::Config, store::writer::Condition};
+use crate::{config::Config, store::writer::Condition};
 
 /// What the rest of the agent asks of the event loop.
 #[derive(Debug)]

@@ -1,7 +1,4 @@
-use std::path::Path;
-
 use super::*;
-use crate::config::parse;
 
 fn config(text: &str) -> Result<Config, String> {
     parse(text, Path::new("f")).map_err(|error| error.to_string())
@@ -10,82 +7,18 @@ fn config(text: &str) -> Result<Config, String> {
 #[test]
 fn empty_file_means_defaults() {
     assert_eq!(config("").unwrap(), Config::default());
-    assert!(Config::default().discover);
-    assert_eq!(Config::default().listen.to_string(), "127.0.0.1:10435");
-}
-
-#[test]
-fn every_key_arrives() {
-    let read = config(
-        "listen = \"[::1]:9\"\ndiscover = true\nwalk_interval = \"90s\"\nstate_dir = \"/srv/state\"\ncanary_interval = \"10s\"\n\
-         [history]\nenabled = false\nmax_age = \"7d\"\nmax_size = \"64MiB\"\n\
-         [maps]\nring_bytes = \"64KiB\"\nopen_files = 8\n\
-         [discovered]\nwarn = 7\nfree_space = 0.5\nfree_inodes = 0.25\n\
-         [[root]]\nname = \"ci\"\npath = \"/srv/ci/go-build\"\nkind = \"gobuild\"\n\
-         warn = \"8GiB\"\nfree_space = \"5%\"\nfree_inodes = 0.1\n",
+    assert!(Config::default().discovery.enabled);
+    assert_eq!(
+        Config::default().server.listen.to_string(),
+        "127.0.0.1:10435"
     );
-    let expected = Config {
-        listen: "[::1]:9".parse().unwrap(),
-        discover: true,
-        walk_interval: Duration::from_secs(90),
-        state_dir: "/srv/state".into(),
-        history: History {
-            enabled: false,
-            max_age: Duration::from_hours(7 * 24),
-            max_size: 64 << 20,
-        },
-        canary_interval: Some(Duration::from_secs(10)),
-        maps: Maps {
-            ring_bytes: 65_536,
-            open_files: 8,
-            ..Maps::default()
-        },
-        following: Following::default(),
-        discovered: Thresholds {
-            warn: Some(7),
-            free_space: Some(0.5),
-            free_inodes: Some(0.25),
-        },
-        roots: vec![RootConfig {
-            name: "ci".to_owned(),
-            path: "/srv/ci/go-build".into(),
-            kind: Some(RootKind::GoBuild),
-            thresholds: Thresholds {
-                warn: Some(8 << 30),
-                free_space: Some(0.05),
-                free_inodes: Some(0.1),
-            },
-        }],
-    };
-    assert_eq!(read.unwrap(), expected);
 }
 
 #[test]
 fn named_roots_switch_discovery_off_unless_asked_for() {
-    let discover = |text: &str| config(text).unwrap().discover;
+    let discover = |text: &str| config(text).unwrap().discovery.enabled;
     assert!(!discover("[[root]]\npath = \"/a\""));
     assert!(discover("discover = true\n[[root]]\npath = \"/a\""));
-}
-
-#[test]
-fn absent_names_come_from_the_path() {
-    let read = config(
-        "[[root]]\npath = \"/a/x\"\n[[root]]\npath = \"/b/x\"\n[[root]]\npath = \"/\"\n[[root]]\nname = \"x\"\npath = \"/c\"",
-    );
-    let names: Vec<String> = read
-        .unwrap()
-        .roots
-        .into_iter()
-        .map(|root| root.name)
-        .collect();
-    assert_eq!(names, ["x-2", "x-3", "/", "x"]);
-}
-
-#[test]
-fn the_canary_can_be_switched_off() {
-    let interval = |text: &str| config(text).unwrap().canary_interval;
-    assert_eq!(interval(""), Some(Duration::from_mins(1)));
-    assert_eq!(interval("canary_interval = \"off\""), None);
 }
 
 #[test]
@@ -173,47 +106,69 @@ fn errors_say_what_is_allowed() {
 }
 
 #[test]
-fn command_line_replaces_roots_and_discovery() {
-    let file = config("discover = true\n[[root]]\npath = \"/a\"").unwrap();
-    let none = file.clone().overridden(&Overrides::default()).unwrap();
-    assert_eq!(none, file);
-    let listen = Some("0.0.0.0:1".parse().unwrap());
-    let roots = vec!["/x/go-build".into(), "/y/go-build".into()];
-    let read = file
-        .clone()
-        .overridden(&Overrides {
-            roots,
-            listen,
-            state_dir: Some("/srv/other".into()),
-        })
-        .unwrap();
-    let names: Vec<&str> = read.roots.iter().map(|root| root.name.as_str()).collect();
-    assert_eq!(names, ["go-build", "go-build-2"]);
-    assert_eq!(
-        (
-            read.discover,
-            read.listen.to_string(),
-            read.state_dir.as_path()
-        ),
-        (false, "0.0.0.0:1".to_owned(), Path::new("/srv/other"))
+fn named_file_must_exist() {
+    let error = load(Some(Path::new("/nonexistent/agent.toml")))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("cannot read configuration /nonexistent/agent.toml: "),
+        "{error}"
     );
-    for (path, expected) in [
+}
+
+#[test]
+fn packaged_file_spells_out_the_defaults() {
+    let text = include_str!("../../dist/cache-agent.toml");
+    let file = Path::new("cache-agent.toml");
+    assert_eq!(parse(text, file).unwrap(), Config::default());
+    // Every commented example must be valid too: strip one `#` where a key or table follows.
+    let enabled: String = text
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with([' ', '#']) => rest,
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let config = parse(&enabled, file).unwrap();
+    assert_eq!(config.roots.len(), 1);
+    assert!(
+        config
+            .roots
+            .iter()
+            .all(|root| root.thresholds.warn.is_some())
+    );
+}
+
+#[test]
+fn fragments_apply_in_their_order() {
+    let check = |texts: [(&str, &str); 2]| {
+        let fragments = texts.map(|(file, text)| Fragment {
+            text,
+            file: Path::new(file),
+        });
+        check(&fragments).map_err(|error| error.to_string())
+    };
+    let first = "listen = \"[::1]:1\"\n[history]\nmax_age = \"1d\"\nmax_size = \"16MiB\"\n[[root]]\npath = \"/a/x\"\n";
+    let second = "[history]\nmax_age = \"2d\"\n[[root]]\nname = \"x\"\npath = \"/b\"\n";
+    let both = "listen = \"[::1]:1\"\n[history]\nmax_age = \"2d\"\nmax_size = \"16MiB\"\n\
+                [[root]]\npath = \"/a/x\"\n[[root]]\nname = \"x\"\npath = \"/b\"\n";
+    let read = check([("1", first), ("2", second)]);
+    assert_eq!(read, config(both));
+    for (text, expected) in [
         (
-            "x",
-            "invalid value of `--root` at the command line: `x` must be an absolute path",
+            "lisen = 1",
+            "unknown key `lisen` at 2:1:1 in the top level; did you mean `listen`?",
         ),
         (
-            "/x/",
-            "invalid value of `--root` at the command line: another root has the path /x already; paths must be unique",
+            "[[root]]\npath = \"/a/x/\"",
+            "invalid value of `path` at 2:2:8: another root has the path /a/x already; paths must be unique",
+        ),
+        (
+            "walk_interval = \"1ms\"",
+            "invalid value of `walk_interval` at 2:1:17: `1ms` must be a duration from 1s to 30days such as 15min, 1h or 1h 30min",
         ),
     ] {
-        let overrides = Overrides {
-            roots: vec!["/x".into(), path.into()],
-            ..Overrides::default()
-        };
-        assert_eq!(
-            file.clone().overridden(&overrides).unwrap_err().to_string(),
-            expected
-        );
+        assert_eq!(check([("1", first), ("2", text)]).unwrap_err(), expected);
     }
 }
