@@ -18,7 +18,7 @@ use super::{
     state_directory::StateDirectory, update_roots::Containers,
 };
 use crate::{
-    config::Config,
+    config::{Config, difference::Difference},
     kernel::{file_events::Fact, process_maps::ProcessMaps},
     ledger::Ledger,
     snapshot::{Latency, Snapshot},
@@ -181,7 +181,10 @@ impl EventLoop {
                 .context("the keeper's pipe broke")?;
             match order {
                 Order::Stop => stop = true,
-                Order::Reload(config) => self.reload(*config)?,
+                Order::Reload(reload) => {
+                    let (config, difference) = *reload;
+                    self.reload(config, &difference)?;
+                }
                 Order::History(condition) => {
                     self.history = *condition;
                     self.has_news = true;
@@ -197,8 +200,9 @@ impl EventLoop {
             .set(interval, self.state.as_ref(), &mut self.ledger);
     }
 
-    fn reload(&mut self, config: Config) -> Result<()> {
-        if config.state.directory != self.config.state.directory {
+    /// Acts on what differs; the rest goes on as it is.
+    fn reload(&mut self, config: Config, difference: &Difference) -> Result<()> {
+        if !difference.state.is_empty() {
             // The old one first: the new one may be the same by another name.
             self.last_sizes.write(self.state.as_ref());
             self.self_test.free(&mut self.ledger);
@@ -206,9 +210,13 @@ impl EventLoop {
             self.state = StateDirectory::open_or_log(&config.state.directory);
         }
         self.config = config;
-        self.configure_self_test();
-        let commands = &self.config.invocations.commands;
-        self.invocations.follow(commands)?;
+        if !difference.self_test.is_empty() || self.self_test.lacks_directory() {
+            self.configure_self_test();
+        }
+        if !difference.invocations.is_empty() {
+            self.invocations.follow(&self.config.invocations.commands)?;
+        }
+        // Whatever differs: users are listed anew, and roots that were refused are tried again.
         self.apply();
         self.has_news = true;
         Ok(())

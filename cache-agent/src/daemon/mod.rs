@@ -180,9 +180,15 @@ fn reload(source: &Source, config: &mut Config, orders: &mut Orders, history: &S
     match source.load() {
         Ok(new) => {
             let difference = Difference::between(config, &new);
-            tracing::info!(%difference, "configuration loaded again");
-            orders.give(Order::Reload(Box::new(new.clone())));
-            history.set(Settings::of(&new));
+            if difference.needs_restart() {
+                tracing::warn!(%difference, "configuration loaded again");
+            } else {
+                tracing::info!(%difference, "configuration loaded again");
+            }
+            if !(difference.history.is_empty() && difference.state.is_empty()) {
+                history.set(Settings::of(&new));
+            }
+            orders.give(Order::Reload(Box::new((new.clone(), difference))));
             *config = new;
         }
         Err(error) => tracing::error!(
