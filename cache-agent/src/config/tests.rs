@@ -1,4 +1,9 @@
+use std::net::Ipv6Addr;
+
+use proptest::{collection::vec, prelude::*};
+
 use super::*;
+use crate::config::difference::Difference;
 
 fn config(text: &str) -> Result<Config, String> {
     parse(text, Path::new("f")).map_err(|error| error.to_string())
@@ -170,5 +175,69 @@ fn fragments_apply_in_their_order() {
         ),
     ] {
         assert_eq!(check([("1", first), ("2", text)]).unwrap_err(), expected);
+    }
+}
+
+/// Files with every key, in the words of the file.
+fn files() -> impl Strategy<Value = String> {
+    let thresholds = (1..i64::MAX as u64, 0.001..0.999_f64, 0.001..0.999_f64)
+        .prop_map(|(warn, space, inodes)| {
+            format!("warn = {warn}\nfree_space = {space:?}\nfree_inodes = {inodes:?}\n")
+        })
+        .boxed();
+    let top = (any::<Ipv6Addr>(), any::<u16>(), any::<bool>(), 1..=2_592_000_u32)
+        .prop_map(|(address, port, is_on, seconds)| {
+            let canary = if is_on { "7s" } else { "off" };
+            format!("listen = \"[{address}]:{port}\"\ndiscover = true\nwalk_interval = \"{seconds}s\"\ncanary_interval = \"{canary}\"\nstate_dir = \"/{seconds}\"\n")
+        });
+    let history = (
+        any::<bool>(),
+        3600..=316_224_000_u32,
+        16_u64 << 20..=1 << 60,
+    )
+        .prop_map(|(is_on, age, size)| {
+            format!("[history]\nenabled = {is_on}\nmax_age = \"{age}s\"\nmax_size = {size}\n")
+        });
+    let maps = (12..=28_u32, 1..=16_384_u32).prop_map(|(ring, entries)| {
+        format!(
+            "[maps]\nring_bytes = {}\nopen_files = {entries}\ncalls = {entries}\n",
+            1_u32 << ring
+        )
+    });
+    let invocations = (
+        vec("[a-zA-Z0-9._ -]{1,9}", 0..3),
+        vec("/[a-z?]{0,9}(/[*]{1,2})?", 0..3),
+    )
+        .prop_map(|(commands, allow)| {
+            format!("[invocations]\ncommands = {commands:?}\nallow = {allow:?}\n")
+        });
+    let root = (any::<bool>(), thresholds.clone());
+    let roots = vec(root, 0..4).prop_map(|roots| {
+        let roots = roots.into_iter().enumerate();
+        let tables = roots.map(|(number, (is_named, thresholds))| {
+            let name = if is_named {
+                format!("name = \"n{number}\"\n")
+            } else {
+                String::new()
+            };
+            format!("[[root]]\npath = \"/{number}/cache\"\n{name}{thresholds}")
+        });
+        tables.collect::<String>()
+    });
+    let discovered = thresholds.prop_map(|thresholds| format!("[discovered]\n{thresholds}"));
+    (top, history, maps, invocations, discovered, roots).prop_map(|parts| {
+        let (top, history, maps, invocations, discovered, roots) = parts;
+        [top, history, maps, invocations, discovered, roots].concat()
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_shown_is_the_same_configuration(file in files()) {
+        let written = config(&file).unwrap();
+        let shown = config(&toml::to_string(&written).unwrap()).unwrap();
+        let difference = Difference::between(&written, &shown);
+        prop_assert!(difference.is_empty(), "{difference} in {file}");
+        prop_assert_eq!(written, shown);
     }
 }
