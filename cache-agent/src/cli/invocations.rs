@@ -109,7 +109,7 @@ fn directory(args: &InvocationsArgs) -> Result<PathBuf> {
     if let Some(directory) = &args.state_dir {
         return Ok(directory.clone());
     }
-    Ok(config::load(args.config.as_deref())?.state_dir)
+    Ok(config::load(args.config.as_deref())?.state.directory)
 }
 
 /// A path is one; a name is that of a root which the history knows.

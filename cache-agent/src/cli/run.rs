@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 
 use super::log::{self, LogLevel};
 use crate::{
-    config::checked::Overrides,
+    config::overrides::Overrides,
     daemon::{self, Source},
     kernel::hooks::Choice,
     sys::arguments::{Format, absolute_path},

@@ -18,7 +18,7 @@ use super::{
     state_directory::StateDirectory, update_roots::Containers,
 };
 use crate::{
-    config::checked::Config,
+    config::{Config, difference::Difference},
     kernel::{file_events::Fact, process_maps::ProcessMaps},
     ledger::Ledger,
     snapshot::{Latency, Snapshot},
@@ -58,8 +58,8 @@ impl EventLoop {
     ) -> Result<(Self, Orders)> {
         let (sender, orders) = std::sync::mpsc::channel();
         let (bell, bell_writer) = std::io::pipe().context("no descriptor left")?;
-        let invocations = Invocations::start(process_maps, &config.following.commands, history)?;
-        let state = StateDirectory::open_or_log(&config.state_dir);
+        let invocations = Invocations::start(process_maps, &config.invocations.commands, history)?;
+        let state = StateDirectory::open_or_log(&config.state.directory);
         let last_sizes = LastSizes::open(state.as_ref());
         let mut event_loop = Self {
             ledger,
@@ -181,7 +181,10 @@ impl EventLoop {
                 .context("the keeper's pipe broke")?;
             match order {
                 Order::Stop => stop = true,
-                Order::Reload(config) => self.reload(*config)?,
+                Order::Reload(reload) => {
+                    let (config, difference) = *reload;
+                    self.reload(config, &difference)?;
+                }
                 Order::History(condition) => {
                     self.history = *condition;
                     self.has_news = true;
@@ -192,23 +195,28 @@ impl EventLoop {
     }
 
     pub(super) fn configure_self_test(&mut self) {
-        let interval = self.config.canary_interval;
+        let interval = self.config.self_test.interval;
         self.self_test
             .set(interval, self.state.as_ref(), &mut self.ledger);
     }
 
-    fn reload(&mut self, config: Config) -> Result<()> {
-        if config.state_dir != self.config.state_dir {
+    /// Acts on what differs; the rest goes on as it is.
+    fn reload(&mut self, config: Config, difference: &Difference) -> Result<()> {
+        if !difference.state.is_empty() {
             // The old one first: the new one may be the same by another name.
             self.last_sizes.write(self.state.as_ref());
             self.self_test.free(&mut self.ledger);
             self.state = None;
-            self.state = StateDirectory::open_or_log(&config.state_dir);
+            self.state = StateDirectory::open_or_log(&config.state.directory);
         }
         self.config = config;
-        self.configure_self_test();
-        let commands = &self.config.following.commands;
-        self.invocations.follow(commands)?;
+        if !difference.self_test.is_empty() || self.self_test.lacks_directory() {
+            self.configure_self_test();
+        }
+        if !difference.invocations.is_empty() {
+            self.invocations.follow(&self.config.invocations.commands)?;
+        }
+        // Whatever differs: users are listed anew, and roots that were refused are tried again.
         self.apply();
         self.has_news = true;
         Ok(())

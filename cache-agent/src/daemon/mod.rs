@@ -39,11 +39,7 @@ use self::{
     root_history::Minutes,
 };
 use crate::{
-    config::{
-        self,
-        checked::{Config, Overrides},
-        diff::Difference,
-    },
+    config::{self, Config, difference::Difference, overrides::Overrides},
     kernel::{detach::Detach, hooks::Choice, session::Purpose},
     ledger::Ledger,
     serve::http,
@@ -73,7 +69,7 @@ impl Source {
 pub async fn run(source: Source, backend: Choice) -> Result<()> {
     let mut config = source.load()?;
     refuse_useless_roots(&config)?;
-    let listener = TcpListener::bind(config.listen)
+    let listener = TcpListener::bind(config.server.listen)
         .await
         .map_err(|error| cannot_listen(&config, &error))?;
     let address = listener.local_addr().context("no local address")?;
@@ -81,7 +77,7 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
         // Names are what packages are told by.
         with_paths: true,
         backend,
-        maps: config.maps,
+        maps: config.kernel_maps,
         detach: Detach::Wait,
     })?;
     let history = Writing::start(Settings::of(&config))?;
@@ -126,7 +122,7 @@ fn cannot_listen(config: &Config, error: &std::io::Error) -> anyhow::Error {
         std::io::ErrorKind::AddrInUse => "is another agent running there? ",
         _ => "",
     };
-    let address = config.listen;
+    let address = config.server.listen;
     anyhow!("cannot listen on {address}: {error}; {advice}choose another address with --listen")
 }
 
@@ -185,9 +181,15 @@ fn reload(source: &Source, config: &mut Config, orders: &mut Orders, history: &S
     match source.load() {
         Ok(new) => {
             let difference = Difference::between(config, &new);
-            tracing::info!(%difference, "configuration loaded again");
-            orders.give(Order::Reload(Box::new(new.clone())));
-            history.set(Settings::of(&new));
+            if difference.needs_restart() {
+                tracing::warn!(%difference, "configuration loaded again");
+            } else {
+                tracing::info!(%difference, "configuration loaded again");
+            }
+            if !(difference.history.is_empty() && difference.state.is_empty()) {
+                history.set(Settings::of(&new));
+            }
+            orders.give(Order::Reload(Box::new((new.clone(), difference))));
             *config = new;
         }
         Err(error) => tracing::error!(

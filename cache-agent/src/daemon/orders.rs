@@ -1,14 +1,17 @@
 //! What the rest of the agent tells the event loop, and the bell that wakes it.
 
-use crate::{config::checked::Config, store::writer::Condition};
+use crate::{
+    config::{Config, difference::Difference},
+    store::writer::Condition,
+};
 
 /// What the rest of the agent asks of the event loop.
 #[derive(Debug)]
 pub(super) enum Order {
     /// Settle, publish once more, end.
     Stop,
-    /// Another configuration.
-    Reload(Box<Config>),
+    /// Another configuration, and what differs in it.
+    Reload(Box<(Config, Difference)>),
     /// How the history fares.
     History(Box<Condition>),
 }

@@ -14,7 +14,7 @@ use std::{
 use cache_ebpf::ProcessKey;
 
 use crate::{
-    config::checked::{Config, RootConfig, Thresholds},
+    config::{Config, limits::Thresholds, roots::RootConfig},
     discover::host::{Candidate, for_host},
     go::env::Environment,
     ledger::Ledger,
@@ -149,7 +149,7 @@ impl RootTable {
     /// Those that go are returned: the caller closes their accounts.
     pub(super) fn apply(&mut self, config: &Config) -> Vec<Root> {
         let mut wanted: Vec<Root> = config.roots.iter().map(Root::configured).collect();
-        if config.discover {
+        if config.discovery.enabled {
             let environment: Environment = std::env::vars_os().collect();
             let found = for_host(&environment, &config.roots);
             wanted.extend(
@@ -179,7 +179,7 @@ impl RootTable {
             }
             self.all.push(root);
         }
-        if config.discover {
+        if config.discovery.enabled {
             let (sighted, others) = before.into_iter().partition(|old| old.is_found_in_use);
             before = others;
             self.all.extend::<Vec<Root>>(sighted);

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::roots::{ROOTS_KEPT_MAX, Root, RootTable, State};
 use crate::{
-    config::checked::{Config, Thresholds},
+    config::{Config, limits::Thresholds},
     discover::host::Candidate,
     go::{env::FoundRoot, recognise::recognise},
     ledger::{Ledger, root::open_directory},
@@ -28,7 +28,7 @@ impl RootTable {
     ) -> usize {
         let mut new = 0;
         for found in caches {
-            let is_wanted = config.following.allows(&found.path) && !is_watched(ledger, &found);
+            let is_wanted = config.invocations.allows(&found.path) && !is_watched(ledger, &found);
             if is_wanted && self.has_room() {
                 new += usize::from(self.take_one(ledger, sighting, found, config.discovered));
             }

@@ -56,7 +56,7 @@ impl EventLoop {
     /// Caches that go commands use become roots at once.
     pub(super) fn take_found(&mut self) {
         let sighted = self.invocations.take_found();
-        if !self.config.discover {
+        if !self.config.discovery.enabled {
             return;
         }
         let (ledger, config) = (&mut self.ledger, &self.config);
@@ -151,7 +151,7 @@ impl EventLoop {
             let Some(index) = entry.index() else { continue };
             let crossed = self.ledger.has_crossing(index)?;
             if lost || crossed || now >= entry.next_walk {
-                entry.next_walk = now + self.config.walk_interval;
+                entry.next_walk = now + self.config.reconcile.walk_interval;
                 self.ledger.start_walk(index)?;
             }
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::passwd::{self, User};
 use crate::{
-    config::checked::RootConfig,
+    config::roots::RootConfig,
     go::{
         env::{Environment, FoundRoot, Settings},
         recognise::recognise_in,

@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::config::checked::Thresholds;
+use crate::config::limits::Thresholds;
 
 const README: &str = "This directory holds cached build artifacts from the Go build system.\n";
 

@@ -60,21 +60,20 @@ struct Places(HashMap<u32, Place>);
 impl Observer {
     /// Tells the kernel side which tools begin an invocation.
     pub fn start<'a>(
-        mut process_maps: ProcessMaps,
+        process_maps: ProcessMaps,
         commands: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self> {
-        process_maps.send_environment_of(tools::GO_CHILDREN)?;
-        let tools = tools::TOOLS.into_iter();
-        process_maps.follow_tools(tools.chain(commands))?;
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
             .context("cannot read the boot id")?;
-        Ok(Self {
+        let mut observer = Self {
             process_maps,
             tracker: Tracker::new(boot_id.trim().to_owned()),
             inspector: Inspector::start().context("cannot look at processes: no thread")?,
             places: Places::default(),
             facts: Vec::new(),
-        })
+        };
+        observer.follow_tools(commands)?;
+        Ok(observer)
     }
 
     /// Files of this root get names from now on.
@@ -209,8 +208,9 @@ impl Observer {
     }
 
     /// From now on an exec of one of these names begins an invocation.
-    pub fn follow_tools<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
-        self.process_maps.follow_tools(names)
+    pub fn follow_tools<'a>(&mut self, commands: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        let tools = tools::TOOLS.into_iter().chain(commands);
+        self.process_maps.follow_tools(tools, tools::GO_CHILDREN)
     }
 
     /// Whatever `head` starts meanwhile is an invocation, by whatever name.

@@ -1,6 +1,9 @@
 //! The maps that follow processes, typed.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd as _, BorrowedFd},
+};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -13,15 +16,17 @@ use cache_ebpf::{
     map,
 };
 
-use super::maps::taken;
+use super::maps::{gone, taken};
 
 /// Bytes of a command name that the kernel keeps, without its NUL.
 const COMM_BYTES: usize = 15;
+/// A command name as the kernel keeps it.
+type Comm = [u8; 16];
 
 /// Who descends from a tool.
 pub struct ProcessMaps {
     tracked: HashMap<MapData, u32, Tracked>,
-    tools: HashMap<MapData, [u8; 16], u32>,
+    tools: HashMap<MapData, Comm, u32>,
     counters: PerCpuArray<MapData, u64>,
     events: RingBuf<MapData>,
 }
@@ -37,33 +42,26 @@ impl ProcessMaps {
         })
     }
 
-    /// From now on an exec of one of these names begins an invocation.
-    pub fn follow_tools<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
-        for name in names {
-            self.enter_tool(name, TOOL_INVOCATION | TOOL_ENVIRONMENT)?;
-        }
-        Ok(())
-    }
-
-    /// Of descendants with these names the environment is told too.
-    pub fn send_environment_of<'a>(
+    /// From now on an exec of one of `tools` begins an invocation, of descendants named in `told` the
+    /// environment is told too, and other names mean nothing any more.
+    pub fn follow_tools<'a>(
         &mut self,
-        names: impl IntoIterator<Item = &'a str>,
+        tools: impl IntoIterator<Item = &'a str>,
+        told: impl IntoIterator<Item = &'a str>,
     ) -> Result<()> {
-        for name in names {
-            self.enter_tool(name, TOOL_ENVIRONMENT)?;
+        let wanted = by_comm(tools, told);
+        let followed: Vec<Comm> = self.tools.keys().collect::<Result<_, _>>()?;
+        for comm in followed.iter().filter(|comm| !wanted.contains_key(*comm)) {
+            gone(self.tools.remove(comm))?;
+        }
+        for (comm, flags) in wanted {
+            self.tools.insert(comm, flags, 0).with_context(|| {
+                let name = String::from_utf8_lossy(&comm);
+                let name = name.trim_end_matches('\0');
+                format!("no room to follow the tool {name}")
+            })?;
         }
         Ok(())
-    }
-
-    fn enter_tool(&mut self, name: &str, flags: u32) -> Result<()> {
-        let mut key = [0; 16];
-        for (target, byte) in key.iter_mut().take(COMM_BYTES).zip(name.bytes()) {
-            *target = byte;
-        }
-        self.tools
-            .insert(key, flags, 0)
-            .with_context(|| format!("no room to follow the tool {name}"))
     }
 
     /// Whatever this process starts is an invocation, by whatever name.
@@ -133,5 +131,48 @@ fn nobody() -> ProcessKey {
         start_ns: 0,
         tgid: 0,
         pad: 0,
+    }
+}
+
+/// `TOOL_*` by what the kernel keeps of a name: several names may be one to it.
+fn by_comm<'a>(
+    tools: impl IntoIterator<Item = &'a str>,
+    told: impl IntoIterator<Item = &'a str>,
+) -> BTreeMap<Comm, u32> {
+    let tools = tools.into_iter();
+    let tools = tools.map(|name| (name, TOOL_INVOCATION | TOOL_ENVIRONMENT));
+    let told = told.into_iter().map(|name| (name, TOOL_ENVIRONMENT));
+    let mut wanted = BTreeMap::new();
+    for (name, flags) in tools.chain(told) {
+        let mut comm = Comm::default();
+        for (target, byte) in comm.iter_mut().take(COMM_BYTES).zip(name.bytes()) {
+            *target = byte;
+        }
+        *wanted.entry(comm).or_default() |= flags;
+    }
+    wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_means_all_that_it_is_listed_for() {
+        let long = ["a-very-long-name", "a-very-long-nam", "go", "vet"];
+        let found = by_comm(long, ["vet", "asm"]);
+        let comm = |name: &str| {
+            let mut comm = Comm::default();
+            comm[..name.len()].copy_from_slice(name.as_bytes());
+            comm
+        };
+        let both = TOOL_INVOCATION | TOOL_ENVIRONMENT;
+        let expected = [
+            (comm("a-very-long-nam"), both),
+            (comm("asm"), TOOL_ENVIRONMENT),
+            (comm("go"), both),
+            (comm("vet"), both),
+        ];
+        assert_eq!(found, expected.into());
     }
 }

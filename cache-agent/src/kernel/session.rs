@@ -28,7 +28,7 @@ use super::{
     process_maps::ProcessMaps,
     trampolines::Trampolines,
 };
-use crate::config::maps::Maps;
+use crate::config::kernel_maps::Maps;
 
 /// The kernel side, embedded at build time.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/cache-ebpf.o"));

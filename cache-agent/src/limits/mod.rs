@@ -6,7 +6,7 @@
 pub mod thresholds;
 
 use self::thresholds::{Event, State, evaluate};
-use crate::config::checked::Thresholds;
+use crate::config::limits::Thresholds;
 
 /// Free space of the file system that holds a root.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{FileSystem, Threshold};
-use crate::config::checked::Thresholds;
+use crate::config::limits::Thresholds;
 
 /// How far a value must be back on the good side, relative to the threshold, before the crossing
 /// ends: enough that a build which adds and trims a little does not ring twice.

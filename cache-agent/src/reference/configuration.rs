@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::{check, code, options, table};
-use crate::config::{self, checked::Config, error::ConfigError};
+use crate::config::{self, Config, error::ConfigError};
 
 const SAMPLE: &str = include_str!("../../dist/cache-agent.toml");
 

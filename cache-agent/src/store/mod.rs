@@ -21,7 +21,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use self::files::{Identity, PlaceError};
 use crate::{
-    config::{checked::Config, history::History},
+    config::{Config, history::History},
     sys::clock::stamp,
 };
 
@@ -59,7 +59,7 @@ impl Settings {
         } = config.history;
         Self {
             enabled,
-            directory: config.state_dir.clone(),
+            directory: config.state.directory.clone(),
             max_age,
             max_size,
         }

@@ -6,7 +6,7 @@
 use std::{path::Path, time::SystemTime};
 
 use crate::{
-    config::{self, checked::Config},
+    config::{self, Config},
     model::invocation::{Finished, Invocation, Package},
     store::{
         Settings, Store, StoreError,

@@ -8,10 +8,7 @@ use clap::{
 };
 
 use crate::{
-    config::{
-        error::Problem,
-        maps::{MapSize, Maps},
-    },
+    config::kernel_maps::{MapSize, Maps, Problem},
     kernel::hooks::Choice,
     sys::arguments::{Format, absolute_path},
 };

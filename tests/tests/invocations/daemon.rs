@@ -173,6 +173,16 @@ fn go(shop: &Workshop, words: &[&str], module: &Path, cache: &Path) -> Result<()
 
 /// The record of the build in this module, once the history has it.
 pub(super) fn told(daemon: &Daemon, state: &Path, module: &str) -> Result<Value> {
+    told_of(daemon, state, module, |record| record["module"] == module)
+}
+
+/// The newest record that is like this, once the history has it; `what` is what an error calls it.
+pub(super) fn told_of(
+    daemon: &Daemon,
+    state: &Path,
+    what: &str,
+    is_it: impl Fn(&Value) -> bool,
+) -> Result<Value> {
     let mut last = String::new();
     let waited = wait::until("the record", TOLD, || {
         let output = Command::new(env::agent()?)
@@ -184,7 +194,7 @@ pub(super) fn told(daemon: &Daemon, state: &Path, module: &str) -> Result<Value>
         last = format!("{found:#}\n{}", String::from_utf8_lossy(&output.stderr));
         let all = found["invocations"].as_array();
         let mut all = all.into_iter().flatten();
-        Ok(all.find(|record| record["module"] == module).cloned())
+        Ok(all.find(|record| is_it(record)).cloned())
     });
-    waited.with_context(|| format!("{module}: {last}\n{}", daemon.log().unwrap_or_default()))
+    waited.with_context(|| format!("{what}: {last}\n{}", daemon.log().unwrap_or_default()))
 }

@@ -5,6 +5,7 @@ mod causes;
 mod containers;
 mod daemon;
 mod helpers;
+mod reload;
 mod settings;
 mod storms;
 mod trims;

@@ -101,6 +101,11 @@ impl SelfTest {
         }
     }
 
+    /// True where it is to run and has no place.
+    pub(super) fn lacks_directory(&self) -> bool {
+        self.interval.is_some() && self.directory.is_none()
+    }
+
     /// When it runs next, if it can.
     pub(super) fn due(&self) -> Option<Instant> {
         self.interval

@@ -1,10 +1,15 @@
-//! Which commands are followed besides the known tools, and which caches they may add.
+//! Which commands are followed besides the known tools, and which caches they may add: `[invocations]`.
 
 use std::path::Path;
 
 use glob::{MatchOptions, Pattern};
+use serde::{Deserialize, Serialize, Serializer};
+use toml::Spanned;
 
-use super::error::Problem;
+use super::{
+    error::ConfigError,
+    section::{Keys, Reader},
+};
 
 /// Commands that may be named: each is an entry of a kernel map.
 const COMMANDS_MAX: usize = 100;
@@ -20,17 +25,61 @@ const MATCHING: MatchOptions = MatchOptions {
 };
 
 /// `[invocations]`
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Following {
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawInvocations {
+    commands: Option<Spanned<Vec<String>>>,
+    allow: Option<Spanned<Vec<String>>>,
+    deny: Option<Spanned<Vec<String>>>,
+}
+
+/// What is followed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Invocations {
     /// Programs whose runs are invocations, by name.
     pub commands: Vec<String>,
     /// Caches in use become roots only where one of these matches; empty = everywhere.
+    #[serde(serialize_with = "show_patterns")]
     pub allow: Vec<Pattern>,
     /// They never do where one of these matches.
+    #[serde(serialize_with = "show_patterns")]
     pub deny: Vec<Pattern>,
 }
 
-impl Following {
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("`{0}` must be the name of a program, without its directory")]
+    Command(String),
+    #[error("`{0}` must be a pattern of absolute paths such as /home/*/.cache/**")]
+    Pattern(String),
+    #[error("at most {0} of them")]
+    TooMany(usize),
+}
+
+impl Invocations {
+    pub(super) fn check(
+        self,
+        raw: RawInvocations,
+        reader: Reader<'_>,
+    ) -> Result<Self, ConfigError> {
+        let RawInvocations {
+            commands,
+            allow,
+            deny,
+        } = raw;
+        Ok(Self {
+            commands: reader
+                .read("commands", commands, check_commands)?
+                .unwrap_or(self.commands),
+            allow: reader
+                .read("allow", allow, check_patterns)?
+                .unwrap_or(self.allow),
+            deny: reader
+                .read("deny", deny, check_patterns)?
+                .unwrap_or(self.deny),
+        })
+    }
+
     /// Whether a cache in use at this path may become a root.
     pub fn allows(&self, path: &Path) -> bool {
         let any = |patterns: &[Pattern]| {
@@ -40,9 +89,14 @@ impl Following {
         };
         (self.allow.is_empty() || any(&self.allow)) && !any(&self.deny)
     }
+
+    /// What differs in `new`.
+    pub(super) fn difference(&self, new: &Self) -> Keys {
+        Keys::differing([("invocations", self == new)])
+    }
 }
 
-pub(super) fn check_commands(commands: Vec<String>) -> Result<Vec<String>, Problem> {
+fn check_commands(commands: Vec<String>) -> Result<Vec<String>, Problem> {
     if commands.len() > COMMANDS_MAX {
         return Err(Problem::TooMany(COMMANDS_MAX));
     }
@@ -56,36 +110,43 @@ pub(super) fn check_commands(commands: Vec<String>) -> Result<Vec<String>, Probl
     }
 }
 
-pub(super) fn check_patterns(texts: &[String]) -> Result<Vec<Pattern>, Problem> {
+fn check_patterns(texts: Vec<String>) -> Result<Vec<Pattern>, Problem> {
     if texts.len() > PATTERNS_MAX {
         return Err(Problem::TooMany(PATTERNS_MAX));
     }
-    let pattern = |text: &String| {
-        let absolute = Some(text).filter(|text| text.starts_with('/'));
+    let pattern = |text: String| {
+        let absolute = Some(&text).filter(|text| text.starts_with('/'));
         let pattern = absolute.and_then(|text| Pattern::new(text).ok());
-        pattern.ok_or_else(|| Problem::Pattern(text.clone()))
+        pattern.ok_or(Problem::Pattern(text))
     };
-    texts.iter().map(pattern).collect()
+    texts.into_iter().map(pattern).collect()
+}
+
+fn show_patterns<S: Serializer>(patterns: &[Pattern], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(patterns.iter().map(Pattern::as_str))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::config::parse;
 
-    fn following(text: &str) -> Result<Following, String> {
+    fn invocations(text: &str) -> Result<Invocations, String> {
         let text = format!("[invocations]\n{text}\n");
         let parsed = parse(&text, Path::new("f"));
         parsed
-            .map(|config| config.following)
+            .map(|config| config.invocations)
             .map_err(|error| error.to_string())
     }
 
     #[test]
     fn caches_are_allowed_and_denied_by_pattern() {
-        let all = following("").unwrap();
+        let all = invocations("").unwrap();
         assert!(all.allows(Path::new("/anywhere")));
-        let some = following("allow = [\"/home/*/.cache/**\"]\ndeny = [\"/home/eve/**\"]").unwrap();
+        let some =
+            invocations("allow = [\"/home/*/.cache/**\"]\ndeny = [\"/home/eve/**\"]").unwrap();
         for (path, expected) in [
             ("/home/bob/.cache/go-build", true),
             ("/home/eve/.cache/go-build", false),
@@ -98,7 +159,7 @@ mod tests {
 
     #[test]
     fn commands_are_names_and_patterns_are_absolute() {
-        let found = following("commands = [\"please\", \"a.out\"]").unwrap();
+        let found = invocations("commands = [\"please\", \"a.out\"]").unwrap();
         assert_eq!(found.commands, ["please", "a.out"]);
         for (line, expected) in [
             (
@@ -114,7 +175,14 @@ mod tests {
                 "invalid value of `deny` at f:2:8: `/a/***` must be a pattern of absolute paths such as /home/*/.cache/**",
             ),
         ] {
-            assert_eq!(following(line).unwrap_err(), expected);
+            assert_eq!(invocations(line).unwrap_err(), expected);
         }
+    }
+
+    #[test]
+    fn every_key_arrives() {
+        let read = invocations("commands = [\"please\"]\nallow = [\"/a\"]\ndeny = [\"/tmp/**\"]");
+        let shown = json!({"commands": ["please"], "allow": ["/a"], "deny": ["/tmp/**"]});
+        assert_eq!(serde_json::to_value(read.unwrap()).unwrap(), shown);
     }
 }

@@ -1,13 +1,31 @@
-//! Sizes of the kernel maps that grow with the load: what an owner, or a test, may set.
+//! Sizes of the kernel maps that grow with the load: `[maps]`, and `--map NAME=NUMBER`.
 
 use std::{ops::RangeInclusive, str::FromStr};
 
 use cache_ebpf::capacity;
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
 
-use super::error::Problem;
+use super::{
+    error::ConfigError,
+    section::{Keys, Reader},
+    values::Size,
+};
+
+/// `[maps]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMaps {
+    ring_bytes: Option<Spanned<Size>>,
+    open_files: Option<Spanned<u64>>,
+    files: Option<Spanned<u64>>,
+    accounts: Option<Spanned<u64>>,
+    processes: Option<Spanned<u64>>,
+    calls: Option<Spanned<u64>>,
+}
 
 /// Sizes of the kernel maps. What finds no room is counted by cause, and a walk follows.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Maps {
     /// Bytes of the ring of detail events.
     pub ring_bytes: u32,
@@ -37,6 +55,23 @@ impl Default for Maps {
     }
 }
 
+/// What is wrong with a size.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// No such kernel map.
+    #[error("`{0}` must be one of {list}", list = Maps::KEYS.join(", "))]
+    Name(String),
+    /// Not a name and a size.
+    #[error("`{0}` must be NAME=NUMBER")]
+    Shape(String),
+    /// Too small or too large.
+    #[error("a map must have from {0} to {1} entries")]
+    Entries(u32, u32),
+    /// Not allowed by the kernel, or too large.
+    #[error("the ring must be a power of two from 4KiB to 256MiB")]
+    Ring,
+}
+
 /// The key of the ring's size, which is in bytes.
 const RING: &str = "ring_bytes";
 
@@ -60,17 +95,45 @@ impl Maps {
             "accounts" => (&mut self.accounts, ACCOUNTS),
             "processes" => (&mut self.processes, PROCESSES),
             "calls" => (&mut self.calls, CALLS),
-            _ => return Err(Problem::MapName(key.to_owned())),
+            _ => return Err(Problem::Name(key.to_owned())),
         };
         let size = u32::try_from(value)
             .ok()
             .filter(|size| allowed.contains(size));
         *field = match size {
             Some(size) if key != RING || size.is_power_of_two() => size,
-            _ if key == RING => return Err(Problem::RingSize),
-            _ => return Err(Problem::MapSize(*allowed.start(), *allowed.end())),
+            _ if key == RING => return Err(Problem::Ring),
+            _ => return Err(Problem::Entries(*allowed.start(), *allowed.end())),
         };
         Ok(())
+    }
+
+    pub(super) fn check(self, raw: RawMaps, reader: Reader<'_>) -> Result<Self, ConfigError> {
+        let RawMaps {
+            ring_bytes,
+            open_files,
+            files,
+            accounts,
+            processes,
+            calls,
+        } = raw;
+        let mut maps = self;
+        reader.read(RING, ring_bytes, |Size(bytes)| maps.set(RING, bytes))?;
+        for (key, value) in [
+            ("open_files", open_files),
+            ("files", files),
+            ("accounts", accounts),
+            ("processes", processes),
+            ("calls", calls),
+        ] {
+            reader.read(key, value, |entries| maps.set(key, entries))?;
+        }
+        Ok(maps)
+    }
+
+    /// What differs in `new`.
+    pub(super) fn difference(&self, new: &Self) -> Keys {
+        Keys::differing([("maps", self == new)]).after_restart()
     }
 }
 
@@ -100,7 +163,7 @@ impl FromStr for MapSize {
         let parts = text.split_once('=');
         let (key, value) = parts
             .and_then(|(key, value)| Some((key, value.parse().ok()?)))
-            .ok_or_else(|| Problem::MapShape(text.to_owned()))?;
+            .ok_or_else(|| Problem::Shape(text.to_owned()))?;
         Maps::default().set(key, value)?;
         Ok(Self {
             key: key.to_owned(),
@@ -111,7 +174,12 @@ impl FromStr for MapSize {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
     use super::*;
+    use crate::config::parse;
 
     #[test]
     fn sizes_have_bounds() {
@@ -164,5 +232,22 @@ mod tests {
             calls: 8192,
         };
         assert_eq!(maps, all);
+    }
+
+    #[test]
+    fn every_key_arrives() {
+        let text = "[maps]\nring_bytes = \"64KiB\"\nopen_files = 8\nfiles = 9\naccounts = 10\nprocesses = 11\ncalls = 12\n";
+        let read = parse(text, Path::new("f")).unwrap().kernel_maps;
+        let expected = Maps {
+            ring_bytes: 65_536,
+            open_files: 8,
+            files: 9,
+            accounts: 10,
+            processes: 11,
+            calls: 12,
+        };
+        assert_eq!(read, expected);
+        let shown = json!({"ring_bytes": 65_536, "open_files": 8, "files": 9, "accounts": 10, "processes": 11, "calls": 12});
+        assert_eq!(serde_json::to_value(read).unwrap(), shown);
     }
 }
