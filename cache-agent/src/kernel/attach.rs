@@ -109,7 +109,7 @@ impl<'t> Prepared<'t> {
         let both = [(CONTROL, "")].into_iter().chain(PROCESS_HOOKS);
         match self.backend {
             Backend::Fentry => {
-                let fitting = |group| backend::fitting(group, &self.types.functions);
+                let fitting = |group| hooks::fitting(group, &self.types.functions);
                 let functions = VFS_HOOKS.into_iter().filter_map(fitting);
                 let functions = functions.map(|(hook, _)| (hook.program, hook.function));
                 both.chain(functions).map(hook).collect()
