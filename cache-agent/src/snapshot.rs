@@ -1,53 +1,21 @@
-//! The immutable picture of the agent that every reader gets.
+//! The immutable snapshot of the agent that every reader gets.
 //!
 //! Takes: the aggregate, once per tick. Gives: one `Arc<Snapshot>` swapped in whole.
 //! Never: a lock held by a reader, or a figure that changes while it is read.
 
 use std::time::{Duration, SystemTime};
 
-use crate::{config::checked::RootKind, invocation::tally::Tally};
-
-/// Tools by which growth is grouped in metrics: a fixed set, so that the series stay bounded.
-pub const GROUPS: [&str; 16] = [
-    "go-build",
-    "go-test",
-    "go-run",
-    "go-vet",
-    "go-install",
-    "go-list",
-    "go-mod",
-    "go-get",
-    "go-generate",
-    "go-tool",
-    "go-clean",
-    "gopls",
-    "golangci-lint",
-    "staticcheck",
-    "other",
-    "unattributed",
-];
-
-/// How well an operation is observed by the present backend.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Observation {
-    /// Counted and credited to the process that did it.
-    Observed,
-    /// The root's total is right after the next walk; nobody is credited.
-    Unattributed,
-    /// Not counted at all.
-    Unsupported,
-}
-
-impl Observation {
-    /// The word used in JSON, metrics and the README.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Observed => "observed",
-            Self::Unattributed => "unattributed",
-            Self::Unsupported => "unsupported",
-        }
-    }
-}
+use crate::{
+    invocation::counts::InvocationCounts,
+    limits::{FileSystem, Threshold},
+    model::{
+        changes::Changes,
+        operation::Observation,
+        root::{RootKind, RootState},
+        tool_group::GROUPS,
+    },
+    store::writer::HistoryCounts,
+};
 
 /// What makes the agent degraded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,7 +24,7 @@ pub enum Reason {
     Hooks,
     /// Faults that may have cost precision.
     Faults,
-    /// Figures of the canary that were wrong.
+    /// Figures of the self-test that were wrong.
     Canary,
     /// The history.
     History,
@@ -93,7 +61,7 @@ impl Degraded {
     }
 }
 
-/// What the canary proved.
+/// What the self-test proved.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Proof {
     /// When all its figures were right, the last time.
@@ -102,81 +70,8 @@ pub struct Proof {
     pub operations: Vec<&'static str>,
 }
 
-/// Size changes, summed since the root was taken up.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Changes {
-    /// Net change in bytes; may be negative.
-    pub growth_bytes: i64,
-    /// The part released by unlink, truncation or replacement, as a positive number of bytes.
-    pub freed_bytes: u64,
-    /// Files that appeared in the root.
-    pub files_created: u64,
-    /// Files that left the root.
-    pub files_deleted: u64,
-    /// Files renamed inside the root.
-    pub files_renamed: u64,
-}
-
-impl Changes {
-    /// Bytes that entered the root: net growth plus what was released again.
-    pub fn grown_bytes(&self) -> u64 {
-        u64::try_from(self.growth_bytes.saturating_add_unsigned(self.freed_bytes)).unwrap_or(0)
-    }
-
-    /// Adds another account to this one.
-    pub fn add(&mut self, other: &Self) {
-        let Self {
-            growth_bytes,
-            freed_bytes,
-            files_created,
-            files_deleted,
-            files_renamed,
-        } = other;
-        self.growth_bytes = self.growth_bytes.wrapping_add(*growth_bytes);
-        self.freed_bytes = self.freed_bytes.wrapping_add(*freed_bytes);
-        self.files_created = self.files_created.wrapping_add(*files_created);
-        self.files_deleted = self.files_deleted.wrapping_add(*files_deleted);
-        self.files_renamed = self.files_renamed.wrapping_add(*files_renamed);
-    }
-}
-
-/// Free space of the file system that holds a root.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct FileSystem {
-    /// Bytes available to unprivileged users.
-    pub avail_bytes: u64,
-    /// Size of the file system in bytes.
-    pub total_bytes: u64,
-    /// Used share of the inodes, 0 to 1; 0 where the file system has no fixed number.
-    pub inodes_used_ratio: f64,
-}
-
-/// One configured threshold and whether it is crossed now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Threshold {
-    /// `warn`, `free_space` or `free_inodes`.
-    pub level: &'static str,
-    /// Bytes for `warn`; for the others the ratio.
-    pub limit: f64,
-    /// Crossed now (with hysteresis).
-    pub crossed: bool,
-    /// Crossings since the start.
-    pub crossings: u64,
-}
-
-/// Why a root is, or is not, watched at this moment.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum RootState {
-    /// The directory does not exist (yet, or any more).
-    Absent,
-    /// Registered with the kernel, first walk not finished.
-    Walking,
-    /// Watched, its size known.
-    Watched,
-}
-
 /// One root.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RootSnapshot {
     /// Its configured or derived name: the metric label, at most 64 bytes, unique.
     pub name: String,
@@ -198,8 +93,6 @@ pub struct RootSnapshot {
     pub drift_bytes: i64,
     /// Duration of the last walk.
     pub walk_duration: Duration,
-    /// End of the last walk.
-    pub walked_at: Option<SystemTime>,
     /// The file system below it.
     pub file_system: FileSystem,
     /// Its thresholds.
@@ -228,17 +121,6 @@ pub struct MapUsage {
     pub entries: u64,
     /// Entries it can hold.
     pub capacity: u64,
-}
-
-/// Losses of the history since the start.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct HistoryCounts {
-    /// Records lost because too many waited.
-    pub lost_waiting: u64,
-    /// Records lost because they could not be written.
-    pub lost_writing: u64,
-    /// Databases set aside.
-    pub set_aside: u64,
 }
 
 /// What the agent itself costs.
@@ -286,13 +168,11 @@ impl Latency {
 pub struct Snapshot {
     /// When it was taken.
     pub taken_at: SystemTime,
-    /// Hooks attached.
-    pub attached: bool,
     /// Name of the backend: `tracepoint` or `fentry`.
     pub backend: &'static str,
     /// Why the agent is degraded; empty when it is whole.
     pub degraded: Vec<Degraded>,
-    /// What the canary proved; `None` where it is off.
+    /// What the self-test proved; `None` where it is off.
     pub canary: Option<Proof>,
     /// Operations and how well they are observed.
     pub coverage: Vec<(&'static str, Observation)>,
@@ -304,29 +184,45 @@ pub struct Snapshot {
     pub process_events_dropped: u64,
     /// Kernel maps.
     pub maps: Vec<MapUsage>,
-    /// Processes with an account of their own at this moment.
-    pub processes_tracked: u64,
     /// Processes folded into their group since the start.
     pub processes_folded: u64,
-    /// Users with credits, at most 64, the rest folded into uid 65534's place `None`.
-    pub users: Vec<(Option<u32>, Changes)>,
     /// Time from a change in the kernel to its appearance in a snapshot.
     pub event_latency: Latency,
     /// Losses of the history.
     pub history: HistoryCounts,
     /// Invocations that ended.
-    pub invocations: Tally,
+    pub invocations: InvocationCounts,
     /// The agent's own cost.
     pub usage: AgentUsage,
 }
 
 impl Snapshot {
-    /// Ready = hooks attached and every root that exists walked once.
+    /// Ready = every root that exists walked once; there is no picture before the hooks are attached.
     pub fn is_ready(&self) -> bool {
-        self.attached
-            && self
-                .roots
-                .iter()
-                .all(|root| root.state != RootState::Walking)
+        self.roots
+            .iter()
+            .all(|root| root.state != RootState::Walking)
+    }
+}
+
+impl Default for Snapshot {
+    /// Of an agent that has no root and has seen nothing.
+    fn default() -> Self {
+        Self {
+            taken_at: SystemTime::UNIX_EPOCH,
+            backend: "",
+            degraded: Vec::new(),
+            canary: None,
+            coverage: Vec::new(),
+            roots: Vec::new(),
+            events: EventCounts::default(),
+            process_events_dropped: 0,
+            maps: Vec::new(),
+            processes_folded: 0,
+            event_latency: Latency::default(),
+            history: HistoryCounts::default(),
+            invocations: InvocationCounts::default(),
+            usage: AgentUsage::default(),
+        }
     }
 }

@@ -15,7 +15,7 @@ use std::{
     process::Command,
 };
 
-use cache_agent::probe::{
+use cache_agent::kernel::{
     btf::{Btf, BtfError},
     offsets::resolve,
 };

@@ -75,6 +75,13 @@ impl Trace {
         self
     }
 
+    /// Sets several.
+    #[must_use]
+    pub fn envs<'a>(self, variables: impl IntoIterator<Item = (&'a str, OsString)>) -> Self {
+        let set = |trace: Self, (name, value)| trace.env(name, value);
+        variables.into_iter().fold(self, set)
+    }
+
     /// Starts the agent, and so the command, there.
     #[must_use]
     pub fn directory(mut self, directory: &Path) -> Self {

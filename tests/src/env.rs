@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use serde::Serialize;
 use tempfile::TempDir;
 
 pub use crate::file_system::FileSystem;
@@ -115,30 +114,6 @@ pub fn agent() -> Result<PathBuf> {
     variable("CACHE_AGENT").map(PathBuf::from)
 }
 
-/// A Go toolchain.
-#[derive(Clone, Debug)]
-pub struct Go {
-    pub version: String,
-    pub goroot: PathBuf,
-}
-
-/// The Go toolchains, oldest first.
-pub fn go() -> Result<Vec<Go>> {
-    let list = variable("CACHE_TEST_GO")?;
-    let pairs = list.split(',').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| {
-            let (version, goroot) = pair
-                .split_once('=')
-                .with_context(|| format!("CACHE_TEST_GO: `{pair}` is not VERSION=GOROOT"))?;
-            Ok(Go {
-                version: version.to_owned(),
-                goroot: goroot.into(),
-            })
-        })
-        .collect()
-}
-
 /// Prometheus' checker of expositions.
 pub fn promtool() -> Result<PathBuf> {
     variable("CACHE_TEST_PROMTOOL").map(PathBuf::from)
@@ -150,29 +125,6 @@ pub fn backend() -> Option<String> {
     backend.map(|backend| format!("--backend={backend}"))
 }
 
-/// One operation's verdict on one file system, for the table of what is exact where.
-#[derive(Debug, Serialize)]
-pub struct Verdict<'a> {
-    pub backend: &'a str,
-    pub file_system: &'a str,
-    pub operation: &'a str,
-    /// `exact`, `unattributed` or `failed`.
-    pub verdict: &'a str,
-}
-
-/// Notes a verdict, if somebody wants to know.
-pub fn note(verdict: &Verdict<'_>) -> Result<()> {
-    let Ok(file) = variable("CACHE_TEST_VERDICTS") else {
-        return Ok(());
-    };
-    let mut notes = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&file)?;
-    writeln!(notes, "{}", serde_json::to_string(verdict)?)?;
-    Ok(())
-}
-
 /// Whether runs that take long are wanted.
 pub fn soak() -> bool {
     variable("CACHE_TEST_SOAK").is_ok()
@@ -181,15 +133,19 @@ pub fn soak() -> bool {
 /// Notes that a test could not run, and why: a skip must not look like a result.
 pub fn skip(suite: &str, test: &str, reason: &str) -> Result<()> {
     say(&format!("skipped: {suite}/{test}: {reason}"))?;
-    let Ok(file) = variable("CACHE_TEST_SKIPS") else {
+    note("CACHE_TEST_SKIPS", &format!("{suite}\t{test}\t{reason}"))
+}
+
+/// Adds a line to the file that the variable names, if somebody wants to know.
+pub(crate) fn note(name: &str, line: &str) -> Result<()> {
+    let Ok(file) = variable(name) else {
         return Ok(());
     };
     let mut notes = fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(&file)?;
-    writeln!(notes, "{suite}\t{test}\t{reason}")?;
-    Ok(())
+    Ok(writeln!(notes, "{line}")?)
 }
 
 /// Prints a line also when the test passes: the test harness swallows what the macros print.
@@ -197,7 +153,7 @@ pub fn say(line: &str) -> Result<()> {
     Ok(writeln!(io::stderr().lock(), "{line}")?)
 }
 
-fn variable(name: &str) -> Result<String> {
+pub(crate) fn variable(name: &str) -> Result<String> {
     let value = env::var(name).ok().filter(|value| !value.is_empty());
     value
         .with_context(|| format!("{name} is not set: run the system tests with `cargo xtask test`"))

@@ -4,8 +4,8 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, SystemTime},
 };
 
@@ -13,7 +13,8 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     agent::Trace,
-    env::{self, Bench, Go},
+    env::Bench,
+    go::{self, Go, open_directory},
     report::{Invocation, Report, signed},
 };
 
@@ -31,14 +32,11 @@ pub struct Workshop {
 impl Workshop {
     /// With the newest toolchain; every user can get to it.
     pub fn new(name: &str) -> Result<Self> {
-        let go = env::go()?
-            .pop()
-            .context("CACHE_TEST_GO names no toolchain")?;
+        let go = Go::newest()?;
         let bench = Bench::for_everyone(name)?;
         let workshop = Self { bench, go };
-        for place in ["home", "tmp", "mod", "src"] {
-            open_directory(&workshop.place(place))?;
-        }
+        go::make_places(&workshop.bench.outside())?;
+        open_directory(&workshop.place("src"))?;
         open_directory(&workshop.bench.root())?;
         Ok(workshop)
     }
@@ -48,30 +46,20 @@ impl Workshop {
         self.bench.outside().join(name)
     }
 
-    /// The program `go`.
-    pub fn program(&self) -> PathBuf {
-        self.go.goroot.join("bin/go")
-    }
-
-    /// The agent, set to watch the cache; the toolchain gets nothing from the network or the host.
+    /// The agent, set to watch the cache while a toolchain uses it.
     pub fn trace(&self) -> Result<Trace> {
         let trace = self.bench.trace()?.limit(LIMIT);
-        let path = format!("{}:/usr/bin:/bin", self.go.goroot.join("bin").display());
-        let settings = [
-            ("PATH", path.into()),
-            ("HOME", self.place("home")),
-            ("TMPDIR", self.place("tmp")),
-            ("GOMODCACHE", self.place("mod")),
-            ("GOCACHE", self.bench.root()),
-            ("GOROOT", self.go.goroot.clone()),
-            ("GOENV", "off".into()),
-            ("GOTOOLCHAIN", "local".into()),
-            ("GOFLAGS", "-mod=mod".into()),
-            ("GOPROXY", "off".into()),
-        ];
-        Ok(settings
-            .into_iter()
-            .fold(trace, |trace, (name, value)| trace.env(name, value)))
+        Ok(trace.envs(
+            self.go
+                .environment(&self.bench.outside(), &self.bench.root()),
+        ))
+    }
+
+    /// `go` in a module, and its cache elsewhere than in the root if need be.
+    pub fn go(&self, module: &Path, cache: &Path) -> Command {
+        let mut command = self.go.command(&self.bench.outside(), cache);
+        command.current_dir(module).env("PWD", module);
+        command
     }
 
     /// A module `example.com/<name>` of so many packages `p0`, `p1`, .. that need nothing but the compiler.
@@ -106,15 +94,6 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
         fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     file.write_all(text.as_bytes())?;
     Ok(file.set_modified(SystemTime::now() - AGE)?)
-}
-
-/// Makes a directory that everybody may write.
-pub fn open_directory(path: &Path) -> Result<()> {
-    fs::create_dir_all(path)?;
-    Ok(fs::set_permissions(
-        path,
-        fs::Permissions::from_mode(0o777),
-    )?)
 }
 
 /// All bytes of processes are in invocations, each once; packages explain what grew.

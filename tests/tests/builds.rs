@@ -3,12 +3,13 @@
 //! One test per toolchain goes through a day of a cache: filled, used, vetted, tested with, emptied,
 //! and filled by two builds at once.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use cache_tests::{
     agent::{Trace, Traced},
-    env::{self, Bench, FileSystem, Go},
+    env::{self, Bench, FileSystem},
+    go::{self, Go},
     report::{Report, signed},
 };
 
@@ -45,7 +46,7 @@ fn newest_go() -> Result<()> {
 /// Small enough for an emulated machine: leaf packages, no runtime.
 #[test]
 fn a_few_packages() -> Result<()> {
-    let Some(newest) = env::go()?.len().checked_sub(1) else {
+    let Some(newest) = go::toolchains()?.len().checked_sub(1) else {
         return env::skip(SUITE, "a_few_packages", "CACHE_TEST_GO names no toolchain");
     };
     with(newest, "a_few_packages", |day| {
@@ -57,14 +58,12 @@ fn a_few_packages() -> Result<()> {
 
 /// Runs `test` with the toolchain number `index`, or notes that there is none.
 fn with(index: usize, test: &str, pass: impl FnOnce(&Day) -> Result<()>) -> Result<()> {
-    let Some(go) = env::go()?.into_iter().nth(index) else {
+    let Some(go) = go::toolchains()?.into_iter().nth(index) else {
         return env::skip(SUITE, test, "CACHE_TEST_GO names fewer toolchains");
     };
     let version = go.version.clone();
     let bench = Bench::new("go", FileSystem::Native)?;
-    for directory in ["home", "tmp", "mod"] {
-        std::fs::create_dir(bench.outside().join(directory))?;
-    }
+    go::make_places(&bench.outside())?;
     pass(&Day { bench, go }).with_context(|| format!("Go {version}"))
 }
 
@@ -86,35 +85,17 @@ impl Day {
         self.two_at_once()
     }
 
-    fn program(&self) -> PathBuf {
-        self.go.goroot.join("bin/go")
-    }
-
-    /// The agent, set to watch the cache; the toolchain gets nothing from the network or the host.
+    /// The agent, set to watch the cache while the toolchain uses it.
     fn trace(&self) -> Result<Trace> {
-        let aside = |name| self.bench.outside().join(name);
-        let trace = self.bench.trace()?.limit(LIMIT).directory(&aside("home"));
-        let trace = [
-            ("HOME", aside("home")),
-            ("TMPDIR", aside("tmp")),
-            ("GOMODCACHE", aside("mod")),
-            ("GOCACHE", self.bench.root()),
-            ("GOROOT", self.go.goroot.clone()),
-        ]
-        .into_iter()
-        .fold(trace, |trace, (name, path)| trace.env(name, path));
-        Ok([
-            ("GOENV", "off"),
-            ("GOTOOLCHAIN", "local"),
-            ("GOFLAGS", "-mod=mod"),
-            ("GOPROXY", "off"),
-        ]
-        .into_iter()
-        .fold(trace, |trace, (name, value)| trace.env(name, value)))
+        let aside = self.bench.outside();
+        let trace = self.bench.trace()?.limit(LIMIT);
+        let trace = trace.directory(&aside.join("home"));
+        Ok(trace.envs(self.go.environment(&aside, &self.bench.root())))
     }
 
     fn go(&self, arguments: &[&str]) -> Result<Traced> {
-        self.trace()?.run(self.program(), arguments.iter().copied())
+        self.trace()?
+            .run(self.go.program(), arguments.iter().copied())
     }
 
     /// A command that adds to the cache, all of it (but a thousandth) credited to its processes.
@@ -180,7 +161,7 @@ impl Day {
             "-c".into(),
             script.into(),
             "sh".into(),
-            self.program(),
+            self.go.program(),
             one.into(),
             two.into(),
         ];

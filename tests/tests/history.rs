@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result, ensure};
 use cache_tests::{
     daemon::{Daemon, Run, SETTLES},
     env::{Bench, FileSystem},
-    scrape, wait,
+    scrape,
+    wait::{self, QuietTime},
 };
 use rusqlite::{Connection, OpenFlags};
 use rustix::process::Signal;
@@ -25,6 +26,11 @@ const RECOVERS: Duration = Duration::from_secs(40);
 
 fn bench(name: &str) -> Result<Bench> {
     Bench::new(name, FileSystem::Native)
+}
+
+/// An agent on that root, its history there.
+fn daemon(bench: &Bench, root: &Path, state: &Path) -> Result<Daemon> {
+    Run::new(bench, "agent")?.root(root).state(state).ready()
 }
 
 fn ask<T: rusqlite::types::FromSql>(state: &Path, sql: &str) -> Result<T> {
@@ -84,30 +90,25 @@ fn a_killed_agent_loses_two_seconds_at_most() -> Result<()> {
         let state = bench.aside(&format!("state{round}"));
         let root = bench.root().join(format!("root{round}"));
         fs::create_dir(&root)?;
-        let mut daemon = Run::new(&bench, "agent")?
-            .root(&root)
-            .state(&state)
-            .ready()?;
+        let mut daemon = daemon(&bench, &root, &state)?;
         let mut file = fs::File::create(root.join("file"))?;
-        let started = Instant::now();
+        let mut quiet = QuietTime::start();
         let duration = LOSS * 2 + STEP * u32::try_from(round * 7)?;
         // Its size is the time, in milliseconds.
         let mut size = 0;
         wait::until("the end of the writing", duration * 2, || {
-            let now = u64::try_from(started.elapsed().as_millis())?;
+            let elapsed = quiet.elapsed();
+            let now = u64::try_from(elapsed.as_millis())?;
             file.write_all(&vec![b'x'; usize::try_from(now - size)?])?;
             size = now;
-            Ok((started.elapsed() > duration).then_some(()))
+            Ok((elapsed > duration).then_some(()))
         })?;
         daemon.signal(Signal::KILL)?;
         daemon.wait_end()?;
         let remembered = u64::try_from(newest_size(&state)?)?;
         lost.push(size - remembered);
         // Whatever was lost, the next one goes on with what is there.
-        let daemon = Run::new(&bench, "next")?
-            .root(&root)
-            .state(&state)
-            .ready()?;
+        let daemon = self::daemon(&bench, &root, &state)?;
         wait_remembered(&state, i64::try_from(size)?)?;
         assert_eq!(degraded(&daemon)?, "");
         assert_eq!(databases(&state)?, ["history.db"]);
@@ -124,10 +125,7 @@ fn a_killed_agent_loses_two_seconds_at_most() -> Result<()> {
 fn an_ended_agent_loses_nothing() -> Result<()> {
     let bench = bench("history-ended")?;
     let state = bench.aside("state");
-    let daemon = Run::new(&bench, "agent")?
-        .root(bench.root())
-        .state(&state)
-        .ready()?;
+    let daemon = daemon(&bench, &bench.root(), &state)?;
     fs::write(bench.root().join("file"), [b'x'; 1234])?;
     assert!(daemon.stop()?.success());
     assert_eq!(newest_size(&state)?, 1234);
@@ -138,10 +136,7 @@ fn an_ended_agent_loses_nothing() -> Result<()> {
 fn sizes_have_a_row_for_each_minute_with_a_change() -> Result<()> {
     let bench = bench("history-minutes")?;
     let state = bench.aside("state");
-    let daemon = Run::new(&bench, "agent")?
-        .root(bench.root())
-        .state(&state)
-        .ready()?;
+    let daemon = daemon(&bench, &bench.root(), &state)?;
     let started = Instant::now();
     for size in [10, 200, 3000] {
         fs::write(bench.root().join("file"), vec![b'x'; size])?;
@@ -193,10 +188,7 @@ fn a_damaged_history_is_set_aside_and_told() -> Result<()> {
     let state = bench.aside("state");
     fs::create_dir(&state)?;
     fs::write(state.join("history.db"), vec![b'?'; 100_000])?;
-    let daemon = Run::new(&bench, "agent")?
-        .root(bench.root())
-        .state(&state)
-        .ready()?;
+    let daemon = daemon(&bench, &bench.root(), &state)?;
     fs::write(bench.root().join("file"), [b'x'; 55])?;
     daemon.wait_size("root", 55)?;
     wait_remembered(&state, 55)?;
@@ -231,10 +223,7 @@ fn a_newer_history_is_left_alone() -> Result<()> {
     let file = state.join("history.db");
     Connection::open(&file)?.pragma_update(None, "user_version", 1_000_000)?;
     let before = fs::read(&file)?;
-    let daemon = Run::new(&bench, "agent")?
-        .root(bench.root())
-        .state(&state)
-        .ready()?;
+    let daemon = daemon(&bench, &bench.root(), &state)?;
     let told = wait::until("the reason", SETTLES, || {
         Ok(Some(degraded(&daemon)?).filter(|told| !told.is_empty()))
     })?;
@@ -259,10 +248,7 @@ fn a_full_disk_costs_the_history_only_and_not_for_ever() -> Result<()> {
     );
     let root = bench.aside("root");
     fs::create_dir(&root)?;
-    let daemon = Run::new(&bench, "agent")?
-        .root(&root)
-        .state(&state)
-        .ready()?;
+    let daemon = daemon(&bench, &root, &state)?;
     fs::write(root.join("file"), [b'x'; 1000])?;
     wait_remembered(&state, 1000)?;
 

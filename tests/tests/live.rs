@@ -2,14 +2,14 @@
 
 use std::{
     process::{Child, Command},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use cache_tests::{
     daemon::Run,
     env::{Bench, FileSystem},
+    wait::{self, QuietTime},
 };
 
 const ACTOR: &str = env!("CARGO_BIN_EXE_actor");
@@ -17,7 +17,7 @@ const ACTOR: &str = env!("CARGO_BIN_EXE_actor");
 const BYTES: u64 = 1 << 30;
 const STEPS: u64 = 512;
 const STEP_PAUSE_MS: u64 = 12;
-/// Within which every figure must agree with the disk.
+/// Within which every figure must agree with the disk, in quiet time.
 const LAG: Duration = Duration::from_secs(2);
 /// Between two samples.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -42,7 +42,8 @@ fn words(bench: &Bench) -> [String; 5] {
 /// The disk's figures over time, and how the agent's compare.
 struct Comparison<'a> {
     bench: &'a Bench,
-    disk: Vec<(Instant, u64)>,
+    quiet: QuietTime,
+    disk: Vec<(Duration, u64)>,
     readings: Vec<u64>,
 }
 
@@ -50,6 +51,7 @@ impl<'a> Comparison<'a> {
     fn new(bench: &'a Bench) -> Self {
         Self {
             bench,
+            quiet: QuietTime::start(),
             disk: Vec::new(),
             readings: Vec::new(),
         }
@@ -57,7 +59,7 @@ impl<'a> Comparison<'a> {
 
     /// Compares one reading with the disk: it may not be ahead of it, nor further behind than [`LAG`].
     fn sample(&mut self, read: impl FnOnce() -> Result<u64>) -> Result<()> {
-        let asked = Instant::now();
+        let asked = self.quiet.elapsed();
         self.disk.push((asked, self.bench.walk()?.bytes));
         let reading = read()?;
         let most = self.bench.walk()?.bytes;
@@ -71,7 +73,7 @@ impl<'a> Comparison<'a> {
         if self.readings.last() != Some(&reading) {
             self.readings.push(reading);
         }
-        thread::sleep(PAUSE);
+        wait::pause(PAUSE);
         Ok(())
     }
 
@@ -98,13 +100,16 @@ fn follow(
     mut read: impl FnMut() -> Result<u64>,
 ) -> Result<()> {
     let mut ended = None;
-    while ended.is_none_or(|ended: Instant| ended.elapsed() <= LAG) {
+    while ended
+        .as_mut()
+        .is_none_or(|ended: &mut QuietTime| ended.elapsed() <= LAG)
+    {
         comparison.sample(&mut read)?;
         if ended.is_none()
             && let Some(status) = writer.try_wait()?
         {
             ensure!(status.success(), "the writer: {status}");
-            ended = Some(Instant::now());
+            ended = Some(QuietTime::start());
         }
     }
     Ok(())

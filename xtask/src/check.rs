@@ -1,10 +1,10 @@
-//! What CI refuses: formatting, lints, project rules, dependency policy.
+//! What CI refuses: formatting, lints, project rules, reference pages, dependency policy.
 
 use anyhow::{Context as _, Result};
 
 use crate::{
     command::{cargo, program, run as run_command},
-    paths,
+    docs, paths,
     setup::ensure_cargo_deny,
     tidy,
 };
@@ -23,6 +23,7 @@ pub fn run(Options {}: &Options) -> Result<()> {
             .arg(paths::target())
             .args(["--", "-D", "warnings"]),
     )?;
+    docs::check()?;
     // Advisories are left to CI: they need a database from the network, and change without a
     // commit.
     run_command(

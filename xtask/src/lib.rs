@@ -3,6 +3,7 @@
 pub mod build;
 pub mod check;
 pub mod command;
+pub mod docs;
 pub mod paths;
 pub mod run;
 pub mod setup;

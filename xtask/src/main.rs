@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use xtask::{
     build, check,
     command::{self, cargo, exec},
-    run, setup, test, tidy, vm,
+    docs, run, setup, test, tidy, vm,
 };
 
 #[derive(Debug, Parser)]
@@ -32,8 +32,10 @@ enum Task {
     Run(run::Options),
     /// Set up, check, build and run every test
     Test(test::Options),
-    /// Formatting, lints, project rules and dependency policy
+    /// Formatting, lints, project rules, reference pages and dependency policy
     Check(check::Options),
+    /// Write what of the reference pages is made from the code
+    Docs(docs::Options),
     /// Project rules only (see xtask/src/tidy.rs)
     Tidy(tidy::Options),
     /// What the agent costs a cold `go build std`, and how fast it walks
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Task::Run(options) => run::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Check(options) => check::run(&options),
+        Task::Docs(options) => docs::run(&options),
         Task::Tidy(options) => tidy::run(&options),
         Task::Bench { arguments } => bench(&arguments),
         Task::Vm(options) => vm::run(&options),

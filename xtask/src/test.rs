@@ -198,12 +198,7 @@ fn environment(
         ("CACHE_AGENT", built.agent.clone().into()),
         ("CACHE_TEST_GO", go.join(",").into()),
         ("CACHE_TEST_PROMTOOL", tools.promtool.clone().into()),
-        ("CACHE_TEST_BPFTOOL", tools.bpftool.clone().into()),
         ("CACHE_TEST_SCRATCH", absolute(&paths::scratch())?.into()),
-        (
-            "CACHE_TEST_KERNEL_OBJECT",
-            built.kernel_object.clone().into(),
-        ),
         ("CACHE_TEST_SKIPS", absolute(skips)?.into()),
         ("CACHE_TEST_VERDICTS", absolute(verdicts)?.into()),
     ];

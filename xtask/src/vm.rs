@@ -46,7 +46,7 @@ pub struct Options {
     /// Leave console log, results and initramfs in target/vm/run
     #[arg(long)]
     keep: bool,
-    /// Put the table of the last runs into README.md instead
+    /// Put the table of the last runs into conformance.md instead
     #[arg(long, conflicts_with = "command")]
     table: bool,
     /// Only tests whose name contains one of these

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use cache_agent::{
-    invocation::record::{Cause, Invocation, Package, Processes, RootShare},
-    store::{clock::rfc3339, record::Record},
+    model::invocation::{Cause, Invocation, Package, Processes, RootShare},
+    store::record::Record,
+    sys::clock::rfc3339,
 };
 
 /// The span over which they are spread: what is kept by default.

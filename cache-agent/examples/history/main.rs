@@ -11,10 +11,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cache_agent::store::{
-    FILE_NAME, Store,
-    clock::milliseconds,
-    query::{self, EarlierFilter, Filter},
+use cache_agent::{
+    store::{
+        FILE_NAME, Store,
+        query::{self, EarlierFilter, Filter},
+    },
+    sys::clock::milliseconds,
 };
 
 /// Records in one transaction while generating.

@@ -1,19 +1,60 @@
 //! `config check` and `config show`.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;
 
-use super::args::{ConfigArgs, ConfigVerb};
 use super::write;
-use crate::config;
-use crate::config::checked::{Config, OFF, RootConfig, RootKind, Thresholds};
-use crate::config::following::Following;
-use crate::config::history::History;
-use crate::config::maps::Maps;
+use crate::{
+    config::{
+        self,
+        checked::{Config, OFF, RootConfig, Thresholds},
+        following::Following,
+        history::History,
+        maps::Maps,
+    },
+    model::root::RootKind,
+};
+
+/// `config`
+#[derive(Args, Debug)]
+pub struct ConfigArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub verb: ConfigVerb,
+}
+
+/// What can be done with a configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Print OK, or what is wrong with the configuration
+    #[command(
+        after_help = "Examples:\n  cache-agent config check\n  cache-agent config check ./agent.toml\n\n\
+                            Exit status: 0 if it can be used, 1 if not, 2 on wrong usage."
+    )]
+    Check {
+        /// Configuration [default: /etc/cache-agent/cache-agent.toml if it exists, else built-in]
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: Option<PathBuf>,
+    },
+    /// Print the configuration in effect, with all defaults filled in
+    #[command(
+        after_help = "Examples:\n  cache-agent config show\n  cache-agent config show --json ./agent.toml\n\n\
+                            Exit status: 0 if it can be used, 1 if not, 2 on wrong usage."
+    )]
+    Show {
+        /// Configuration [default: /etc/cache-agent/cache-agent.toml if it exists, else built-in]
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: Option<PathBuf>,
+        /// As JSON instead of TOML
+        #[arg(long)]
+        json: bool,
+    },
+}
 
 /// Does what was asked; the text goes to `output`.
 pub fn run(arguments: &ConfigArgs, output: &mut impl Write) -> anyhow::Result<()> {

@@ -3,24 +3,65 @@
 use std::{
     io::Write,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Result, bail};
+use clap::{Args, ValueHint};
 use serde_json::json;
 
-use super::{args::InvocationsArgs, write};
+use super::write;
 use crate::{
     config,
-    intake::ring::printable,
-    invocation::record::Invocation,
+    model::{format::signed, invocation::Invocation, printable::printable},
     store::{
         Store,
-        clock::{milliseconds, rfc3339_seconds},
         query::{self, Filter},
     },
-    trace::table::signed,
+    sys::{
+        arguments::absolute_path,
+        clock::{milliseconds, rfc3339_seconds},
+    },
 };
+
+/// `invocations`
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub struct InvocationsArgs {
+    /// Only those that started within this time, such as 90min, 24h or 7d
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub since: Option<Duration>,
+    /// Only those that changed this root, named as in the metrics or by its path
+    #[arg(long, value_name = "NAME|DIR")]
+    pub root: Option<String>,
+    /// Only those of this module
+    #[arg(long, value_name = "MODULE")]
+    pub module: Option<String>,
+    /// At most so many, the newest ones
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// As one JSON document instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration that says where the history is [default: /etc/cache-agent/cache-agent.toml if it exists]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// The history is in this directory instead of the configured one
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = absolute_path())]
+    pub state_dir: Option<PathBuf>,
+}
+
+const HELP: &str = "\
+Examples:
+  cache-agent invocations
+  cache-agent invocations --since 24h --root ci --limit 200
+  cache-agent invocations --module example.com/shop --json
+
+HITS is the share of look-ups in build caches that found an entry; - stands for none.
+EXIT is - for what still runs, or whose end was not seen.
+Needs no privilege but to read the history.
+
+Exit status: 0 success, 1 when there is no history or it cannot be read, 2 on wrong usage.";
 
 /// Characters shown of texts that others chose.
 const USER_WIDTH: usize = 16;
@@ -174,7 +215,7 @@ fn shown(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invocation::record::Cause;
+    use crate::model::invocation::Cause;
 
     fn invocation() -> Invocation {
         Invocation {

@@ -2,11 +2,40 @@
 
 use std::io::IsTerminal as _;
 
+use clap::ValueEnum;
 use tracing_subscriber::{
     Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use super::args::{Format, LogLevel};
+use crate::sys::arguments::Format;
+
+/// Least important log lines to write.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum LogLevel {
+    /// Data was lost or someone must act
+    Error,
+    /// Degraded but whole
+    Warn,
+    /// Changes of state
+    #[default]
+    Info,
+    /// What the agent does
+    Debug,
+    /// Everything
+    Trace,
+}
+
+impl From<LogLevel> for tracing::Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
 
 /// What the loader says at debug level are thousands of lines about relocations.
 const LOADER_TARGETS: [&str; 2] = ["aya", "aya_obj"];

@@ -1,12 +1,26 @@
 //! `walk`: measures one tree as the agent does.
 
-use std::{collections::HashSet, io::Write, time::Instant};
+use std::{collections::HashSet, io::Write, path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result};
+use clap::{Args, ValueHint};
 use serde_json::json;
 
-use super::args::WalkArgs;
-use crate::ledger::{root::open_directory, walk::Walk};
+use crate::{
+    ledger::{root::open_directory, walk::Walk},
+    sys::arguments::absolute_path,
+};
+
+/// `walk`
+#[derive(Args, Debug)]
+pub struct WalkArgs {
+    /// Directory
+    #[arg(value_name = "ROOT", value_hint = ValueHint::DirPath, value_parser = absolute_path())]
+    pub root: PathBuf,
+    /// As JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Walks and prints the figures.
 pub fn run(args: &WalkArgs, out: &mut impl Write) -> Result<()> {

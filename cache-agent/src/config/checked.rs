@@ -1,22 +1,25 @@
 //! The configuration the program runs on: every value checked, every default filled in.
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use toml::Spanned;
 
-use super::error::{ConfigError, Origin, Place, Problem};
-use super::following::{self, Following};
-use super::history::{self, History};
-use super::maps::Maps;
-use super::name::Names;
-use super::raw::{RawConfig, RawFollowing, RawHistory, RawMaps, RawRoot, RawThresholds};
-use super::values::{
-    check_name, check_path, check_ratio, check_size, default_name, parse_directory, parse_interval,
-    parse_interval_or_off, parse_listen,
+use super::{
+    error::{ConfigError, Origin, Place, Problem},
+    following::{self, Following},
+    history::{self, History},
+    maps::Maps,
+    raw::{RawConfig, RawFollowing, RawHistory, RawMaps, RawRoot, RawThresholds},
+    values::{
+        check_name, check_path, check_ratio, check_size, default_name, parse_directory,
+        parse_interval, parse_interval_or_off, parse_listen,
+    },
+};
+use crate::model::{
+    root::{RootKind, UnknownKind},
+    root_name::Names,
 };
 
 /// Port of the HTTP server: the exporters' range 9100-9999 is fully allocated.
@@ -31,7 +34,7 @@ pub const DEFAULT_STATE_DIR: &str = "/var/lib/cache-agent";
 /// A proof that is younger than anybody's next look, at a few system calls.
 pub const DEFAULT_CANARY_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What switches the canary off.
+/// What switches the self-test off.
 pub const OFF: &str = "off";
 
 /// The checked configuration.
@@ -47,7 +50,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What is remembered there.
     pub history: History,
-    /// Time between two runs of the canary; `None` = off.
+    /// Time between two runs of the self-test; `None` = off.
     pub canary_interval: Option<Duration>,
     /// Sizes of kernel maps; a change needs a restart.
     pub maps: Maps,
@@ -98,46 +101,6 @@ pub struct Thresholds {
     pub free_space: Option<f64>,
     /// Crossed when the available share of the file system's inodes falls below.
     pub free_inodes: Option<f64>,
-}
-
-/// What kind of cache a root is.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum RootKind {
-    /// `GOCACHE`.
-    GoBuild,
-    /// `GOMODCACHE`.
-    GoMod,
-    /// Any other directory.
-    Other,
-}
-
-impl RootKind {
-    /// The word used in the configuration, in reports and in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::GoBuild => "gobuild",
-            Self::GoMod => "gomod",
-            Self::Other => "other",
-        }
-    }
-}
-
-impl fmt::Display for RootKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-impl FromStr for RootKind {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        let kinds = [Self::GoBuild, Self::GoMod, Self::Other];
-        kinds
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| Problem::Kind(text.to_owned()))
-    }
 }
 
 /// Values of the command line that win over the file.
@@ -337,7 +300,10 @@ impl Reader<'_> {
         Ok(RootConfig {
             name: name.map_or_else(|| names.derive(&default_name(&path)), Spanned::into_inner),
             path,
-            kind: self.read("kind", kind, |text| text.parse())?,
+            kind: self.read("kind", kind, |text| {
+                text.parse()
+                    .map_err(|UnknownKind(kind)| Problem::Kind(kind))
+            })?,
             thresholds: self.thresholds(RawThresholds {
                 warn,
                 free_space,

@@ -1,7 +1,7 @@
 use std::path::Path;
 
-use super::super::parse;
 use super::*;
+use crate::config::parse;
 
 fn config(text: &str) -> Result<Config, String> {
     parse(text, Path::new("f")).map_err(|error| error.to_string())

@@ -164,8 +164,8 @@ fn differing<const N: usize>(comparisons: [(&'static str, bool); N]) -> Vec<&'st
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse;
     use super::*;
+    use crate::config::parse;
 
     fn check(old: &str, new: &str, expected: &str) {
         let read = |text| parse(text, Path::new("f")).unwrap();

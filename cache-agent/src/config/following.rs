@@ -70,8 +70,8 @@ pub(super) fn check_patterns(texts: &[String]) -> Result<Vec<Pattern>, Problem> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse;
     use super::*;
+    use crate::config::parse;
 
     fn following(text: &str) -> Result<Following, String> {
         let text = format!("[invocations]\n{text}\n");

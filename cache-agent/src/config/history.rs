@@ -59,7 +59,7 @@ pub(super) fn check_size(bytes: u64) -> Result<u64, Problem> {
 mod tests {
     use std::path::Path;
 
-    use super::super::parse;
+    use crate::config::parse;
 
     #[test]
     fn values_out_of_range_are_refused() {

@@ -9,7 +9,6 @@ pub mod error;
 pub mod following;
 pub mod history;
 pub mod maps;
-pub mod name;
 pub mod raw;
 mod values;
 
@@ -17,8 +16,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use self::checked::Config;
-use self::error::ConfigError;
+use self::{checked::Config, error::ConfigError};
 
 /// Where the configuration is looked for when no file is named.
 pub const DEFAULT_PATH: &str = "/etc/cache-agent/cache-agent.toml";

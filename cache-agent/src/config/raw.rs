@@ -23,7 +23,7 @@ pub struct RawConfig {
     pub walk_interval: Option<Spanned<String>>,
     /// Directory for what outlives the agent.
     pub state_dir: Option<Spanned<String>>,
-    /// Time between two runs of the canary, or off.
+    /// Time between two runs of the self-test, or off.
     pub canary_interval: Option<Spanned<String>>,
     /// What is remembered there.
     #[serde(default)]

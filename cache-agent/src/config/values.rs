@@ -4,17 +4,19 @@ use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::checked::{OFF, RootConfig};
-use super::error::Problem;
-use super::name::{self, Names};
+use super::{
+    checked::{OFF, RootConfig},
+    error::Problem,
+};
+use crate::model::root_name::{self, Names};
 
 const MAX_INTERVAL: Duration = Duration::from_hours(30 * 24);
 
 pub(super) fn check_name(text: &str, names: &mut Names) -> Result<(), Problem> {
-    if !name::is_well_formed(text) {
+    if !root_name::is_well_formed(text) {
         return Err(Problem::NameShape(text.to_owned()));
     }
-    if text == name::FOLDED_NAME {
+    if text == root_name::FOLDED_NAME {
         return Err(Problem::NameReserved(text.to_owned()));
     }
     if names.take(text) {

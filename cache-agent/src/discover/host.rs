@@ -4,13 +4,16 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::FoundRoot;
-use super::files::Files;
-use super::goenv::{Environment, Settings};
 use super::passwd::{self, User};
-use super::recognise::recognise_in;
-use crate::config::checked::{RootConfig, RootKind};
-use crate::config::name::Names;
+use crate::{
+    config::checked::RootConfig,
+    go::{
+        env::{Environment, FoundRoot, Settings},
+        recognise::recognise_in,
+    },
+    model::{root::RootKind, root_name::Names},
+    sys::files::Files,
+};
 
 /// Caches that do not exist yet are proposed only up to this many, so that hundreds of users who
 /// never run Go do not crowd out those who do.

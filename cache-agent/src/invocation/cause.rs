@@ -6,10 +6,7 @@ mod compare;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::compare::{differences, is_standard, shares_root};
-use super::{
-    record::{Cause, Invocation, Package},
-    tracker::Finished,
-};
+use crate::model::invocation::{Cause, Finished, Invocation, Package};
 
 /// Growth that needs no explanation, in bytes: entries about nothing but the run itself.
 const NEGLIGIBLE_BYTES: i64 = 64 * 1024;

@@ -4,15 +4,9 @@
 //! Never: executes or trusts anything of an observed process, or keeps more of its environment than the
 //! allow-list.
 
-pub mod action;
 pub mod cause;
-pub mod environment;
-pub mod fingerprint;
-pub mod mask;
-pub mod module;
+pub mod counts;
 pub mod observer;
 pub mod package;
-pub mod record;
-pub mod tally;
-pub mod tool;
+pub mod running;
 pub mod tracker;

@@ -2,29 +2,29 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
-    io::Read as _,
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    os::fd::{BorrowedFd, OwnedFd},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use cache_ebpf::ProcessKey;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-use super::{
-    cause,
-    record::Invocation,
-    tool,
-    tracker::{Finished, Tracker},
-};
+use super::{cause, tracker::Tracker};
 use crate::{
-    config::checked::RootKind,
-    discover::sighted::{Sighted, Sighting},
-    intake::{lineage::Step, ring::Fact},
-    ledger::account::{Identity, Sums},
-    probe::session::Session,
-    process::scout::Scout,
+    go::tools,
+    kernel::{file_events::Fact, process_events::Step, process_maps::ProcessMaps},
+    ledger::accounts::Sums,
+    model::{
+        invocation::{Finished, Invocation},
+        process::Identity,
+        root::RootKind,
+    },
+    process::{
+        caches_in_use::{CacheInUse, Sighting},
+        inspector::Inspector,
+        running_tools,
+    },
+    sys::openat::{Links, read_regular_file},
 };
 
 /// Steps handed over per look, so that nothing else starves.
@@ -45,10 +45,10 @@ struct Place {
 }
 
 /// Follows invocations.
-#[derive(Debug)]
 pub struct Observer {
+    process_maps: ProcessMaps,
     tracker: Tracker,
-    scout: Scout,
+    inspector: Inspector,
     places: Places,
     /// What files told, until the steps before it have been taken: a file's writer must be known.
     facts: Vec<Fact>,
@@ -60,17 +60,18 @@ struct Places(HashMap<u32, Place>);
 impl Observer {
     /// Tells the kernel side which tools begin an invocation.
     pub fn start<'a>(
-        session: &mut Session,
+        mut process_maps: ProcessMaps,
         commands: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self> {
-        session.lineage.tell_environment(tool::GO_CHILDREN)?;
-        let tools = tool::TOOLS.into_iter();
-        session.lineage.follow_tools(tools.chain(commands))?;
+        process_maps.send_environment_of(tools::GO_CHILDREN)?;
+        let tools = tools::TOOLS.into_iter();
+        process_maps.follow_tools(tools.chain(commands))?;
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
             .context("cannot read the boot id")?;
         Ok(Self {
+            process_maps,
             tracker: Tracker::new(boot_id.trim().to_owned()),
-            scout: Scout::start().context("cannot look at processes: no thread")?,
+            inspector: Inspector::start().context("cannot look at processes: no thread")?,
             places: Places::default(),
             facts: Vec::new(),
         })
@@ -90,14 +91,19 @@ impl Observer {
     /// led to them has been told by now.
     ///
     /// How many steps there were.
-    pub fn look(&mut self, session: &mut Session) -> usize {
-        let Self { tracker, scout, .. } = self;
+    pub fn look(&mut self) -> usize {
+        let Self {
+            process_maps,
+            tracker,
+            inspector,
+            ..
+        } = self;
         let mut steps = 0;
         loop {
-            let taken = session.lineage.drain(DRAIN_LIMIT, |record| {
+            let taken = process_maps.drain(DRAIN_LIMIT, |record| {
                 let question = Step::decode(record).and_then(|step| tracker.step(&step));
                 if let Some(question) = question {
-                    scout.ask(question);
+                    inspector.ask(question);
                 }
             });
             steps += taken;
@@ -106,9 +112,9 @@ impl Observer {
             }
         }
         for sighting in tracker.take_sightings() {
-            scout.look_for(sighting);
+            inspector.look_for(sighting);
         }
-        for (process, answer) in scout.answers() {
+        for (process, answer) in inspector.answers() {
             tracker.answer(&process, answer);
         }
         self.take_facts();
@@ -136,7 +142,7 @@ impl Observer {
     /// Ends everything: records of what descends from the traced command or changed a root. Comes after a last
     /// look.
     pub fn finish(&mut self, sums: &HashMap<ProcessKey, HashMap<u32, Sums>>) -> Vec<Finished> {
-        for (process, answer) in self.scout.wait(LAST_ANSWERS) {
+        for (process, answer) in self.inspector.wait(LAST_ANSWERS) {
             self.tracker.answer(&process, answer);
         }
         let paths = self.places.paths();
@@ -185,32 +191,70 @@ impl Observer {
         live.finish(sums, &self.places.paths(), &read)
     }
 
-    /// Asks /proc about all invocations under way: those that began before the hooks came.
-    pub fn ask_about_all(&mut self) {
+    /// Follows every tool that ran before the hooks came, with all that descends from it, and asks /proc about
+    /// them.
+    pub fn follow_running(&mut self) -> Result<()> {
+        for seed in running_tools::find() {
+            let running_tools::Seed {
+                process,
+                invocation,
+                parent,
+                ..
+            } = seed;
+            self.process_maps.seed(process, invocation, parent)?;
+            self.tracker.seed(&seed);
+        }
+        self.ask_about_all();
+        Ok(())
+    }
+
+    /// From now on an exec of one of these names begins an invocation.
+    pub fn follow_tools<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        self.process_maps.follow_tools(names)
+    }
+
+    /// Whatever `head` starts meanwhile is an invocation, by whatever name.
+    pub fn with_head<T>(
+        &mut self,
+        head: ProcessKey,
+        spawn: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.process_maps.enter_head(head)?;
+        let spawned = spawn()?;
+        self.process_maps.leave_head(head)?;
+        Ok(spawned)
+    }
+
+    /// Readable when the ring of process events wants to be looked at.
+    pub fn events_fd(&self) -> BorrowedFd<'_> {
+        self.process_maps.events_fd()
+    }
+
+    fn ask_about_all(&mut self) {
         for live in self.tracker.live() {
             // Whose group is not known; the user's own mostly has his number.
-            self.scout.ask(live.question(live.record.uid, true));
+            self.inspector.ask(live.question(live.record.uid, true));
         }
     }
 
     /// Caches that go commands use, found since this was last asked.
-    pub fn take_sighted(&mut self) -> Vec<(Sighting, Vec<Sighted>)> {
-        self.scout.take_sighted()
+    pub fn take_found(&mut self) -> Vec<(Sighting, Vec<CacheInUse>)> {
+        self.inspector.take_found()
     }
 
     /// Readable once such caches were found.
     pub fn bell(&self) -> BorrowedFd<'_> {
-        self.scout.bell()
+        self.inspector.bell()
     }
 
     /// True where such caches wait.
-    pub fn has_sighted(&self) -> bool {
-        self.scout.has_sighted()
+    pub fn has_found(&self) -> bool {
+        self.inspector.has_found()
     }
 
     /// Forks, execs and exits that were lost, processes that nobody followed or looked at.
-    pub fn lost(&self, session: &Session) -> Result<u64> {
-        Ok(session.lineage.lost()? + self.tracker.untracked + self.scout.unasked)
+    pub fn lost(&self) -> Result<u64> {
+        Ok(self.process_maps.lost()? + self.tracker.untracked + self.inspector.unasked)
     }
 
     /// Invocations under way.
@@ -256,15 +300,6 @@ impl Places {
     /// Beginning of a file below a root; never of anything outside, or that is no plain file.
     fn read(&self, root: u32, path: &[u8]) -> Option<Vec<u8>> {
         let place = self.0.get(&root)?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let directory = place.directory.as_fd();
-        let file = File::from(openat2(directory, path, flags, Mode::empty(), resolve).ok()?);
-        if !file.metadata().ok()?.is_file() {
-            return None;
-        }
-        let mut head = Vec::new();
-        file.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
-        Some(head)
+        read_regular_file(&place.directory, path, Links::Refused, HEAD_BYTES)
     }
 }

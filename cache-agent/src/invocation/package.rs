@@ -1,21 +1,19 @@
 //! Bytes by package, exact: a compiler names its package and its action, the action names the cache's entry,
 //! the entry names the object. What finds no name stays unmapped.
 
-mod children;
-mod index;
-mod tally;
+mod shares;
 
 use std::collections::{HashMap, HashSet};
 
-pub use self::{
-    children::{Built, of_child},
-    tally::{Class, Share, Shares},
+pub use self::shares::{Share, Shares};
+pub use crate::go::child_args::{Built, of_child};
+use crate::{
+    go::{
+        action_id::{self, Id, Name, Prefix},
+        module_path, package_index,
+    },
+    model::{invocation::Class, root::RootKind},
 };
-use super::{
-    action::{self, Id, Name, Prefix},
-    module,
-};
-use crate::config::checked::RootKind;
 
 /// Entries and objects of one invocation that wait for their names.
 const WAITING_MAX: usize = 16_384;
@@ -87,7 +85,7 @@ impl Packages {
             files,
         } = *growth;
         let is_build = kind != RootKind::GoMod;
-        match is_build.then(|| action::name(path)).flatten() {
+        match is_build.then(|| action_id::name(path)).flatten() {
             Some(Name::Entry(id)) => self.entry((root, id), path, bytes, files, read),
             Some(Name::Object(id)) => self.object((root, id), bytes, files, false),
             Some(Name::Executable(id)) => self.object((root, id), bytes, files, true),
@@ -100,9 +98,9 @@ impl Packages {
         waiting.bytes += bytes;
         waiting.files += files;
         if bytes > 0 && waiting.output.is_none() {
-            waiting.output = read(at.0, path).and_then(|entry| action::output(&entry));
+            waiting.output = read(at.0, path).and_then(|entry| action_id::output(&entry));
         }
-        let prefix = action::prefix_of(&at.1);
+        let prefix = action_id::prefix_of(&at.1);
         if waiting.output.is_some() && self.actions.contains_key(&prefix) {
             self.named.push((at, prefix));
             self.claim(at, prefix, None);
@@ -150,12 +148,12 @@ impl Packages {
         let named = std::mem::take(&mut self.named);
         for ((root, id), prefix) in &named {
             for description in ASIDE {
-                let aside = (*root, action::subkey(id, description));
+                let aside = (*root, action_id::subkey(id, description));
                 self.claim(aside, *prefix, None);
             }
             let generated = self.actions.get(prefix).map(|built| built.path.clone());
             for (description, class) in self.shares.generated(generated.as_deref()) {
-                let aside = (*root, action::subkey(id, &description));
+                let aside = (*root, action_id::subkey(id, &description));
                 self.claim(aside, *prefix, Some(class));
             }
         }
@@ -225,7 +223,7 @@ fn by_look((root, id): Place, read: Read<'_>, about: &About<'_>, built: &HashSet
     let head = read(root, &object_path(&id)).unwrap_or_default();
     let class = Class::by_look(&head, about.verb);
     let path = match class {
-        Class::Index => index::package(&head, about.module, built),
+        Class::Index => package_index::package(&head, about.module, built),
         _ => None,
     };
     Share {
@@ -237,7 +235,7 @@ fn by_look((root, id): Place, read: Read<'_>, about: &About<'_>, built: &HashSet
 /// What a path alone says.
 fn by_path(kind: RootKind, path: &[u8]) -> Share {
     if kind != RootKind::GoBuild
-        && let Some(module) = module::of_path(path)
+        && let Some(module) = module_path::of_path(path)
     {
         return Share {
             class: Class::Module,

@@ -1,26 +1,25 @@
 //! Invocations under way: begun by the exec of a tool, grown by what its descendants do, ended by its exit.
 
-mod live;
-
 use std::collections::{HashMap, HashSet};
 
 use cache_ebpf::{OPERATION_UNLINK, ProcessKey, lineage::SEED_UNIT_NS};
 
-pub use self::live::{Finished, Live};
 use super::{
-    action,
-    environment::{self, Variables},
     package::{Growth, Read, of_child},
-    tool,
+    running::Live,
 };
 use crate::{
-    config::checked::RootKind,
-    discover::sighted::Sighting,
-    intake::{
-        lineage::{Kind, Step},
-        ring::Fact,
+    go::{action_id, tools, variables},
+    kernel::{
+        file_events::Fact,
+        process_events::{Kind, Step},
     },
-    ledger::account::Identity,
+    model::{process::Identity, root::RootKind},
+    process::{
+        caches_in_use::Sighting,
+        inspector::{Answer, Question},
+        running_tools::Seed,
+    },
 };
 
 /// Processes remembered; of more, only the kernel side knows where they belong.
@@ -37,61 +36,6 @@ struct Member {
     invocation: ProcessKey,
     /// Name of the program it runs.
     tool: String,
-}
-
-/// What only /proc can tell of a process, to be asked while it lives.
-#[derive(Clone, Debug)]
-pub struct Question {
-    /// Of whom.
-    pub process: ProcessKey,
-    /// As whom files are read.
-    pub uid: u32,
-    /// As which group.
-    pub gid: u32,
-    /// The kernel side could not tell all of the environment.
-    pub wants_environment: bool,
-    /// What is known of it already.
-    pub environment: Variables,
-    /// Its user may have saved settings with `go env -w`.
-    pub is_go: bool,
-    /// Where it changes to at its start, if it was told so.
-    pub chdir: Option<String>,
-}
-
-/// The answer; empty fields are not known.
-#[derive(Clone, Debug, Default)]
-pub struct Answer {
-    /// Version of the program.
-    pub version: String,
-    /// Working directory.
-    pub cwd: String,
-    /// Module path of the nearest go.mod.
-    pub module: String,
-    /// Login name.
-    pub user: String,
-    /// cgroup path.
-    pub cgroup: String,
-    /// Variables of the allow-list, as far as they were wanted.
-    pub environment: Variables,
-    /// Settings that its user saved; its environment comes before them.
-    pub saved: Variables,
-}
-
-/// A process that was there before the hooks; its start, and its invocation's, are cut to 10 ms.
-#[derive(Clone, Debug)]
-pub struct Seed {
-    /// Which.
-    pub process: ProcessKey,
-    /// Innermost tool it descends from, or is.
-    pub invocation: ProcessKey,
-    /// The tool which that one was started from; zero = none.
-    pub parent: ProcessKey,
-    /// Command name.
-    pub comm: String,
-    /// Arguments of a tool.
-    pub argv: Vec<String>,
-    /// Real user id.
-    pub uid: u32,
 }
 
 /// All invocations under way.
@@ -136,7 +80,7 @@ impl Tracker {
             uid,
         } = seed;
         self.seeds.insert(process.tgid, *process);
-        let tool = tool::name(comm, argv);
+        let tool = tools::name(comm, argv);
         let member = Member {
             invocation: *invocation,
             tool,
@@ -198,7 +142,7 @@ impl Tracker {
             self.untracked += 1;
             return;
         }
-        let tool = tool::name(&step.comm(), &step.argv());
+        let tool = tools::name(&step.comm(), &step.argv());
         let before = self.members.insert(process, Member { invocation, tool });
         if before.as_ref().map(|member| member.invocation) == Some(invocation) {
             return;
@@ -236,10 +180,10 @@ impl Tracker {
             return;
         };
         let comm = step.comm();
-        if !tool::GO_CHILDREN.contains(&comm.as_str()) {
+        if !tools::GO_CHILDREN.contains(&comm.as_str()) {
             return;
         }
-        let environment = environment::allowed(step.environment);
+        let environment = variables::allowed(step.environment);
         let built = of_child(&comm, &step.argv(), &environment, live.is_trimmed());
         if let Some(built) = built {
             live.built(built);
@@ -297,7 +241,7 @@ impl Tracker {
         let path = fact.raw_path();
         if event.operation == OPERATION_UNLINK
             && process == live.key
-            && action::name(&path).is_some()
+            && action_id::name(&path).is_some()
         {
             live.unlinked(event.root, &changes);
         }
@@ -347,9 +291,9 @@ impl Tracker {
     }
 
     /// Takes those for ended whose exit was lost.
-    pub fn bury(&mut self, is_alive: impl Fn(&ProcessKey) -> bool) {
+    pub fn end_vanished(&mut self, is_alive: impl Fn(&ProcessKey) -> bool) {
         for live in self.live.values_mut() {
-            live.bury(&is_alive);
+            live.end_vanished(&is_alive);
         }
     }
 

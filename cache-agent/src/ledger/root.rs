@@ -4,22 +4,18 @@ use std::{
     collections::{HashMap, HashSet},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    thread::JoinHandle,
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use cache_ebpf::InodeKey;
 use rustix::{
     fs::{Mode, OFlags, open},
     io::Errno,
 };
 
-use super::{
-    book::{Crossed, First},
-    walk::Walk,
-};
-use crate::{probe::session::Registered, snapshot::Changes};
+use super::{Crossed, First, walk::Walk, walkers::Walked};
+use crate::{kernel::session::Registered, model::changes::Changes};
 
 /// A figure of the disk and the kernel's total at the same moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +33,7 @@ pub struct Base {
 impl Base {
     /// Counts from nothing instead: what was there before the first event, which is not all that the walk found,
     /// as what came during the walk is in the total already.
-    fn disown(&mut self) -> Changes {
+    fn take_initial_content(&mut self) -> Changes {
         let Self {
             bytes,
             files,
@@ -61,11 +57,13 @@ pub type Recorder = HashMap<InodeKey, Option<u64>>;
 /// Files that came to be, or came in, while a walk is under way.
 pub type Arrivals = HashSet<InodeKey>;
 
-/// A walk in its own thread.
+/// A walk that waits for its turn, is under way, or is done.
 #[derive(Debug)]
 pub struct RunningWalk {
-    thread: JoinHandle<rustix::io::Result<Walk>>,
-    started: Instant,
+    /// As the walkers call it.
+    pub ticket: u64,
+    /// What it found, once it is done.
+    pub done: Option<Walked>,
     /// Events dropped when it began: a later loss makes it worthless.
     pub dropped_before: u64,
     /// What changed since.
@@ -122,8 +120,6 @@ pub struct WatchedRoot {
     pub drift_bytes: i64,
     /// Duration of the last walk.
     pub walk_duration: Duration,
-    /// End of the last walk.
-    pub walked_at: Option<SystemTime>,
     /// Walks that had to be repeated.
     pub repeated: u32,
     /// What an earlier run left: the first sure walk is compared with it.
@@ -131,7 +127,7 @@ pub struct WatchedRoot {
     /// Events were lost under the walk that gave the base: the next one replaces it, without a drift.
     pub is_base_unsure: bool,
     /// The total as the events told it so far: what the recorder of a walk agrees with.
-    pub told: Changes,
+    pub reported: Changes,
     /// Directories that crossed its border and are not measured yet.
     pub crossed: Vec<Crossed>,
     /// The first event of each file since then.
@@ -168,9 +164,8 @@ impl WatchedRoot {
             corrected: Changes::default(),
             drift_bytes: 0,
             walk_duration: Duration::ZERO,
-            walked_at: None,
             repeated: 0,
-            told: Changes::default(),
+            reported: Changes::default(),
             recalled: None,
             is_base_unsure: false,
             crossed: Vec::new(),
@@ -218,63 +213,42 @@ impl WatchedRoot {
     }
 
     /// What was there before it was watched is told to have come since: so much, so many files.
-    pub fn disown(&mut self) -> Option<Changes> {
-        self.base.as_mut().map(Base::disown)
+    pub fn take_initial_content(&mut self) -> Option<Changes> {
+        self.base.as_mut().map(Base::take_initial_content)
     }
 
-    /// Starts a walk, unless one is under way.
-    pub fn start_walk(&mut self, inner: HashSet<u64>, dropped_before: u64) -> Result<()> {
-        if self.walk.is_some() {
-            return Ok(());
-        }
-        let directory = self
-            .directory
-            .try_clone()
-            .context("cannot walk a root: no descriptor left")?;
-        let thread = std::thread::Builder::new()
-            .name("walk".to_owned())
-            .spawn(move || Walk::of(&directory, &inner))
-            .context("cannot walk a root: no thread")?;
+    /// A walk of it has been handed over.
+    pub fn walk_started(&mut self, ticket: u64, dropped_before: u64) {
         self.walk = Some(RunningWalk {
-            thread,
-            started: Instant::now(),
+            ticket,
+            done: None,
             dropped_before,
             recorder: Recorder::new(),
             arrivals: Arrivals::new(),
         });
-        Ok(())
     }
 
     /// True when the walk under way has seen everything.
     pub fn walk_finished(&self) -> bool {
-        self.walk
-            .as_ref()
-            .is_some_and(|walk| walk.thread.is_finished())
+        self.walk.as_ref().is_some_and(|walk| walk.done.is_some())
     }
 
     /// The walk under way if it has finished.
     pub fn finish_walk(&mut self) -> Result<Option<FinishedWalk>> {
-        if !self.walk_finished() {
-            return Ok(None);
-        }
         let Some(RunningWalk {
-            thread,
-            started,
+            done: Some(Walked { walk, duration, .. }),
             dropped_before,
             recorder,
             arrivals,
-        }) = self.walk.take()
+            ..
+        }) = self.walk.take_if(|walk| walk.done.is_some())
         else {
             return Ok(None);
         };
-        let path = self.path.display();
-        let Ok(walk) = thread.join() else {
-            bail!("the walk of {path} panicked")
-        };
-        let walk = walk.with_context(|| format!("cannot walk {path}"))?;
+        let walk = walk.with_context(|| format!("cannot walk {}", self.path.display()))?;
         Ok(Some(FinishedWalk {
             walk,
-            duration: started.elapsed(),
+            duration,
             recorder,
             arrivals,
             dropped_before,
@@ -314,7 +288,7 @@ mod tests {
                 ..Changes::default()
             },
         };
-        let before = base.disown();
+        let before = base.take_initial_content();
         assert_eq!((before.growth_bytes, before.files_created), (70, 3));
         assert_eq!((base.bytes, base.files, base.disk_bytes), (0, 0, 4096));
         assert_eq!(base.total, Changes::default());

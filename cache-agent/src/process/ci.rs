@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::invocation::{environment::Variables, mask};
+use crate::{go::variables::Variables, model::mask};
 
 /// A system, how it is known, and the variables of each fact, the most telling first.
 struct System {
@@ -141,7 +141,7 @@ pub fn traceparent(variables: &Variables) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invocation::environment::allowed;
+    use crate::go::variables::allowed;
 
     #[test]
     fn each_system_tells_job_pipeline_repository_and_branch() {

@@ -1,17 +1,13 @@
-//! Who.
+//! What `/proc` tells of processes.
 //!
-//! Takes: /proc. Gives: what processes had open before the hooks came, and what the kernel side cannot tell of
+//! Takes: /proc. Gives: which tools ran before the hooks came, and what the kernel side cannot tell of
 //! one: working directory, module, version, container. Never: follows a path out of it with rights that the
 //! process does not have.
 
-pub mod build_info;
+pub mod caches_in_use;
 pub mod cgroup;
 pub mod ci;
-pub mod go_env;
-pub mod go_mod;
+pub mod inspector;
 pub mod namespaces;
-pub mod open_files;
-mod rights;
-pub mod scout;
-pub mod seed;
-pub mod workplace;
+pub mod running_tools;
+pub mod working_directory;

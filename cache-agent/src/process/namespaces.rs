@@ -1,6 +1,8 @@
 //! Mount namespaces of the host's processes: what only one of them shows goes with its last process.
 
-use std::{collections::HashSet, fs::read_dir, os::unix::fs::MetadataExt as _};
+use std::{collections::HashSet, os::unix::fs::MetadataExt as _};
+
+use crate::sys::procfs;
 
 /// Processes looked at.
 const PROCESSES_MAX: usize = 65_536;
@@ -13,12 +15,7 @@ pub fn of(pid: u32) -> Option<u64> {
 
 /// Mount namespaces in which a process lives; `None` where not all can be told.
 pub fn inhabited() -> Option<HashSet<u64>> {
-    let processes: Vec<u32> = read_dir("/proc")
-        .ok()?
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .take(PROCESSES_MAX)
-        .collect();
+    let processes: Vec<u32> = procfs::numbers()?.take(PROCESSES_MAX).collect();
     let is_whole = processes.len() < PROCESSES_MAX;
     is_whole.then(|| processes.into_iter().filter_map(of).collect())
 }

@@ -20,8 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time;
 
-use super::metrics;
-use super::page;
+use super::{metrics, page};
 use crate::snapshot::Snapshot;
 
 /// Connections served at once; a scraper needs one.

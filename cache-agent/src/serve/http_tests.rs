@@ -4,46 +4,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::invocation::tally::Tally;
-use crate::snapshot::{
-    AgentUsage, Changes, Degraded, EventCounts, FileSystem, GROUPS, HistoryCounts, Latency, Reason,
-    RootSnapshot, RootState,
+use crate::{
+    model::root::RootState,
+    snapshot::{Degraded, Reason, RootSnapshot},
 };
 
-fn snapshot(attached: bool, states: &[RootState]) -> Snapshot {
+fn snapshot(states: &[RootState]) -> Snapshot {
     let root = |(number, state): (usize, &RootState)| RootSnapshot {
         name: format!("r{number}"),
-        path: "/x".into(),
-        kind: crate::config::checked::RootKind::Other,
         state: *state,
-        size_bytes: 0,
-        disk_bytes: 0,
-        files: 0,
-        groups: [Changes::default(); GROUPS.len()],
-        drift_bytes: 0,
-        walk_duration: Duration::ZERO,
-        walked_at: None,
-        file_system: FileSystem::default(),
-        thresholds: Vec::new(),
+        ..RootSnapshot::default()
     };
     Snapshot {
-        taken_at: std::time::SystemTime::UNIX_EPOCH,
-        attached,
         backend: "tracepoint",
         degraded: vec![Degraded::new(Reason::Hooks, "no <io_uring>".to_owned())],
-        canary: None,
-        coverage: vec![("open", crate::snapshot::Observation::Observed)],
+        coverage: vec![("open", crate::model::operation::Observation::Observed)],
         roots: states.iter().enumerate().map(root).collect(),
-        events: EventCounts::default(),
-        process_events_dropped: 0,
-        maps: Vec::new(),
-        processes_tracked: 0,
-        processes_folded: 0,
-        users: Vec::new(),
-        event_latency: Latency::default(),
-        invocations: Tally::default(),
-        history: HistoryCounts::default(),
-        usage: AgentUsage::default(),
+        ..Snapshot::default()
     }
 }
 
@@ -109,10 +86,7 @@ fn pages() {
         ),
         ("DELETE /", "405 Method Not Allowed", "only GET and HEAD"),
     ] {
-        let response = ask(
-            snapshot(true, &[RootState::Watched, RootState::Absent]),
-            request,
-        );
+        let response = ask(snapshot(&[RootState::Watched, RootState::Absent]), request);
         assert!(
             response.starts_with(&format!("HTTP/1.1 {status}\r\n")),
             "{request}: {response}"
@@ -123,7 +97,7 @@ fn pages() {
 
 #[test]
 fn head_has_no_body() {
-    let response = ask(snapshot(true, &[]), "HEAD /healthz");
+    let response = ask(snapshot(&[]), "HEAD /healthz");
     assert!(
         response.starts_with("HTTP/1.1 200 OK\r\n") && response.ends_with("\r\n\r\n"),
         "{response}"
@@ -133,11 +107,11 @@ fn head_has_no_body() {
 #[test]
 fn unready_says_why() {
     let response = ask(
-        snapshot(false, &[RootState::Watched, RootState::Walking]),
+        snapshot(&[RootState::Watched, RootState::Walking]),
         "GET /readyz",
     );
     assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
-    let body = "\r\n\r\nnot ready\nhooks are not attached\nroot r1 is not walked yet\ndegraded: no <io_uring>\n";
+    let body = "\r\n\r\nnot ready\nroot r1 is not walked yet\ndegraded: no <io_uring>\n";
     assert!(response.ends_with(body), "{response}");
 }
 
@@ -147,7 +121,7 @@ fn oversized_headers_are_refused() {
         "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
         "y".repeat(MAX_HEADER_BYTES)
     );
-    let response = with_server(snapshot(true, &[]), async |address, stop| {
+    let response = with_server(snapshot(&[]), async |address, stop| {
         let response = exchange(address, &request).await;
         drop(stop);
         response
@@ -157,7 +131,7 @@ fn oversized_headers_are_refused() {
 
 #[test]
 fn request_in_flight_is_finished_after_shutdown() {
-    let response = with_server(snapshot(true, &[]), async |address, stop| {
+    let response = with_server(snapshot(&[]), async |address, stop| {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream
             .write_all(b"GET /healthz HTTP/1.1\r\n")

@@ -3,9 +3,6 @@
 //! Takes: the snapshot. Gives: metrics and health over HTTP.
 //! Never: anything but the snapshot, and never a path, a process or a build in a label.
 
-mod families;
-mod folded;
 pub mod http;
 pub mod metrics;
-pub mod names;
 mod page;

@@ -1,17 +1,15 @@
 //! The start page, and the words of readiness.
 
-use crate::snapshot::{RootState, Snapshot};
+use crate::{model::root::RootState, snapshot::Snapshot};
 
 /// Why the agent is not ready, one line each.
 pub(super) fn unready_reasons(snapshot: &Snapshot) -> Vec<String> {
-    let hooks = (!snapshot.attached).then(|| "hooks are not attached".to_owned());
     let walking = snapshot
         .roots
         .iter()
         .filter(|root| root.state == RootState::Walking);
-    hooks
-        .into_iter()
-        .chain(walking.map(|root| format!("root {} is not walked yet", root.name)))
+    walking
+        .map(|root| format!("root {} is not walked yet", root.name))
         .collect()
 }
 

@@ -3,9 +3,7 @@
 //! Takes: finished records, through a bounded channel. Gives: answers about the past. Never: makes its
 //! callers wait for a disk, or ends the agent because a disk is full or a file damaged.
 
-pub mod clock;
-pub mod minutes;
-pub mod place;
+pub mod files;
 pub mod query;
 pub mod record;
 pub mod retain;
@@ -21,8 +19,11 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
-use self::place::{Identity, PlaceError};
-use crate::config::{checked::Config, history::History};
+use self::files::{Identity, PlaceError};
+use crate::{
+    config::{checked::Config, history::History},
+    sys::clock::stamp,
+};
 
 /// Name of the database in the state directory.
 pub const FILE_NAME: &str = "history.db";
@@ -161,9 +162,9 @@ pub struct Store {
 impl Store {
     /// Opens the history of a state directory for writing; makes what is missing, brings the schema up to date.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let directory = place::prepare(directory)?;
+        let directory = files::prepare(directory)?;
         let path = directory.join(FILE_NAME);
-        let identity = place::create_file(&path)?;
+        let identity = files::create_file(&path)?;
         let mut connection = Connection::open_with_flags(
             &path,
             OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -184,9 +185,9 @@ impl Store {
     /// Opens the history whatever became of it: one that was full is taken up again once there is room, a damaged
     /// one is set aside and another one made.
     pub fn open_or_replace(directory: &Path) -> Result<Opened, StoreError> {
-        let directory = place::prepare(directory)?;
+        let directory = files::prepare(directory)?;
         let path = directory.join(FILE_NAME);
-        let back = place::take_back(&path, FULL)?;
+        let back = files::take_back(&path, FULL)?;
         if let Some(back) = &back {
             tracing::info!(path = %back.display(), "the history that was full is taken up again");
         }
@@ -211,8 +212,8 @@ impl Store {
 
     /// Opens the history of a state directory for reading only.
     pub fn read(directory: &Path) -> Result<Self, StoreError> {
-        let path = place::find(directory)?.join(FILE_NAME);
-        let identity = place::find_file(&path)?;
+        let path = files::find(directory)?.join(FILE_NAME);
+        let identity = files::find_file(&path)?;
         let connection = connect_to_read(&path)?;
         let (found, known) = (schema::version(&connection)?, schema::KNOWN);
         match found.cmp(&known) {
@@ -244,7 +245,7 @@ impl Store {
 
     /// Whether the path still leads to the file that is open: it may have been removed or set aside by others.
     pub fn is_in_place(&self) -> bool {
-        place::find_file(&self.path).is_ok_and(|found| found == self.identity)
+        files::find_file(&self.path).is_ok_and(|found| found == self.identity)
     }
 }
 
@@ -261,7 +262,7 @@ pub struct Opened {
 
 /// Sets a database aside; one sentence about it.
 fn set_aside(path: &Path, reason: &str, error: &StoreError) -> Result<String, StoreError> {
-    let aside = place::set_aside(path, reason, &clock::stamp())?;
+    let aside = files::set_aside(path, reason, &stamp())?;
     tracing::error!(%error, aside = %aside.display(), "history set aside");
     Ok(format!("{error}; it was set aside as {}", aside.display()))
 }
@@ -281,9 +282,9 @@ fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
     match connect(path, OpenFlags::empty()) {
         Err(rusqlite::Error::SqliteFailure(error, _))
             if matches!(error.code, ErrorCode::CannotOpen | ErrorCode::ReadOnly)
-                && !place::with_suffix(path, "-wal").exists() =>
+                && !files::with_suffix(path, "-wal").exists() =>
         {
-            connect(&place::immutable_uri(path), OpenFlags::SQLITE_OPEN_URI)
+            connect(&files::immutable_uri(path), OpenFlags::SQLITE_OPEN_URI)
         }
         connected => connected,
     }

@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use rusqlite::{Row, named_params, types::Type};
 use serde::de::DeserializeOwned;
 
-use super::{Store, StoreError, clock::rfc3339};
-use crate::invocation::record::{Invocation, Package};
+use super::{Store, StoreError};
+use crate::{
+    model::invocation::{Finished, Invocation, Package},
+    sys::clock::rfc3339,
+};
 
 /// Columns of an invocation, in the order in which [`invocation`] reads them.
 const COLUMNS: &str = "\
@@ -38,15 +41,6 @@ pub struct EarlierFilter<'a> {
     pub before_ms: i64,
     /// At most so many.
     pub limit: u32,
-}
-
-/// An invocation and what it wrote.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Earlier {
-    /// The invocation.
-    pub invocation: Invocation,
-    /// What it wrote.
-    pub packages: Vec<Package>,
 }
 
 /// What all invocations of a module did.
@@ -156,7 +150,7 @@ pub(super) fn sql() -> Vec<String> {
 
 /// Earlier invocations of the same module that wrote packages, with what they wrote, and whoever freed much of any
 /// cache since the first of them, without; newest first.
-pub fn earlier(store: &Store, filter: &EarlierFilter<'_>) -> Result<Vec<Earlier>, StoreError> {
+pub fn earlier(store: &Store, filter: &EarlierFilter<'_>) -> Result<Vec<Finished>, StoreError> {
     let sql = format!("SELECT {COLUMNS}, key FROM invocation {EARLIER}");
     let mut statement = store.connection.prepare_cached(&sql)?;
     let parameters = named_params! {
@@ -167,21 +161,21 @@ pub fn earlier(store: &Store, filter: &EarlierFilter<'_>) -> Result<Vec<Earlier>
     for row in rows {
         let (invocation, key): (Invocation, i64) = row?;
         let packages = packages(store, key, &invocation.id)?;
-        found.push(Earlier {
-            invocation,
+        found.push(Finished {
+            record: invocation,
             packages,
         });
     }
     if let Some(first) = found.last() {
-        let since_ms = first.invocation.start_ms;
+        let since_ms = first.record.start_ms;
         let freed = freed(store, since_ms, filter.before_ms)?;
-        let is_known = |one: &Invocation| found.iter().any(|known| known.invocation.id == one.id);
+        let is_known = |one: &Invocation| found.iter().any(|known| known.record.id == one.id);
         let freed: Vec<_> = freed.into_iter().filter(|one| !is_known(one)).collect();
-        found.extend(freed.into_iter().map(|invocation| Earlier {
-            invocation,
+        found.extend(freed.into_iter().map(|record| Finished {
+            record,
             packages: Vec::new(),
         }));
-        found.sort_by_key(|one| std::cmp::Reverse(one.invocation.start_ms));
+        found.sort_by_key(|one| std::cmp::Reverse(one.record.start_ms));
     }
     Ok(found)
 }

@@ -1,7 +1,9 @@
 //! What is written: one record for each thing worth remembering.
 
-use crate::invocation::record::{Invocation, Package};
+use crate::model::invocation::{Invocation, Package};
 
+/// Minutes are the grain of root sizes.
+pub const MS_PER_MINUTE: i64 = 60_000;
 /// Bytes that a record takes in memory besides its texts, roughly.
 const OVERHEAD: usize = 256;
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{Settings, Store, StoreError, clock::MS_PER_MINUTE};
+use super::{Settings, Store, StoreError, record::MS_PER_MINUTE};
 
 /// Invocations removed in one step; each may have hundreds of packages.
 const INVOCATIONS: i64 = 200;

@@ -15,7 +15,7 @@ use super::{
     query::{self, Filter},
     record::{Record, Root, RootSize},
 };
-use crate::invocation::record::{Cause, Invocation, Package, Processes, RootShare};
+use crate::model::invocation::{Cause, Invocation, Package, Processes, RootShare};
 
 /// Far more than a small batch needs, beside whatever else the machine does.
 const SOON: Duration = Duration::from_secs(20);
@@ -106,7 +106,7 @@ fn invocation(id: &str, start_ms: i64) -> Invocation {
         cgroup: "/x".to_owned(),
         ci: texts("job", "lint"),
         traceparent: "00-1-2-01".to_owned(),
-        start: super::clock::rfc3339(start_ms),
+        start: crate::sys::clock::rfc3339(start_ms),
         start_ms,
         duration_s: 1.25,
         exit_code: Some(0),

@@ -16,15 +16,15 @@ use tokio::sync::watch;
 
 use super::{
     DAMAGED, FULL, Opened, Settings, Store, StoreError, Trouble,
-    clock::milliseconds,
-    query::{self, Earlier, EarlierFilter},
+    query::{self, EarlierFilter},
     record::Record,
     retain::Progress,
     set_aside,
     writer::{Condition, Message, Question, Waiting},
 };
+use crate::{model::invocation::Finished, sys::clock::milliseconds};
 
-/// From a record's arrival to its commit. A killed agent may lose 2 s, of which the keeper takes one.
+/// From a record's arrival to its commit. A killed agent may lose 2 s, of which the event loop takes one.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
 /// Between two tries to write a batch.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -325,7 +325,7 @@ impl Thread {
         }
     }
 
-    fn earlier(&mut self, question: &Question) -> Option<Vec<Earlier>> {
+    fn earlier(&mut self, question: &Question) -> Option<Vec<Finished>> {
         let filter = EarlierFilter {
             module: &question.module,
             cwd: question.cwd.as_deref(),

@@ -7,7 +7,7 @@ use super::{
     Store, StoreError,
     record::{Crossing, Record, Root, RootSize},
 };
-use crate::invocation::record::{Invocation, Package};
+use crate::model::invocation::{Invocation, Package};
 
 /// Whatever runs is replaced by what comes later; what has ended stays as it is.
 const PUT_INVOCATION: &str = "\

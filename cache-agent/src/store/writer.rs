@@ -9,25 +9,30 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
-    thread::JoinHandle,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 
-use super::{
-    Settings,
-    query::{Earlier, EarlierFilter},
-    record::Record,
-    thread::Thread,
-};
-use crate::snapshot::HistoryCounts;
+use super::{Settings, query::EarlierFilter, record::Record, thread::Thread};
+use crate::{model::invocation::Finished, sys::worker::Worker};
 
 /// Records that wait for the thread.
 const CAPACITY: usize = 4096;
 /// Memory that records may take while they wait for the disk.
 pub const MAX_WAITING_BYTES: usize = 4 << 20;
+
+/// Losses of the history since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct HistoryCounts {
+    /// Records lost because too many waited.
+    pub lost_waiting: u64,
+    /// Records lost because they could not be written.
+    pub lost_writing: u64,
+    /// Databases set aside.
+    pub set_aside: u64,
+}
 
 /// How the history fares.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -62,7 +67,7 @@ pub(super) enum Message {
     /// Say when everything so far is committed.
     Flush(SyncSender<bool>),
     /// Answer.
-    Earlier(Question, SyncSender<Vec<Earlier>>),
+    Earlier(Question, SyncSender<Vec<Finished>>),
     /// Commit and end.
     End,
 }
@@ -118,7 +123,7 @@ impl StoreWriter {
     /// Asks for earlier invocations, those handed over before included; the answer comes through the channel.
     ///
     /// No answer (the channel is closed) means that the history cannot tell, or has too much to do. Never waits.
-    pub fn earlier(&self, filter: &EarlierFilter<'_>) -> Receiver<Vec<Earlier>> {
+    pub fn earlier(&self, filter: &EarlierFilter<'_>) -> Receiver<Vec<Finished>> {
         let (sender, answer) = sync_channel(1);
         let question = Question {
             module: filter.module.to_owned(),
@@ -144,24 +149,26 @@ impl StoreWriter {
 pub struct Writing {
     writer: StoreWriter,
     condition: watch::Receiver<Condition>,
-    thread: JoinHandle<()>,
+    worker: Worker<Message>,
 }
 
 impl Writing {
     /// Starts the thread, which opens the history.
     pub fn start(settings: Settings) -> Result<Self> {
-        let (sender, messages) = sync_channel(CAPACITY);
         let waiting = Arc::new(Waiting::default());
         let (told, condition) = watch::channel(Condition::default());
-        let thread = Thread::new(messages, Arc::clone(&waiting), told, settings);
-        let thread = std::thread::Builder::new()
-            .name("history".to_owned())
-            .spawn(move || thread.run())
-            .context("no thread for the history")?;
+        let counted = Arc::clone(&waiting);
+        let worker = Worker::start("history", CAPACITY, move |messages| {
+            Thread::new(messages, counted, told, settings).run();
+        })
+        .context("no thread for the history")?;
         Ok(Self {
-            writer: StoreWriter { sender, waiting },
+            writer: StoreWriter {
+                sender: worker.jobs(),
+                waiting,
+            },
             condition,
-            thread,
+            worker,
         })
     }
 
@@ -177,9 +184,13 @@ impl Writing {
 
     /// Commits what was handed over and ends; gives up after some seconds. What became of it.
     pub fn end(self) -> Condition {
-        self.writer.tell(Message::End);
-        // A panic has ended the process already.
-        drop(self.thread.join());
-        self.condition.borrow().clone()
+        let Self {
+            writer,
+            condition,
+            worker,
+        } = self;
+        writer.tell(Message::End);
+        worker.join();
+        condition.borrow().clone()
     }
 }

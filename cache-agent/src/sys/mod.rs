@@ -1,5 +1,11 @@
 //! What the host is asked directly. Takes and gives plain values. Never: keeps anything.
 
-pub(crate) mod clock;
+pub(crate) mod arguments;
+pub mod clock;
 pub(crate) mod credentials;
+pub(crate) mod files;
+pub(crate) mod fs_rights;
+pub(crate) mod openat;
+pub(crate) mod procfs;
 pub(crate) mod usage;
+pub(crate) mod worker;

@@ -25,7 +25,7 @@ use signal_hook::{
 use thiserror::Error;
 
 use super::user::Credentials;
-use crate::{cli::exit, sys::credentials};
+use crate::{model::exit_status, sys::credentials};
 
 /// Why a command could not be started, as a shell tells it.
 #[derive(Debug, Error)]
@@ -42,8 +42,8 @@ impl CommandError {
     /// Exit status.
     pub fn status(&self) -> u8 {
         match self {
-            Self::NotFound(_) => exit::COMMAND_NOT_FOUND,
-            Self::NotExecutable(..) => exit::COMMAND_NOT_EXECUTABLE,
+            Self::NotFound(_) => exit_status::COMMAND_NOT_FOUND,
+            Self::NotExecutable(..) => exit_status::COMMAND_NOT_EXECUTABLE,
         }
     }
 }
@@ -145,7 +145,7 @@ impl Family {
             }
         }
         Ok(Ended {
-            code: status.map_or(exit::TRACE_FAILURE, code),
+            code: status.map_or(exit_status::TRACE_FAILURE, code),
             duration: self.started.elapsed(),
         })
     }
@@ -154,8 +154,8 @@ impl Family {
 fn code(status: ExitStatus) -> u8 {
     let code = status
         .code()
-        .unwrap_or_else(|| i32::from(exit::SIGNAL_BASE) + status.signal().unwrap_or(0));
-    u8::try_from(code & 0xff).unwrap_or(exit::TRACE_FAILURE)
+        .unwrap_or_else(|| i32::from(exit_status::SIGNAL_BASE) + status.signal().unwrap_or(0));
+    u8::try_from(code & 0xff).unwrap_or(exit_status::TRACE_FAILURE)
 }
 
 /// A signal typed at the terminal has reached the command already; a second one does no harm that a
@@ -197,10 +197,16 @@ mod tests {
         std::fs::write(&plain, "").unwrap();
         check(Path::new("sh"), None);
         check(Path::new("/bin/sh"), None);
-        check(Path::new("no-such-command"), Some(exit::COMMAND_NOT_FOUND));
-        check(&here.path().join("absent"), Some(exit::COMMAND_NOT_FOUND));
-        check(&plain, Some(exit::COMMAND_NOT_EXECUTABLE));
-        check(here.path(), Some(exit::COMMAND_NOT_EXECUTABLE));
+        check(
+            Path::new("no-such-command"),
+            Some(exit_status::COMMAND_NOT_FOUND),
+        );
+        check(
+            &here.path().join("absent"),
+            Some(exit_status::COMMAND_NOT_FOUND),
+        );
+        check(&plain, Some(exit_status::COMMAND_NOT_EXECUTABLE));
+        check(here.path(), Some(exit_status::COMMAND_NOT_EXECUTABLE));
         assert!(find(&[]).is_ok());
     }
 

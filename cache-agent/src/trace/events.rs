@@ -8,11 +8,8 @@ use std::{
 use nix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
-use super::document::RootRow;
-use crate::{
-    cli::args::Format,
-    intake::ring::{Fact, printable},
-};
+use super::report::json::RootRow;
+use crate::{kernel::file_events::Fact, model::printable::printable, sys::arguments::Format};
 
 /// Prints events in the form asked for.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::{ffi::CString, path::PathBuf};
 use anyhow::{Context as _, Result, bail};
 use nix::unistd::{Gid, Uid, User, geteuid, getgrouplist};
 
-use crate::cli::args::UserName;
+use super::options::UserName;
 
 /// A user to become.
 #[derive(Clone, Debug)]

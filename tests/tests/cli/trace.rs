@@ -137,9 +137,7 @@ fn signals_reach_the_command() -> Result<()> {
         );
         let tracing = bench.trace()?.start("sh", script(&command, bench.root()))?;
         let ready = bench.root().join("ready");
-        wait::until("the command's start", STARTS, || {
-            Ok(ready.exists().then_some(()))
-        })?;
+        wait::for_size(&ready, 0, STARTS)?;
         send(tracing.pid(), signal)?;
         let traced = tracing.finish()?;
         assert_eq!(traced.code(), 5, "SIG{name}: {}", traced.stderr);
@@ -222,9 +220,7 @@ fn what_the_command_did_not_do_is_listed_apart() -> Result<()> {
     let command = ": > \"$1\".ready; while ! test -e \"$1\"; do sleep 0.05; done";
     let tracing = bench.trace()?.start("sh", script(command, &done))?;
     let ready = bench.aside("done.ready");
-    wait::until("the command's start", STARTS, || {
-        Ok(ready.exists().then_some(()))
-    })?;
+    wait::for_size(&ready, 0, STARTS)?;
     let file = root.join("other");
     let status = Command::new(ACTOR)
         .args(["write-range"])

@@ -4,16 +4,13 @@
 //! One run of the agent covers a group of operations: each has a root of its own, and each of its
 //! endings a directory and a process of its own.
 
-mod conforms;
 mod ring;
 mod single;
 
 use std::{ffi::OsStr, path::Path};
 
 use anyhow::{Context as _, Result};
-use cache_tests::{cases::CASES, env::FileSystem};
-
-use self::conforms::conforms;
+use cache_tests::{cases::CASES, conformance::conforms, env::FileSystem};
 
 const ACTOR: &str = env!("CARGO_BIN_EXE_actor");
 
@@ -23,14 +20,14 @@ macro_rules! groups {
         mod native {
             $(#[test]
             fn $group() -> anyhow::Result<()> {
-                super::conforms(&[$(stringify!($name)),+], super::FileSystem::Native)
+                super::conforms(super::ACTOR, &[$(stringify!($name)),+], super::FileSystem::Native)
             })+
         }
 
         mod tmpfs {
             $(#[test]
             fn $group() -> anyhow::Result<()> {
-                super::conforms(&[$(stringify!($name)),+], super::FileSystem::Tmpfs)
+                super::conforms(super::ACTOR, &[$(stringify!($name)),+], super::FileSystem::Tmpfs)
             })+
         }
 

@@ -1,9 +1,10 @@
 //! Crowds, shared files, and roots in odd places: each with a run of its own.
 
-use std::{ffi::OsString, fs, path::Path, process::Command, time::Duration};
+use std::{ffi::OsString, fs, path::Path, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use cache_tests::{
+    actor::Holding,
     cases::crowd_bytes,
     env::{Bench, FileSystem},
     wait,
@@ -182,31 +183,20 @@ fn a_file_that_was_open_before_belongs_to_who_opened_it() -> Result<()> {
             bench.aside("go-on"),
             bench.aside("done"),
         );
-        let mut writer = Command::new(ACTOR)
-            .arg("hold")
-            .arg(&file)
-            .arg("1000")
-            .arg(&go_on)
-            .spawn()?;
-        let has = |path: &Path, bytes: u64| {
-            wait::until("a file", STARTS, || {
-                Ok(fs::metadata(path)
-                    .is_ok_and(|found| found.len() == bytes)
-                    .then_some(()))
-            })
-        };
-        has(&file, 1000)?;
+        let words = ["hold".into(), file.clone().into_os_string(), "1000".into()];
+        let writer = Holding::start(ACTOR, words, go_on)?;
+        let writer_pid = writer.pid()?;
+        wait::for_size(&file, 1000, STARTS)?;
         let script = ": > \"$1.ready\"; until test -e \"$1\"; do sleep 0.05; done";
         let words: [OsString; 4] = ["-c".into(), script.into(), "sh".into(), done.clone().into()];
         let tracing = bench.trace()?.start("sh", words)?;
-        has(&bench.aside("done.ready"), 0)?;
-        fs::write(&go_on, "")?;
-        ensure!(writer.wait()?.success(), "the writer failed");
+        wait::for_size(&bench.aside("done.ready"), 0, STARTS)?;
+        writer.release()?;
         fs::write(&done, "")?;
         let traced = tracing.finish()?;
         let report = traced.exact()?;
         let account = traced
-            .account(writer.id())?
+            .account(writer_pid)?
             .with_context(|| format!("{report:#?}"))?;
         assert_eq!(
             (account.growth_bytes, account.in_command),

@@ -1,22 +1,22 @@
 //! More processes than there are accounts for, or identities: their bytes are in nobody's account, or in that
 //! of `other`; none is missing.
 
-use std::process::Command;
-
-use anyhow::{Result, ensure};
-use cache_tests::{cases::crowd_bytes, env::Bench, identities, report::signed, scrape};
+use anyhow::Result;
+use cache_tests::{
+    actor, cases::crowd_bytes, daemon::Daemon, env::Bench, identities, report::signed, scrape,
+};
+use rustix::process::Signal;
 
 use crate::{ACTOR, bench, daemon};
 
 /// Processes that write one file each.
 const PROCESSES: usize = 200;
 
-fn crowd(bench: &Bench) -> Result<()> {
-    let number = PROCESSES.to_string();
-    let words = ["crowd", &number];
-    let status = Command::new(ACTOR).args(words).arg(bench.root()).status()?;
-    ensure!(status.success(), "the actor: {status}");
-    Ok(())
+/// The agent does not run meanwhile: it makes room as soon as processes end.
+fn crowd(bench: &Bench, daemon: &Daemon) -> Result<()> {
+    daemon.signal(Signal::STOP)?;
+    actor::run(ACTOR, &["crowd", &PROCESSES.to_string()], &bench.root())?;
+    daemon.signal(Signal::CONT)
 }
 
 fn bytes() -> i64 {
@@ -29,7 +29,7 @@ fn bytes() -> i64 {
 fn what_finds_no_account_is_unattributed() -> Result<()> {
     let bench = bench("accounts")?;
     let daemon = daemon(&bench, "accounts = 3")?;
-    crowd(&bench)?;
+    crowd(&bench, &daemon)?;
     let exposition = identities::ledger_is_disk(&daemon, "root", &bench.root())?;
     identities::hold(&exposition)?;
     assert_eq!(identities::causes(&exposition), ["accounts_full"].into());
@@ -50,7 +50,7 @@ fn what_finds_no_account_is_unattributed() -> Result<()> {
 fn processes_nobody_knows_have_their_bytes_in_other() -> Result<()> {
     let bench = bench("processes")?;
     let daemon = daemon(&bench, "processes = 1")?;
-    crowd(&bench)?;
+    crowd(&bench, &daemon)?;
     let exposition = identities::ledger_is_disk(&daemon, "root", &bench.root())?;
     identities::hold(&exposition)?;
     identities::all_is_attributed(&exposition)?;

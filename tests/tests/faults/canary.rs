@@ -1,11 +1,10 @@
 //! The canary: the agent proves itself, says when it cannot, and leaves no trace among the roots.
 
-use std::{
-    collections::BTreeSet, fs, os::unix::fs::symlink, path::Path, process::Command, time::Duration,
-};
+use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use cache_tests::{
+    actor::Holding,
     daemon::{Daemon, Run},
     env::Bench,
     identities,
@@ -106,18 +105,12 @@ fn figures_that_differ_degrade_the_agent_until_they_are_right_again() -> Result<
     wait_for_proof(&daemon)?;
     let whole = observed(&daemon.scrape()?)?;
     // Now there is no room for the canary's own open file.
-    let (file, sign) = (bench.root().join("file"), bench.aside("go-on"));
-    let mut writer = Command::new(ACTOR)
-        .arg("hold")
-        .arg(&file)
-        .arg("100")
-        .arg(&sign)
-        .spawn()?;
-    let differs = wait_for_degraded(&daemon, true);
+    let file = bench.root().join("file").into_os_string();
+    let words = ["hold".into(), file, "100".into()];
+    let writer = Holding::start(ACTOR, words, bench.aside("go-on"))?;
+    let differs = wait_for_degraded(&daemon, true)?;
     let readiness = page(&daemon, "/readyz")?;
-    fs::write(&sign, "")?;
-    assert!(writer.wait()?.success());
-    let differs = differs?;
+    writer.release()?;
     let sentence = "degraded: the canary's figures differ after: close, write";
     assert!(readiness.contains(sentence), "{readiness}");
     assert!(readiness.starts_with("ready\n"), "{readiness}");

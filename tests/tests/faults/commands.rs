@@ -34,11 +34,7 @@ fn a_command_killed_while_it_writes_is_accounted_for() -> Result<()> {
         ACTOR.into(),
     ];
     let tracing = bench.trace()?.start("sh", shell.into_iter().chain(words))?;
-    wait::until("the actor's first write", LIMIT, || {
-        Ok(fs::metadata(&file)
-            .is_ok_and(|found| found.len() == 54_321)
-            .then_some(()))
-    })?;
+    wait::for_size(&file, 54_321, LIMIT)?;
     let pid = fs::read_to_string(pid_file)?.trim().parse()?;
     send(pid, Signal::KILL)?;
     let traced = tracing.finish()?;
@@ -65,19 +61,12 @@ fn a_killed_agent_leaves_the_command_alone() -> Result<()> {
         sign.clone().into_os_string(),
     ];
     let tracing = bench.trace()?.start(ACTOR, words)?;
-    let size = |bytes: u64| {
-        wait::until("the actor's write", LIMIT, || {
-            Ok(fs::metadata(&file)
-                .is_ok_and(|found| found.len() == bytes)
-                .then_some(()))
-        })
-    };
-    size(1000)?;
+    wait::for_size(&file, 1000, LIMIT)?;
     send(tracing.pid(), Signal::KILL)?;
     // Both its end and that of its reader threads: nothing of the agent is left then.
     drop(tracing);
     fs::write(&sign, "")?;
-    size(2000)
+    wait::for_size(&file, 2000, LIMIT)
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! ledger is the disk.
 
 mod accounts;
+mod build;
 mod canary;
 mod commands;
 mod open_files;
@@ -11,16 +12,13 @@ mod ring;
 mod sizes;
 mod stopped;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use cache_tests::{
+    actor,
     daemon::{Daemon, Run},
-    env::{self, Bench, FileSystem},
+    env::{Bench, FileSystem},
 };
 
 const ACTOR: &str = env!("CARGO_BIN_EXE_actor");
@@ -33,10 +31,8 @@ fn bench(name: &str) -> Result<Bench> {
 fn write_files(bench: &Bench, directory: &str, number: usize, bytes: usize) -> Result<()> {
     let directory = bench.root().join(directory);
     fs::create_dir(&directory)?;
-    let words = ["files".to_owned(), number.to_string(), bytes.to_string()];
-    let status = Command::new(ACTOR).args(words).arg(directory).status()?;
-    ensure!(status.success(), "the actor: {status}");
-    Ok(())
+    let words = ["files", &number.to_string(), &bytes.to_string()];
+    actor::run(ACTOR, &words, &directory)
 }
 
 /// A configuration that watches the bench's root, with these lines in front.
@@ -54,32 +50,4 @@ fn daemon(bench: &Bench, maps: &str) -> Result<Daemon> {
     let lines = format!("walk_interval = \"2s\"\ncanary_interval = \"off\"\n[maps]\n{maps}\n");
     let configuration = configuration(bench, &lines)?;
     Run::new(bench, "agent")?.config(&configuration).ready()
-}
-
-/// A cold build with the newest Go, its cache the bench's root.
-fn go_build(bench: &Bench) -> Result<Command> {
-    let go = env::go()?
-        .pop()
-        .context("CACHE_TEST_GO names no toolchain")?;
-    let aside = |name: &str| -> Result<PathBuf> {
-        let directory = bench.outside().join(name);
-        fs::create_dir_all(&directory)?;
-        Ok(directory)
-    };
-    let mut command = Command::new(go.goroot.join("bin/go"));
-    command
-        .args(["build", "net/http", "go/types", "crypto/x509"])
-        .current_dir(aside("home")?)
-        .env_clear()
-        .env("PATH", Path::new("/usr/bin:/bin"))
-        .env("HOME", aside("home")?)
-        .env("TMPDIR", aside("tmp")?)
-        .env("GOMODCACHE", aside("mod")?)
-        .env("GOCACHE", bench.root())
-        .env("GOROOT", go.goroot)
-        .env("GOENV", "off")
-        .env("GOTOOLCHAIN", "local")
-        .env("GOFLAGS", "-mod=mod")
-        .env("GOPROXY", "off");
-    Ok(command)
 }

@@ -1,9 +1,7 @@
 //! More files open for write than are followed: they are settled when they are closed, or found by a walk.
 
-use std::{fs, process::Command};
-
 use anyhow::Result;
-use cache_tests::identities;
+use cache_tests::{actor::Holding, identities};
 
 use crate::{ACTOR, bench, daemon};
 
@@ -14,16 +12,14 @@ const BYTES: u64 = 3000;
 fn files_beyond_the_map_are_settled_when_they_are_closed() -> Result<()> {
     let bench = bench("open-files")?;
     let daemon = daemon(&bench, "open_files = 2")?;
-    let sign = bench.aside("go-on");
-    let mut writer = Command::new(ACTOR)
-        .args(["hold-many", &FILES.to_string(), &BYTES.to_string()])
-        .args([bench.root(), sign.clone()])
-        .spawn()?;
+    let (number, bytes) = (FILES.to_string(), BYTES.to_string());
+    let words = ["hold-many".into(), number.into(), bytes.into()];
+    let words = words.into_iter().chain([bench.root().into_os_string()]);
+    let writer = Holding::start(ACTOR, words, bench.aside("go-on"))?;
     // While they are open, it takes the walk that follows a counted loss.
-    let open = daemon.wait_size("root", FILES * BYTES);
-    fs::write(&sign, "")?;
-    assert!(writer.wait()?.success());
-    identities::hold(&open?)?;
+    let open = daemon.wait_size("root", FILES * BYTES)?;
+    writer.release()?;
+    identities::hold(&open)?;
     let exposition = identities::ledger_is_disk(&daemon, "root", &bench.root())?;
     identities::hold(&exposition)?;
     assert_eq!(identities::causes(&exposition), ["open_full"].into());

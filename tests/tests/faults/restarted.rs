@@ -4,12 +4,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use cache_tests::{
+    actor::Holding,
     daemon::{Daemon, Run},
     env::Bench,
     identities,
@@ -18,15 +18,14 @@ use cache_tests::{
 };
 use rustix::process::Signal;
 
-use crate::{ACTOR, bench, go_build, write_files};
+use crate::{
+    ACTOR, bench,
+    build::{Build, UNDER_WAY, UNSEEN},
+    write_files,
+};
 
 /// What the log says of growth that nobody watched.
 const UNWATCHED: &str = "while no agent watched";
-/// What a build has written when it is well under way, and how much more while no agent runs.
-const UNDER_WAY: u64 = 5_000_000;
-const UNSEEN: f64 = 1e6;
-/// Until a build has written that much, or all, on a busy machine.
-const BUILDS: Duration = Duration::from_mins(5);
 /// The agent remembers at most that late.
 const REMEMBERS: Duration = Duration::from_secs(10);
 
@@ -69,21 +68,15 @@ fn a_restarted_agent_is_right_again_also_about_files_that_are_open() -> Result<(
     let bench = bench("restarted")?;
     let first = Run::new(&bench, "first")?.root(bench.root()).ready()?;
     write_files(&bench, "before", 20, 300)?;
-    let (file, sign) = (bench.root().join("open"), bench.aside("go-on"));
-    let mut writer = Command::new(ACTOR)
-        .arg("hold")
-        .arg(file)
-        .arg("5000")
-        .arg(&sign)
-        .spawn()?;
+    let file = bench.root().join("open").into_os_string();
+    let words = ["hold".into(), file, "5000".into()];
+    let writer = Holding::start(ACTOR, words, bench.aside("go-on"))?;
     first.wait_size("root", 20 * 300 + 5000)?;
     first.signal(Signal::KILL)?;
     drop(first);
     write_files(&bench, "between", 20, 300)?;
-    let second = Run::new(&bench, "second")?.root(bench.root()).ready();
-    fs::write(&sign, "")?;
-    assert!(writer.wait()?.success());
-    let second = second?;
+    let second = Run::new(&bench, "second")?.root(bench.root()).ready()?;
+    writer.release()?;
     fs::remove_dir_all(bench.root().join("before"))?;
     let exposition = second.wait_size("root", 20 * 300 + 10_000)?;
     assert_eq!(
@@ -105,27 +98,25 @@ fn a_restarted_agent_is_right_again_also_about_files_that_are_open() -> Result<(
 fn an_agent_killed_during_a_build_and_started_again_knows_what_it_missed() -> Result<()> {
     let bench = bench("killed-build")?;
     let first = run(&bench, "first")?;
-    let mut build = go_build(&bench)?.spawn()?;
-    let grown = |bytes: u64| {
-        wait::until("growth by the build", BUILDS, || {
-            Ok((bench.walk()?.bytes > bytes).then_some(()))
-        })
-    };
-    grown(UNDER_WAY)?;
+    let build = Build::start(&bench)?;
+    build.grows_to(UNDER_WAY)?;
+    // Else it may have nothing left to do by then.
+    build.signal(Signal::STOP)?;
     wait::until("the agent's memory", REMEMBERS, || {
         Ok((remembered(&state(&bench)).unwrap_or(0) > 0).then_some(()))
     })?;
+    build.signal(Signal::CONT)?;
+    build.grows_by(UNSEEN)?;
     first.signal(Signal::KILL)?;
     drop(first);
     let remembered = remembered(&state(&bench))?;
-    let missed = bench.walk()?.bytes + 1_000_000;
-    grown(missed)?;
+    build.grows_by(UNSEEN)?;
     let second = run(&bench, "second")?;
     told(&second, 1)?;
     let drift = second.scrape()?.of_root("go_cache_drift_bytes", "root")?;
-    ensure!(-drift >= UNSEEN, "drift {drift} B");
-    let status = wait::for_end(&mut build, BUILDS)?;
-    ensure!(status.success(), "the build: {status}");
+    let missed: i64 = (-drift).to_string().parse()?;
+    ensure!(missed >= signed(UNSEEN), "drift {drift} B");
+    build.finish()?;
     let exposition = identities::ledger_is_disk(&second, "root", &bench.root())?;
     identities::hold(&exposition)?;
     assert_eq!(

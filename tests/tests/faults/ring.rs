@@ -1,10 +1,20 @@
 //! The ring of detail events is full: detail is lost, and nothing else.
 
+use std::{ffi::OsString, fs, path::Path, time::Duration};
+
 use anyhow::Result;
-use cache_tests::{identities, scrape};
+use cache_tests::{
+    agent::{Trace, Traced},
+    daemon::send,
+    env::Bench,
+    identities, scrape, wait,
+};
 use rustix::process::Signal;
 
 use crate::{ACTOR, bench, daemon, write_files};
+
+/// Far more than a traced actor needs.
+const ACTS: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_full_ring_with_a_stopped_reader_costs_detail_only() -> Result<()> {
@@ -26,7 +36,11 @@ fn a_full_ring_with_a_stopped_reader_costs_detail_only() -> Result<()> {
 fn walks_under_a_ring_that_overflows_correct_nothing() -> Result<()> {
     let bench = bench("ring-walks")?;
     let daemon = daemon(&bench, "ring_bytes = 4096")?;
-    for round in 0..4 {
+    // The first round fills it for certain, the others while the agent reads and walks.
+    daemon.signal(Signal::STOP)?;
+    write_files(&bench, "round0", 3000, 10)?;
+    daemon.signal(Signal::CONT)?;
+    for round in 1..4 {
         write_files(&bench, &format!("round{round}"), 3000, 10)?;
     }
     let exposition = identities::ledger_is_disk(&daemon, "root", &bench.root())?;
@@ -44,9 +58,7 @@ fn walks_under_a_ring_that_overflows_correct_nothing() -> Result<()> {
 fn a_trace_with_a_full_ring_has_exact_accounts() -> Result<()> {
     let bench = bench("ring-trace")?;
     let trace = bench.trace()?.option("--map=ring_bytes=4096");
-    let directory = bench.root().into_os_string();
-    let words = ["files".into(), "5000".into(), "7".into(), directory];
-    let traced = trace.run(ACTOR, words)?;
+    let traced = unread(&bench, trace, "files 5000 7")?;
     let report = traced.report()?;
     assert_eq!(
         report.contradictions_but_losses(),
@@ -58,4 +70,21 @@ fn a_trace_with_a_full_ring_has_exact_accounts() -> Result<()> {
     assert_eq!(report.unattributed_bytes(), 0);
     assert!(report.lost() > 0, "{:?}", report.events);
     Ok(())
+}
+
+/// Traces an actor that does what `words` say in the root, while the agent does not run.
+fn unread(bench: &Bench, trace: Trace, words: &str) -> Result<Traced> {
+    let script = format!(
+        ": > \"$1\"; until test -e \"$2\"; do sleep 0.05; done; \"$4\" {words} \"$5\"; : > \"$3\""
+    );
+    let [ready, begin, done] = ["ready", "begin", "done"].map(|name| bench.aside(name));
+    let arguments = [&ready, &begin, &done, Path::new(ACTOR), &bench.root()].map(OsString::from);
+    let words = ["-c".into(), script.into(), "sh".into()];
+    let tracing = trace.start("sh", words.into_iter().chain(arguments))?;
+    wait::for_size(&ready, 0, ACTS)?;
+    send(tracing.pid(), Signal::STOP)?;
+    fs::write(begin, "")?;
+    wait::for_size(&done, 0, ACTS)?;
+    send(tracing.pid(), Signal::CONT)?;
+    tracing.finish()
 }

@@ -1,16 +1,18 @@
 //! No room for the sizes of closed files, or for system calls under way: the walk that follows puts the totals
 //! right, and says by how much they were wrong.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Result, ensure};
-use cache_tests::{env, identities};
+use cache_tests::{env, identities, wait};
 
 use crate::{ACTOR, bench, daemon, write_files};
 
 /// Writers at the same time, each of which makes and removes as many files.
 const WRITERS: usize = 6;
 const CYCLES: &str = "3000";
+/// Until what the writers do by chance has happened, and is in the metrics.
+const HAPPENS: Duration = Duration::from_mins(2);
 
 #[test]
 fn sizes_that_are_not_remembered_are_found_again() -> Result<()> {
@@ -39,17 +41,15 @@ fn sizes_that_are_not_remembered_are_found_again() -> Result<()> {
 fn calls_that_are_not_followed_are_found_by_a_walk() -> Result<()> {
     let bench = bench("calls")?;
     let daemon = daemon(&bench, "calls = 1")?;
-    let mut writers = Vec::new();
-    for number in 0..WRITERS {
-        let directory = bench.root().join(number.to_string());
-        fs::create_dir(&directory)?;
-        let mut writer = Command::new(ACTOR);
-        writers.push(writer.args(["reuse", CYCLES]).arg(directory).spawn()?);
-    }
-    for mut writer in writers {
-        let status = writer.wait()?;
-        ensure!(status.success(), "the actor: {status}");
-    }
+    // Until two calls were under way at once, which is a matter of chance.
+    let mut round = 0;
+    wait::until("a call that is not followed", HAPPENS, || {
+        write_at_once(&bench.root().join(format!("round{round}")))?;
+        round += 1;
+        let exposition = daemon.scrape()?;
+        let lost = identities::lost(&exposition, "pending_full");
+        Ok(lost.is_ok_and(|lost| lost > 0.0).then_some(()))
+    })?;
     let exposition = identities::ledger_is_disk(&daemon, "root", &bench.root())?;
     identities::hold(&exposition)?;
     assert!(
@@ -57,5 +57,21 @@ fn calls_that_are_not_followed_are_found_by_a_walk() -> Result<()> {
         "{}",
         exposition.text
     );
+    Ok(())
+}
+
+/// Lets all writers write below `directory`.
+fn write_at_once(directory: &Path) -> Result<()> {
+    let mut writers = Vec::new();
+    for number in 0..WRITERS {
+        let own = directory.join(number.to_string());
+        fs::create_dir_all(&own)?;
+        let mut writer = Command::new(ACTOR);
+        writers.push(writer.args(["reuse", CYCLES]).arg(own).spawn()?);
+    }
+    for mut writer in writers {
+        let status = writer.wait()?;
+        ensure!(status.success(), "the actor: {status}");
+    }
     Ok(())
 }

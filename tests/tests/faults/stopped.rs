@@ -1,24 +1,30 @@
 //! The agent does not run for seconds while the caches grow: the kernel side goes on counting.
 
 use std::{
-    fs, thread,
+    fs,
+    os::unix::fs::symlink,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
-use cache_tests::{daemon::Run, identities, wait};
+use cache_tests::{daemon::Run, env::Bench, identities};
 use rustix::process::Signal;
 
-use crate::{bench, go_build, write_files};
+use crate::{
+    ACTOR, bench,
+    build::{Build, UNDER_WAY},
+    write_files,
+};
 
 /// How long the agent does not run.
 const STOPPED: Duration = Duration::from_secs(10);
-/// What a build has written when it is well under way.
-const UNDER_WAY: u64 = 5_000_000;
-/// So large an environment that what a stopped agent is to be told does not fit its ring.
+/// What a build writes meanwhile.
+const UNTOLD: u64 = 10_000_000;
+/// Of a tool that is executed, the kernel side tells up to 8191 bytes of its environment.
 const ENVIRONMENT_BYTES: usize = 16_384;
-/// Until a build has written that much, or all, on a busy machine.
-const BUILDS: Duration = Duration::from_mins(5);
+/// So many times that is twice what the ring of process events holds, which is 1 MiB.
+const EXECS: usize = 256;
 
 #[test]
 fn an_agent_that_was_stopped_for_seconds_has_the_right_totals() -> Result<()> {
@@ -46,17 +52,16 @@ fn an_agent_that_was_stopped_for_seconds_has_the_right_totals() -> Result<()> {
 fn an_agent_that_was_stopped_during_a_build_has_the_right_totals() -> Result<()> {
     let bench = bench("stopped-build")?;
     let daemon = Run::new(&bench, "agent")?.root(bench.root()).ready()?;
-    // Environments are told with each exec.
-    let padding = "p".repeat(ENVIRONMENT_BYTES);
-    let mut build = go_build(&bench)?.env("PADDING", padding).spawn()?;
-    wait::until("the build's first megabytes", BUILDS, || {
-        Ok((bench.walk()?.bytes > UNDER_WAY).then_some(()))
-    })?;
+    let build = Build::start(&bench)?;
+    build.grows_to(UNDER_WAY)?;
+    // However fast it is, most of it is done while nobody is told.
+    build.signal(Signal::STOP)?;
     daemon.signal(Signal::STOP)?;
-    thread::sleep(STOPPED);
+    fill_process_events(&bench)?;
+    build.signal(Signal::CONT)?;
+    build.grows_by(UNTOLD)?;
     daemon.signal(Signal::CONT)?;
-    let status = wait::for_end(&mut build, BUILDS)?;
-    ensure!(status.success(), "the build: {status}");
+    build.finish()?;
     let exposition = identities::ledger_is_disk(&daemon, "root", &bench.root())?;
     identities::hold(&exposition)?;
     identities::all_is_attributed(&exposition)?;
@@ -69,6 +74,21 @@ fn an_agent_that_was_stopped_during_a_build_has_the_right_totals() -> Result<()>
     let all = exposition.value("go_cache_group_growth_bytes_total", &[])?;
     assert_eq!(by_build.to_string(), all.to_string(), "{}", exposition.text);
     let lost = exposition.value("go_cache_agent_process_events_dropped_total", &[])?;
-    ensure!(lost > 0.0, "nothing lost in {STOPPED:?} of a build");
+    ensure!(lost > 0.0, "nothing lost in {EXECS} execs");
+    Ok(())
+}
+
+/// Fills the ring of process events of a stopped agent, by a program with the name of a tool.
+fn fill_process_events(bench: &Bench) -> Result<()> {
+    let tool = bench.aside("make");
+    symlink(ACTOR, &tool)?;
+    let padding = "p".repeat(ENVIRONMENT_BYTES);
+    for _ in 0..EXECS {
+        let status = Command::new(&tool)
+            .arg("nothing")
+            .env("PADDING", &padding)
+            .status()?;
+        ensure!(status.success(), "the actor: {status}");
+    }
     Ok(())
 }

@@ -2,11 +2,13 @@
 
 use std::{ffi::OsString, fs};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use cache_tests::{
     agent::Traced,
-    env::{self, Bench, FileSystem, Verdict},
+    conformance,
+    env::{self, Bench, FileSystem},
     file_system::{fill_up, limit_user, remount},
+    report::Observation,
 };
 use rustix::mount::MountFlags;
 
@@ -20,9 +22,9 @@ const USER: u32 = 54_321;
 /// Full, quota'd or read-only: exact where all is observed, else nothing is lost in total.
 fn right(traced: &Traced, bench: &Bench, file_system: FileSystem, operation: &str) -> Result<()> {
     let report = traced.report()?;
-    let seen = ["unlink", "rename"].iter().all(|needed| {
-        report.coverage.get(*needed) == Some(&cache_tests::report::Observation::Observed)
-    });
+    let seen = ["unlink", "rename"]
+        .iter()
+        .all(|needed| report.coverage.get(*needed) == Some(&Observation::Observed));
     let mut found = traced.differences()?;
     if seen {
         found.extend(traced.corrections()?);
@@ -31,21 +33,9 @@ fn right(traced: &Traced, bench: &Bench, file_system: FileSystem, operation: &st
             found.push(format!("{unattributed} B are unattributed"));
         }
     }
-    env::note(&Verdict {
-        backend: &report.backend,
-        file_system: file_system.name(),
-        operation,
-        verdict: match (found.is_empty(), seen) {
-            (false, _) => "failed",
-            (true, true) => "exact",
-            (true, false) => "unattributed",
-        },
-    })?;
+    conformance::note(report, file_system, operation, found.is_empty(), seen)?;
     ensure!(bench.walk()?.bytes > 0, "nothing was written");
-    if found.is_empty() {
-        return Ok(());
-    }
-    bail!("{}\n{report:#?}\n{}", found.join("\n"), traced.stderr)
+    conformance::nothing(&found, traced)
 }
 
 fn full(file_system: FileSystem) -> Result<()> {

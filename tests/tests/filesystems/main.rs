@@ -3,8 +3,6 @@
 //!
 //! One run of the agent covers the table on one file system.
 
-#[path = "../conformance/conforms.rs"]
-mod conforms;
 mod limits;
 mod overlay;
 mod places;
@@ -13,6 +11,7 @@ mod subvolumes;
 use anyhow::Result;
 use cache_tests::{
     cases::CASES,
+    conformance::conforms,
     env::{self, FileSystem},
 };
 
@@ -35,7 +34,7 @@ fn on(
 fn table(file_system: FileSystem) -> Result<()> {
     let able = CASES.iter().filter(|case| case.is_for(file_system));
     let names: Vec<&str> = able.map(|case| case.name).collect();
-    conforms::conforms(&names, file_system)
+    conforms(ACTOR, &names, file_system)
 }
 
 /// A module per file system.

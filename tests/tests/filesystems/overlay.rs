@@ -2,9 +2,10 @@
 
 use std::{ffi::OsString, fs};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use cache_tests::{
-    env::{self, Bench, FileSystem, Verdict},
+    conformance,
+    env::{Bench, FileSystem},
     file_system::Mounted,
 };
 
@@ -42,20 +43,8 @@ fn copied_up(file_system: FileSystem) -> Result<()> {
     } else if credited + report.unattributed_bytes() != growth {
         found.push(format!("not {growth} B in all"));
     }
-    env::note(&Verdict {
-        backend: &report.backend,
-        file_system: file_system.name(),
-        operation: "copy_up",
-        verdict: match (found.is_empty(), seen) {
-            (false, _) => "failed",
-            (true, true) => "exact",
-            (true, false) => "unattributed",
-        },
-    })?;
-    if found.is_empty() {
-        return Ok(());
-    }
-    bail!("{}\n{report:#?}\n{}", found.join("\n"), traced.stderr)
+    conformance::note(report, file_system, "copy_up", found.is_empty(), seen)?;
+    conformance::nothing(&found, &traced)
 }
 
 #[test]

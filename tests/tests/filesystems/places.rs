@@ -3,9 +3,10 @@
 
 use std::{ffi::OsString, fs};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use cache_tests::{
-    env::{self, Bench, FileSystem, Verdict},
+    conformance,
+    env::{self, Bench, FileSystem},
     file_system::Mounted,
     report::{Observation, Report},
 };
@@ -69,22 +70,10 @@ pub(crate) fn other_places(file_system: FileSystem) -> Result<()> {
             .all(|operation| report.coverage.get(*operation) == Some(&Observation::Observed))
             && (file_system != FileSystem::OverlayUpper || report.backend == "fentry");
         let complaint = judged(&bench, way, said.pid, seen, report)?;
-        env::note(&Verdict {
-            backend: &report.backend,
-            file_system: file_system.name(),
-            operation: way,
-            verdict: match (&complaint, seen) {
-                (Some(_), _) => "failed",
-                (None, true) => "exact",
-                (None, false) => "unattributed",
-            },
-        })?;
+        conformance::note(report, file_system, way, complaint.is_none(), seen)?;
         found.extend(complaint);
     }
-    if found.is_empty() {
-        return Ok(());
-    }
-    bail!("{}\n{report:#?}\n{}", found.join("\n"), traced.stderr)
+    conformance::nothing(&found, &traced)
 }
 
 /// What is wrong with the account of that process and its root, if anything.

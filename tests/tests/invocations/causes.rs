@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use cache_tests::{
-    env,
+    env, go,
     report::Cause,
     workshop::{Workshop, the_one, whole},
 };
@@ -86,7 +86,7 @@ fn what_happened_between_builds_is_named() -> Result<()> {
 /// Two toolchains in one cache: the version is the cause.
 #[test]
 fn another_toolchain_is_named() -> Result<()> {
-    let toolchains = env::go()?;
+    let toolchains = go::toolchains()?;
     let [old, .., new] = toolchains.as_slice() else {
         return env::skip(
             SUITE,

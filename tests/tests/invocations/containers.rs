@@ -1,12 +1,14 @@
 //! Caches that exist in a container only.
 
-use std::{process::Command, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
-use cache_tests::{
-    wait,
-    workshop::{Workshop, open_directory},
-};
+use cache_tests::{daemon::Daemon, go::open_directory, tree, wait, workshop::Workshop};
 
 use super::daemon::{discovering, told};
 
@@ -14,19 +16,19 @@ use super::daemon::{discovering, told};
 const LET_GO: Duration = Duration::from_secs(40);
 
 /// A root directory and a mount namespace of its own, in which the cache is where nothing is on the host. It lives
-/// for a second longer than the build: a cache that is gone before the agent has looked is no root any more.
+/// until it is told to end: a cache that is gone before the agent has looked is no root any more.
 const CONTAINER: &str = "mount --rbind / \"$1\" && mount -t tmpfs none \"$1/mnt\" && exec chroot \"$1\" \
-     sh -c 'cd \"$1\" && \"$2\" build ./... && find /mnt/cache -type f -printf \"%s\\n\" && sleep 1' sh \"$2\" \"$3\"";
+     sh -c 'cd \"$1\" && \"$2\" build ./... || exit; until test -e \"$3\"; do sleep 0.05; done' sh \"$2\" \"$3\" \"$4\"";
 
 /// A cache that only one mount namespace shows becomes a root there.
 #[test]
 fn a_containers_cache_is_discovered() -> Result<()> {
     let shop = Workshop::new("contained")?;
     let module = shop.module("contained", 40)?;
-    let place = shop.place("container");
+    let (place, sign) = (shop.place("container"), shop.place("end"));
     open_directory(&place)?;
     let (daemon, state) = discovering(&shop)?;
-    let output = Command::new("unshare")
+    let container = Command::new("unshare")
         .args([
             "--mount",
             "--propagation=private",
@@ -35,26 +37,35 @@ fn a_containers_cache_is_discovered() -> Result<()> {
             CONTAINER,
             "sh",
         ])
-        .args([&place, &module, &shop.program()])
+        .args([&place, &module, &shop.go.program(), &sign])
         .env_clear()
-        .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
-        .env("HOME", shop.place("home"))
-        .env("TMPDIR", shop.place("tmp"))
-        .envs([
-            ("GOCACHE", "/mnt/cache"),
-            ("GOMODCACHE", "/mnt/mod"),
-            ("GOENV", "off"),
-            ("GOTOOLCHAIN", "local"),
-            ("GOPROXY", "off"),
-        ])
-        .output()
+        .envs(
+            shop.go
+                .environment(&shop.bench.outside(), "/mnt/cache".as_ref()),
+        )
+        .env("GOMODCACHE", "/mnt/mod")
+        .stderr(Stdio::piped())
+        .spawn()
         .context("cannot start unshare")?;
+    let seen = credited(&daemon, &state, container.id());
+    fs::write(sign, "")?;
+    let output = container.wait_with_output()?;
     let complaints = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}: {complaints}", output.status);
-    let sizes = String::from_utf8(output.stdout)?;
-    let sizes: Vec<u64> = sizes.lines().map(str::parse).collect::<Result<_, _>>()?;
-    let bytes: u64 = sizes.iter().sum();
-    let record = told(&daemon, &state, "example.com/contained")?;
+    seen?;
+    // The container is gone: holding the directory would hold its file system.
+    wait::until("the end of the root", LET_GO, || {
+        let log = daemon.log()?;
+        let is_gone = |line: &str| line.contains("root is gone") && line.contains("gobuild:uid0");
+        Ok(log.lines().any(is_gone).then_some(()))
+    })
+}
+
+/// All bytes of the container's cache are the build's, and the root's.
+fn credited(daemon: &Daemon, state: &Path, container: u32) -> Result<()> {
+    let record = told(daemon, state, "example.com/contained")?;
+    let place = Path::new("/proc").join(container.to_string()).join("root");
+    let bytes = tree::walk(&place.join("mnt/cache"), &[])?.bytes;
     let roots = record["roots"].as_object().context("no roots")?;
     let [(path, share)] = roots.iter().collect::<Vec<_>>()[..] else {
         anyhow::bail!("not one root: {record:#}\n{}", daemon.log()?);
@@ -72,10 +83,5 @@ fn a_containers_cache_is_discovered() -> Result<()> {
         .scrape()?
         .of_root("go_cache_size_bytes", "gobuild:uid0")?;
     ensure!(size.to_string() == bytes.to_string(), "{size} of {bytes} B");
-    // The container is gone: holding the directory would hold its file system.
-    wait::until("the end of the root", LET_GO, || {
-        let log = daemon.log()?;
-        let is_gone = |line: &str| line.contains("root is gone") && line.contains("gobuild:uid0");
-        Ok(log.lines().any(is_gone).then_some(()))
-    })
+    Ok(())
 }

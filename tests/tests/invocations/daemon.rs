@@ -162,21 +162,7 @@ fn build(shop: &Workshop, module: &Path, cache: &Path) -> Result<()> {
 }
 
 fn go(shop: &Workshop, words: &[&str], module: &Path, cache: &Path) -> Result<()> {
-    let status = Command::new(shop.program())
-        .args(words)
-        .current_dir(module)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("HOME", shop.place("home"))
-        .env("PWD", module)
-        .env("GOCACHE", cache)
-        .env("GOMODCACHE", shop.place("mod"))
-        .envs([
-            ("GOENV", "off"),
-            ("GOTOOLCHAIN", "local"),
-            ("GOPROXY", "off"),
-        ])
-        .status()?;
+    let status = shop.go(module, cache).args(words).status()?;
     ensure!(status.success(), "go {}: {status}", words.join(" "));
     Ok(())
 }

@@ -1,11 +1,10 @@
 //! A program that keeps the cache in go's stead (GOCACHEPROG).
 
-use std::process::Command;
-
 use anyhow::{Context as _, Result, ensure};
 use cache_tests::{
+    go::open_directory,
     report::signed,
-    workshop::{Workshop, open_directory, the_one, whole, write},
+    workshop::{Workshop, the_one, whole, write},
 };
 
 /// Keeps what it is given in the directory that it is told.
@@ -141,20 +140,11 @@ fn cacher(shop: &Workshop) -> Result<String> {
     )?;
     write(&source.join("main.go"), CACHER)?;
     let program = shop.place("cacher");
-    let status = Command::new(shop.program())
+    let status = shop
+        .go(&source, &shop.place("aside"))
         .args(["build", "-o"])
         .arg(&program)
-        .current_dir(&source)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("HOME", shop.place("home"))
-        .env("GOCACHE", shop.place("aside"))
-        .envs([
-            ("CGO_ENABLED", "0"),
-            ("GOENV", "off"),
-            ("GOTOOLCHAIN", "local"),
-            ("GOPROXY", "off"),
-        ])
+        .env("CGO_ENABLED", "0")
         .status()?;
     ensure!(status.success(), "go build: {status}");
     Ok(program.display().to_string())

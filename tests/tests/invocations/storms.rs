@@ -4,8 +4,9 @@ use anyhow::{Context as _, Result, ensure};
 use cache_tests::{
     cases::crowd_bytes,
     env,
+    go::open_directory,
     report::signed,
-    workshop::{Workshop, bytes_of, open_directory, the_one, whole},
+    workshop::{Workshop, bytes_of, the_one, whole},
 };
 
 use super::SUITE;

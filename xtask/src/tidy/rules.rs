@@ -35,12 +35,12 @@ const METRIC_PREFIX: &str = concat!("\"go", "_cache_");
 /// The one place that talks to the kernel, the kernel side's view of the shared types, and the benchmark
 /// that loads an empty program.
 const AYA_USERS: [&str; 3] = [
-    "cache-agent/src/probe",
+    "cache-agent/src/kernel",
     "cache-ebpf/",
     "tests/src/bin/hooks/",
 ];
 /// The one place that makes metric names; tests and benchmarks read them.
-const METRIC_NAMERS: [&str; 3] = ["cache-agent/src/serve/names.rs", "tests/", "xtask/"];
+const METRIC_NAMERS: [&str; 3] = ["cache-agent/src/serve/metrics/names.rs", "tests/", "xtask/"];
 
 pub(super) fn top_level(names: &[String]) -> Vec<String> {
     names
@@ -85,13 +85,13 @@ fn rust_line(path: &str, lines: &[&str], number: usize) -> Vec<&'static str> {
     }
     let code = line.split("//").next().unwrap_or_default();
     if code.contains(AYA) && !allowed(path, &AYA_USERS) {
-        rules.push("only cache-agent/src/probe names aya");
+        rules.push("only cache-agent/src/kernel names aya");
     }
     if code.contains(METRIC_PREFIX)
         && !allowed(path, &METRIC_NAMERS)
         && !is_test(path, lines, number)
     {
-        rules.push("metric names are made in cache-agent/src/serve/names.rs only");
+        rules.push("metric names are made in cache-agent/src/serve/metrics/names.rs only");
     }
     if is_unsafe(code) && !has_reason(lines, number) {
         rules.push("unsafe without `SAFETY:` or `# Safety` right above");
@@ -167,19 +167,19 @@ mod tests {
     #[test]
     fn layers_keep_their_names() {
         let aya = format!("use {AYA}Ebpf;");
-        check("cache-agent/src/probe/load.rs", &aya, &[]);
+        check("cache-agent/src/kernel/load.rs", &aya, &[]);
         check(
-            "cache-agent/src/agent.rs",
+            "cache-agent/src/daemon/mod.rs",
             &aya,
-            &["cache-agent/src/agent.rs:1: only cache-agent/src/probe names aya"],
+            &["cache-agent/src/daemon/mod.rs:1: only cache-agent/src/kernel names aya"],
         );
         let metric = format!("let name = {METRIC_PREFIX}size_bytes\";");
-        check("cache-agent/src/serve/names.rs", &metric, &[]);
+        check("cache-agent/src/serve/metrics/names.rs", &metric, &[]);
         check(
             "cache-agent/src/cli.rs",
             &metric,
             &[
-                "cache-agent/src/cli.rs:1: metric names are made in cache-agent/src/serve/names.rs only",
+                "cache-agent/src/cli.rs:1: metric names are made in cache-agent/src/serve/metrics/names.rs only",
             ],
         );
     }
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn tests_state_metric_names() {
         let metric = format!("let name = {METRIC_PREFIX}size_bytes\";");
-        check("cache-agent/src/serve/metrics_tests.rs", &metric, &[]);
+        check("cache-agent/src/serve/metrics/tests.rs", &metric, &[]);
         let module = format!("#[cfg(test)]\nmod tests {{\n{metric}\n}}");
         check("cache-agent/src/serve/http.rs", &module, &[]);
         let declaration = format!("#[cfg(test)]\nmod tests;\n{metric}\n");

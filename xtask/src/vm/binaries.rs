@@ -23,7 +23,6 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 #[derive(Debug)]
 pub(crate) struct Binaries {
     pub(crate) agent: PathBuf,
-    pub(crate) kernel_object: PathBuf,
     /// What the benchmark of the hooks compares with.
     pub(crate) empty_programs: PathBuf,
     pub(crate) suites: Vec<Suite>,
@@ -53,7 +52,6 @@ pub(crate) fn build(tools: &BuildTools) -> Result<Binaries> {
     let Executables { suites, programs } = suites::build()?;
     Ok(Binaries {
         agent: folder().join(TARGET).join("release/cache-agent"),
-        kernel_object,
         empty_programs: build::empty_programs(tools)?,
         suites,
         programs,

@@ -240,7 +240,6 @@ pub(super) fn initramfs(run: &Run<'_>, work: &Work, folder: &Path) -> Result<Pat
     archive.copy(&run.tools.busybox, "/bin/busybox")?;
     archive.copy(run.binaries.program("vm_init")?, "/init")?;
     archive.copy(&run.binaries.agent, "/bin/cache-agent")?;
-    archive.copy(&run.binaries.kernel_object, "/vm/cache-ebpf.o")?;
     archive.copy(run.binaries.program("hooks")?, "/bin/hooks")?;
     archive.copy(&run.binaries.empty_programs, "/vm/cache-ebpf-empty.o")?;
     for module in &run.kernel.modules {
@@ -288,7 +287,6 @@ fn environment() -> BTreeMap<String, String> {
         ("CACHE_TEST_DISKS", DISKS.to_owned()),
         ("CACHE_TEST_GO", format!("{NEWEST_GO}={DISKS}/{GO_DISK}")),
         ("CACHE_TEST_PATIENCE", PATIENCE.to_owned()),
-        ("CACHE_TEST_KERNEL_OBJECT", "/vm/cache-ebpf.o".to_owned()),
     ];
     variables
         .into_iter()

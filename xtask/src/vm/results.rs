@@ -1,4 +1,4 @@
-//! What the tests found about single operations, kept for the README's table.
+//! What the tests found about single operations, kept for the table of `conformance.md`.
 //!
 //! `target/vm/results.json` has one verdict per kernel, backend, file system and operation: the last
 //! one there was.

@@ -1,5 +1,5 @@
-//! The README's table: on which kernels, by which operations, on which file systems the ledger is
-//! the disk, to the byte.
+//! The table of `conformance.md`: on which kernels, by which operations, on which file systems the ledger
+//! is the disk, to the byte. What is not named as an exception is exact.
 
 use std::{collections::BTreeSet, fs};
 
@@ -133,15 +133,15 @@ const ROWS: [(&str, &[&str]); 13] = [
     ),
 ];
 
-/// Puts the table of the last runs into the README.
+/// Puts the table of the last runs into its page.
 pub(super) fn insert() -> Result<()> {
-    let readme = paths::root().join("README.md");
+    let page = paths::root().join("cache-agent/docs/conformance.md");
     let text =
-        fs::read_to_string(&readme).with_context(|| format!("cannot read {}", readme.display()))?;
+        fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
     let table = table(&results::read()?)?;
     let text = replaced(&text, &table)
-        .with_context(|| format!("{} has no {BEGIN} before {END}", readme.display()))?;
-    fs::write(&readme, text).with_context(|| format!("cannot write {}", readme.display()))
+        .with_context(|| format!("{} has no {BEGIN} before {END}", page.display()))?;
+    fs::write(&page, text).with_context(|| format!("cannot write {}", page.display()))
 }
 
 fn replaced(text: &str, table: &str) -> Option<String> {
@@ -150,8 +150,64 @@ fn replaced(text: &str, table: &str) -> Option<String> {
     Some(format!("{before}{BEGIN}\n{table}{END}{after}"))
 }
 
+/// Names of file systems, in their order.
+type Names<'a> = BTreeSet<&'a str>;
+
+/// A kernel and backend: what ran there.
+struct Column<'a> {
+    head: String,
+    entries: Vec<&'a Entry>,
+}
+
 fn table(entries: &[Entry]) -> Result<String> {
-    let columns: BTreeSet<(&str, Vec<u32>, &str)> = entries
+    let unlisted = entries.iter().find(|entry| {
+        let listed =
+            |(_, operations): &(&str, &[&str])| operations.contains(&entry.operation.as_str());
+        !ROWS.iter().any(listed)
+    });
+    ensure!(
+        unlisted.is_none(),
+        "no row of the table stands for {unlisted:?}"
+    );
+    let columns = columns(entries);
+    let all = file_systems(entries);
+    let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let heads = columns.iter().map(|column| column.head.clone());
+    let mut text = format!("*All* file systems: {}.\n\n", listed(&all));
+    text.push_str(&row([String::new()].into_iter().chain(heads).collect()));
+    text.push_str(&"|---".repeat(columns.len() + 1));
+    text.push_str("|\n");
+    let reach = columns.iter().map(|column| {
+        let own = file_systems(column.entries.iter().copied());
+        if own == all {
+            "all".to_owned()
+        } else {
+            listed(&own)
+        }
+    });
+    text.push_str(&row(["file systems".to_owned()]
+        .into_iter()
+        .chain(reach)
+        .collect()));
+    for (label, operations) in ROWS {
+        let of_row = |entry: &&Entry| operations.contains(&entry.operation.as_str());
+        let on = file_systems(entries.iter().filter(of_row));
+        let cells = columns.iter().map(|column| {
+            let reach = file_systems(column.entries.iter().copied());
+            let own = column.entries.iter().copied().filter(of_row);
+            cell(
+                &own.collect::<Vec<_>>(),
+                &on.intersection(&reach).copied().collect(),
+            )
+        });
+        let label = format!("{label}{}", restriction(&on, &all));
+        text.push_str(&row([label].into_iter().chain(cells).collect()));
+    }
+    Ok(text)
+}
+
+fn columns(entries: &[Entry]) -> Vec<Column<'_>> {
+    let keys: BTreeSet<(&str, Vec<u32>, &str)> = entries
         .iter()
         .map(|entry| {
             let numbers = entry.kernel.split('.').filter_map(|part| part.parse().ok());
@@ -162,61 +218,68 @@ fn table(entries: &[Entry]) -> Result<String> {
             )
         })
         .collect();
-    let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    let heads = columns
-        .iter()
-        .map(|(backend, _, kernel)| format!("{backend}, {kernel}"));
-    let mut text = row([String::new()].into_iter().chain(heads).collect());
-    text.push_str(&"|---".repeat(columns.len() + 1));
-    text.push_str("|\n");
-    for (label, operations) in ROWS {
-        let cells = columns.iter().map(|(backend, _, kernel)| {
-            let own = entries.iter().filter(|entry| {
-                (entry.backend.as_str(), entry.kernel.as_str()) == (*backend, *kernel)
-                    && operations.contains(&entry.operation.as_str())
-            });
-            cell(&own.collect::<Vec<_>>())
-        });
-        text.push_str(&row([label.to_owned()].into_iter().chain(cells).collect()));
-    }
-    let unlisted = entries.iter().find(|entry| {
-        let listed =
-            |(_, operations): &(&str, &[&str])| operations.contains(&entry.operation.as_str());
-        !ROWS.iter().any(listed)
-    });
-    ensure!(
-        unlisted.is_none(),
-        "no row of the table stands for {unlisted:?}"
-    );
-    Ok(text)
+    let column = |(backend, _, kernel): (&str, Vec<u32>, &str)| {
+        let own = entries
+            .iter()
+            .filter(|entry| (entry.backend.as_str(), entry.kernel.as_str()) == (backend, kernel));
+        Column {
+            head: format!("{backend}, {kernel}"),
+            entries: own.collect(),
+        }
+    };
+    keys.into_iter().map(column).collect()
 }
 
-/// File systems by the worst that was found on each.
-fn cell(entries: &[&Entry]) -> String {
-    let on = |verdict: &str| -> BTreeSet<&str> {
-        let such = entries.iter().filter(|entry| entry.verdict == verdict);
-        such.map(|entry| entry.file_system.as_str()).collect()
-    };
-    let (failed, unattributed, exact) = (on("failed"), on("unattributed"), on("exact"));
-    let unattributed: Vec<&str> = unattributed.difference(&failed).copied().collect();
-    let exact: Vec<&str> = exact
-        .iter()
-        .filter(|name| !failed.contains(*name) && !unattributed.contains(name))
-        .copied()
-        .collect();
-    let failed: Vec<&str> = failed.into_iter().collect();
-    let parts = [
-        ("", exact),
-        ("unattributed: ", unattributed),
-        ("**wrong**: ", failed),
+fn file_systems<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Names<'a> {
+    let names = entries.into_iter().map(|entry| entry.file_system.as_str());
+    names.collect()
+}
+
+fn listed(names: &Names<'_>) -> String {
+    let names: Vec<&str> = names.iter().copied().collect();
+    names.join(", ")
+}
+
+/// Where an operation is there at all, unless everywhere; the shorter list.
+fn restriction(on: &Names<'_>, all: &Names<'_>) -> String {
+    let without: Names<'_> = all.difference(on).copied().collect();
+    match (on.len(), without.len()) {
+        (0, _) | (_, 0) => String::new(),
+        (on_count, off) if off < on_count => format!(" (not on {})", listed(&without)),
+        _ => format!(" (on {})", listed(on)),
+    }
+}
+
+/// The exceptions among `expected`, by the worst that was found on each file system.
+fn cell(entries: &[&Entry], expected: &Names<'_>) -> String {
+    let on =
+        |verdict: &str| file_systems(entries.iter().copied().filter(|it| it.verdict == verdict));
+    let run = file_systems(entries.iter().copied());
+    if run.is_empty() {
+        return "-".to_owned();
+    }
+    let failed = on("failed");
+    let exceptions = [
+        (
+            "unattributed",
+            on("unattributed").difference(&failed).copied().collect(),
+        ),
+        ("**wrong**", failed.clone()),
+        ("not run", expected.difference(&run).copied().collect()),
     ];
-    let told = parts
-        .into_iter()
+    let told = exceptions
+        .iter()
         .filter(|(_, names)| !names.is_empty())
-        .map(|(what, names)| format!("{what}{}", names.join(", ")));
+        .map(|(what, names): &(&str, Names<'_>)| {
+            if names == expected {
+                (*what).to_owned()
+            } else {
+                format!("{what}: {}", listed(names))
+            }
+        });
     let told: Vec<String> = told.collect();
     if told.is_empty() {
-        return "-".to_owned();
+        return "all".to_owned();
     }
     told.join("; ")
 }
@@ -236,27 +299,52 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_tells_the_worst_of_each_file_system() {
+    fn a_cell_tells_the_exceptions_by_the_worst_of_each_file_system() {
         let entries = [
             entry("fentry", "xfs", "write", "exact"),
             entry("fentry", "xfs", "append", "unattributed"),
             entry("fentry", "ext4", "write", "exact"),
             entry("fentry", "btrfs", "write", "exact"),
             entry("fentry", "btrfs", "mmap", "failed"),
+            entry("fentry", "xfs", "clone", "exact"),
+            entry("fentry", "btrfs", "unlink", "exact"),
+            entry("fentry", "xfs", "unlink", "exact"),
             entry("tracepoint", "ext4", "unlink", "exact"),
+            entry("tracepoint", "ext4", "write", "unattributed"),
         ];
         let text = table(&entries).expect("all are listed");
-        assert!(text.starts_with("|  | fentry, 6.12 | tracepoint, 6.12 |\n|---|---|---|\n"));
-        let row = |part: &str| {
-            text.lines()
-                .find(|line| line.contains(part))
-                .unwrap_or_default()
-        };
-        assert!(
-            row("`pwrite`").ends_with("| ext4; unattributed: xfs; **wrong**: btrfs | - |"),
-            "{text}"
-        );
-        assert!(row("`rm -r`").ends_with("| - | ext4 |"), "{text}");
+        let head = "*All* file systems: btrfs, ext4, xfs.\n\n\
+                    |  | fentry, 6.12 | tracepoint, 6.12 |\n|---|---|---|\n\
+                    | file systems | all | ext4 |\n";
+        assert!(text.starts_with(head), "{text}");
+        for (part, expected) in [
+            (
+                "`pwrite`",
+                " | unattributed: xfs; **wrong**: btrfs | unattributed |",
+            ),
+            ("`rm -r`", " | not run: ext4 | all |"),
+            ("`FICLONE`", " (on xfs) | all | - |"),
+            ("io_uring", " | - | - |"),
+        ] {
+            let row = text.lines().find(|line| line.contains(part));
+            assert!(
+                row.is_some_and(|row| row.ends_with(expected)),
+                "{part}: {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_shorter_list_says_where_an_operation_is() {
+        let all = BTreeSet::from(["a", "b", "c"]);
+        for (on, expected) in [
+            (vec![], ""),
+            (vec!["a", "b", "c"], ""),
+            (vec!["a", "b"], " (not on c)"),
+            (vec!["b"], " (on b)"),
+        ] {
+            assert_eq!(restriction(&on.into_iter().collect(), &all), expected);
+        }
     }
 
     #[test]
@@ -266,9 +354,9 @@ mod tests {
 
     #[test]
     fn the_table_goes_between_its_marks() {
-        let readme = format!("a\n{BEGIN}\nold\n{END}\nb");
+        let page = format!("a\n{BEGIN}\nold\n{END}\nb");
         let expected = format!("a\n{BEGIN}\n| new |\n{END}\nb");
-        assert_eq!(replaced(&readme, "| new |\n"), Some(expected));
+        assert_eq!(replaced(&page, "| new |\n"), Some(expected));
         assert_eq!(replaced("no marks", ""), None);
     }
 }

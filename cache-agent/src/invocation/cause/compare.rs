@@ -1,8 +1,8 @@
 //! Two invocations side by side.
 
-use super::super::{
-    fingerprint::{Fingerprint, VARIABLES},
-    record::{Cause, Invocation},
+use crate::{
+    go::{fingerprint::Fingerprint, variables::IN_ACTION_IDS},
+    model::invocation::{Cause, Invocation},
 };
 
 /// A setting that differs.
@@ -39,7 +39,7 @@ pub(super) fn differences(before: &Fingerprint, after: &Fingerprint) -> Vec<Diff
     names.dedup();
     let differing = names.into_iter().filter_map(|name| {
         let (old, new) = (before.get(name), after.get(name));
-        let needs_both = name == "go" || VARIABLES.contains(&name.as_str()) && !both_told;
+        let needs_both = name == "go" || IN_ACTION_IDS.contains(&name.as_str()) && !both_told;
         if old == new || needs_both && (old.is_none() || new.is_none()) {
             return None;
         }

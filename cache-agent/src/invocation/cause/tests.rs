@@ -1,5 +1,5 @@
 use super::*;
-use crate::invocation::record::RootShare;
+use crate::model::invocation::RootShare;
 
 const LARGE: i64 = 10_000_000;
 

@@ -22,7 +22,9 @@ fn growth(path: &str, bytes: i64) -> Growth<'_> {
 
 fn built(class: Class) -> Built {
     Built {
-        action: Some(action::prefix_of(&action::id(ACTION.as_bytes()).unwrap())),
+        action: Some(action_id::prefix_of(
+            &action_id::id(ACTION.as_bytes()).unwrap(),
+        )),
         path: "example.com/p".to_owned(),
         class,
         variant: String::new(),
@@ -65,8 +67,8 @@ fn a_linked_program_in_the_cache_is_an_executable() {
 fn what_is_kept_beside_an_action_is_the_packages() {
     let mut packages = Packages::default();
     packages.built(built(Class::Compile));
-    let action = action::id(ACTION.as_bytes()).unwrap();
-    let aside: String = action::subkey(&action, "stdout")
+    let action = action_id::id(ACTION.as_bytes()).unwrap();
+    let aside: String = action_id::subkey(&action, "stdout")
         .iter()
         .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     packages.grew(&growth(&format!("{}/{aside}-a", &aside[..2]), 175), &entry);

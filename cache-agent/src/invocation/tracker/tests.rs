@@ -157,7 +157,7 @@ fn is_alone_beside(other: &str, variables: &str) -> bool {
         [stranger, nobody],
         [other, variables],
     );
-    let told = environment::allowed(cache.as_bytes());
+    let told = variables::allowed(cache.as_bytes());
     tracker.is_alone(&Sighting::of(go, 0, 0, &told))
 }
 

@@ -1,6 +1,7 @@
 //! What is too old or too much goes, and nothing else.
 
-use super::{super::retain::Progress, *};
+use super::*;
+use crate::store::retain::Progress;
 
 const HOUR_MS: i64 = 3_600_000;
 

@@ -89,7 +89,7 @@ fn a_reader_needs_no_right_to_write() {
     drop(store);
     assert_eq!(state.names(), ["history.db"]);
     // As after a copy to a read-only place: root itself is not stopped by permissions, so the URI is tested.
-    let uri = super::super::place::immutable_uri(&state.file());
+    let uri = crate::store::files::immutable_uri(&state.file());
     let connection = rusqlite::Connection::open_with_flags(
         uri,
         rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_URI,

@@ -5,7 +5,8 @@ mod generate;
 
 use std::time::Instant;
 
-use super::{super::query::EarlierFilter, *};
+use super::*;
+use crate::store::query::EarlierFilter;
 
 const COUNT: u64 = 100_000;
 /// In one transaction.

@@ -2,12 +2,10 @@
 
 use std::{fs, os::unix::fs::FileExt as _};
 
-use super::{
-    super::{
-        query::EarlierFilter,
-        writer::{MAX_WAITING_BYTES, Writing},
-    },
-    *,
+use super::*;
+use crate::store::{
+    query::EarlierFilter,
+    writer::{MAX_WAITING_BYTES, Writing},
 };
 
 fn start(state: &State) -> Writing {
@@ -15,7 +13,7 @@ fn start(state: &State) -> Writing {
 }
 
 fn now_ms() -> i64 {
-    super::super::clock::milliseconds(std::time::SystemTime::now())
+    crate::sys::clock::milliseconds(std::time::SystemTime::now())
 }
 
 fn small(id: &str) -> Record {

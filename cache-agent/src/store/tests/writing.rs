@@ -1,11 +1,12 @@
 //! What is written is read again.
 
-use super::{
-    super::{
-        query::{Earlier, EarlierFilter, earlier, growth_by_module, invocations, root_paths},
+use super::*;
+use crate::{
+    model::invocation::Finished,
+    store::{
+        query::{EarlierFilter, earlier, growth_by_module, invocations, root_paths},
         record::{Crossing, Root},
     },
-    *,
 };
 
 #[test]
@@ -58,11 +59,11 @@ fn what_runs_is_replaced_and_what_has_ended_is_final() {
             limit: 9,
         };
         let [
-            Earlier {
-                invocation,
+            Finished {
+                record: invocation,
                 packages,
             },
-        ] = <[Earlier; 1]>::try_from(earlier(&store, &filter).unwrap()).unwrap();
+        ] = <[Finished; 1]>::try_from(earlier(&store, &filter).unwrap()).unwrap();
         let [package] = <[Package; 1]>::try_from(packages).unwrap();
         assert_eq!(package.growth_bytes, invocation.growth_bytes);
         (invocation.growth_bytes, invocation.exit_code)
@@ -198,7 +199,7 @@ fn earlier_ones_wrote_something_before_in_the_same_place() {
             limit,
         };
         let found = earlier(&store, &filter).unwrap();
-        let ids: String = found.into_iter().map(|found| found.invocation.id).collect();
+        let ids: String = found.into_iter().map(|found| found.record.id).collect();
         assert_eq!(ids, expected, "{filter:?}");
     };
     check(None, 5000, 9, "dba");
@@ -237,7 +238,7 @@ fn who_freed_much_since_the_first_of_them_is_told_with_earlier_ones() {
         limit: 9,
     };
     let found = earlier(&store, &filter).unwrap();
-    let ids: String = found.into_iter().map(|found| found.invocation.id).collect();
+    let ids: String = found.into_iter().map(|found| found.record.id).collect();
     assert_eq!(ids, "ecb");
 }
 

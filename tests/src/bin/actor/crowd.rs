@@ -24,8 +24,8 @@ const AT_ONCE: usize = 8;
 const BLOCK: u64 = 1000;
 /// One in this many files outlives its cycle of [`reuse`].
 const KEEP_ONE_IN: usize = 1000;
-/// The test does what is waited for at once.
-const HELD: Duration = Duration::from_mins(1);
+/// Far more than a test needs until it lets go.
+const HELD: Duration = Duration::from_mins(10);
 
 /// `number` processes, each of which creates one file and exits.
 pub(super) fn crowd(number: usize, directory: &Path) -> Result<()> {
@@ -163,7 +163,7 @@ pub(super) fn grow(file: &Path, bytes: u64, steps: u64, pause: Duration) -> Resu
     let file = File::create_new(file)?;
     for step in 1..=steps {
         file.write_all_at(b"g", bytes / steps * step - 1)?;
-        thread::sleep(pause);
+        wait::pause(pause);
     }
     Ok(())
 }

@@ -118,7 +118,7 @@ fn run(suite: &Suite, test: String, limit: Duration, plan: &Plan) -> Result<Test
     let mut child = command
         .spawn()
         .with_context(|| format!("cannot start {}", suite.executable))?;
-    let outcome = match wait::for_end(&mut child, limit) {
+    let outcome = match wait::for_end_by_the_clock(&mut child, limit) {
         Ok(status) if status.success() => Outcome::Passed,
         Ok(_) => Outcome::Failed,
         Err(_) => {

@@ -1,4 +1,4 @@
-//! The chart of the README: what watching adds to a build's CPU time, with what it is worth beside it.
+//! The chart of `cost.md`: what watching adds to a build's CPU time, with what it is worth beside it.
 
 use std::path::Path;
 

@@ -1,0 +1,222 @@
+//! The thread that keeps the ledger: waits for the kernel side, looks, reconciles, and publishes a snapshot.
+//!
+//! Takes: events, orders. Gives: snapshots. Never: polls while nothing happens.
+
+use std::{
+    io::Read as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use tokio::sync::watch;
+
+pub(super) use super::orders::{Order, Orders};
+use super::{
+    invocations::Invocations, last_sizes::LastSizes, process_totals::ProcessTotals, publish,
+    reconcile::Losses, root_watch::RootWatch, roots::RootTable, self_test::SelfTest,
+    state_directory::StateDirectory, update_roots::Containers,
+};
+use crate::{
+    config::checked::Config,
+    kernel::{file_events::Fact, process_maps::ProcessMaps},
+    ledger::Ledger,
+    snapshot::{Latency, Snapshot},
+    store::writer::{Condition, StoreWriter},
+};
+
+/// The event loop.
+pub(super) struct EventLoop {
+    pub(super) ledger: Ledger,
+    pub(super) roots: RootTable,
+    pub(super) process_totals: ProcessTotals,
+    pub(super) invocations: Invocations,
+    pub(super) config: Config,
+    pub(super) root_watch: RootWatch,
+    pub(super) orders: std::sync::mpsc::Receiver<Order>,
+    pub(super) bell: std::io::PipeReader,
+    pub(super) latency: Latency,
+    pub(super) quiet: u32,
+    pub(super) losses: Losses,
+    pub(super) containers: Containers,
+    pub(super) map_bytes: u64,
+    pub(super) history: Condition,
+    pub(super) state: Option<StateDirectory>,
+    pub(super) last_sizes: LastSizes,
+    pub(super) self_test: SelfTest,
+    /// Something besides events changed since the last snapshot.
+    pub(super) has_news: bool,
+}
+
+impl EventLoop {
+    /// Attaches the kernel side and takes up the roots that are there.
+    pub(super) fn start(
+        ledger: Ledger,
+        process_maps: ProcessMaps,
+        config: Config,
+        history: StoreWriter,
+    ) -> Result<(Self, Orders)> {
+        let (sender, orders) = std::sync::mpsc::channel();
+        let (bell, bell_writer) = std::io::pipe().context("no descriptor left")?;
+        let invocations = Invocations::start(process_maps, &config.following.commands, history)?;
+        let state = StateDirectory::open_or_log(&config.state_dir);
+        let last_sizes = LastSizes::open(state.as_ref());
+        let mut event_loop = Self {
+            ledger,
+            invocations,
+            roots: RootTable::default(),
+            process_totals: ProcessTotals::default(),
+            config,
+            root_watch: RootWatch::new()?,
+            orders,
+            bell,
+            latency: Latency::default(),
+            quiet: 0,
+            losses: Losses::new(Instant::now()),
+            containers: Containers::default(),
+            map_bytes: publish::map_bytes(),
+            history: Condition::default(),
+            state,
+            last_sizes,
+            self_test: SelfTest::new(),
+            has_news: true,
+        };
+        // Before the roots: their walks leave out its directory, wherever that is.
+        event_loop.configure_self_test();
+        event_loop.apply();
+        Ok((
+            event_loop,
+            Orders {
+                sender,
+                bell: bell_writer,
+            },
+        ))
+    }
+
+    /// A snapshot before the first walk.
+    pub(super) fn first_snapshot(&mut self) -> Result<Snapshot> {
+        self.publish()
+    }
+
+    /// Keeps the ledger until told to stop.
+    pub(super) fn run(mut self, snapshots: &watch::Sender<Arc<Snapshot>>) -> Result<()> {
+        loop {
+            let events = self.read_events()?;
+            let stop = self.handle_orders()?;
+            self.measure()?;
+            self.take_found();
+            self.update_roots()?;
+            let walked = self.reconcile()?;
+            let has_open = self.ledger.sweep_open()?;
+            let settled = self.drain();
+            self.run_self_test()?;
+            let is_busy = events + settled > 0 || walked || has_open;
+            self.quiet = if is_busy {
+                0
+            } else {
+                self.quiet.saturating_add(1)
+            };
+            if is_busy || self.has_news || self.invocations.is_waiting() {
+                self.has_news = false;
+                snapshots.send_replace(Arc::new(self.publish()?));
+            }
+            self.last_sizes.write_if_due(self.state.as_ref());
+            if stop {
+                self.last_sizes.write(self.state.as_ref());
+                self.invocations.end(&mut self.process_totals);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Figures, decisions, acts, and the snapshot that shows all of them.
+    fn publish(&mut self) -> Result<Snapshot> {
+        let figures = self.read_figures()?;
+        self.invocations
+            .settle(&mut self.process_totals, &figures.busy());
+        let decisions = self.decide(&figures);
+        self.act(decisions);
+        self.note_sizes();
+        self.snapshot(&figures)
+    }
+
+    /// Measures directories that crossed a border.
+    fn measure(&mut self) -> Result<()> {
+        let invocations = &mut self.invocations;
+        self.ledger.measure(|fact| invocations.fact(fact))
+    }
+
+    /// Lets the self-test run if it is time. Its own events make nobody busy.
+    fn run_self_test(&mut self) -> Result<()> {
+        if self.self_test.run_if_due(&mut self.ledger)? {
+            self.drain();
+            self.has_news = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn drain(&mut self) -> usize {
+        let now = publish::kernel_now_ns();
+        let (latency, invocations) = (&mut self.latency, &mut self.invocations);
+        let mut events = 0;
+        loop {
+            let facts = self.ledger.drain(|fact| {
+                observe(latency, now, &fact);
+                invocations.fact(fact);
+            });
+            let steps = invocations.look();
+            if facts + steps == 0 {
+                return events;
+            }
+            events += facts + steps;
+        }
+    }
+
+    /// True when told to stop.
+    fn handle_orders(&mut self) -> Result<bool> {
+        let mut stop = false;
+        while let Ok(order) = self.orders.try_recv() {
+            self.bell
+                .read_exact(&mut [0])
+                .context("the keeper's pipe broke")?;
+            match order {
+                Order::Stop => stop = true,
+                Order::Reload(config) => self.reload(*config)?,
+                Order::History(condition) => {
+                    self.history = *condition;
+                    self.has_news = true;
+                }
+            }
+        }
+        Ok(stop)
+    }
+
+    pub(super) fn configure_self_test(&mut self) {
+        let interval = self.config.canary_interval;
+        self.self_test
+            .set(interval, self.state.as_ref(), &mut self.ledger);
+    }
+
+    fn reload(&mut self, config: Config) -> Result<()> {
+        if config.state_dir != self.config.state_dir {
+            // The old one first: the new one may be the same by another name.
+            self.last_sizes.write(self.state.as_ref());
+            self.self_test.free(&mut self.ledger);
+            self.state = None;
+            self.state = StateDirectory::open_or_log(&config.state_dir);
+        }
+        self.config = config;
+        self.configure_self_test();
+        let commands = &self.config.following.commands;
+        self.invocations.follow(commands)?;
+        self.apply();
+        self.has_news = true;
+        Ok(())
+    }
+}
+
+/// Time from an event in the kernel to `now`, on the kernel's clock.
+pub(super) fn observe(latency: &mut Latency, now_ns: u64, fact: &Fact) {
+    let age = Duration::from_nanos(now_ns.saturating_sub(fact.event.time_ns));
+    latency.observe(age.as_secs_f64());
+}

@@ -1,0 +1,283 @@
+//! The daemon's invocations: followed while they run, told once they are over.
+//!
+//! Takes: steps, facts, accounts that ended processes leave, what the history knows. Gives: records, explained,
+//! to the history; figures for metrics. Never: waits for the history, or keeps a past of its own.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    os::fd::{AsFd as _, BorrowedFd},
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use cache_ebpf::ProcessKey;
+
+use super::{
+    process_totals::{ExitedAccount, ProcessTotals},
+    roots::RootTable,
+};
+use crate::{
+    invocation::{cause, counts::InvocationCounts, observer::Observer},
+    kernel::{file_events::Fact, process_maps::ProcessMaps},
+    ledger::{Ledger, accounts::Sums},
+    model::{
+        invocation::{Finished, Invocation},
+        printable::printable,
+        process::Identity,
+    },
+    process::caches_in_use::{CacheInUse, Sighting},
+    store::{query::EarlierFilter, record::Record, writer::StoreWriter},
+    sys::procfs::is_alive,
+};
+
+/// Earlier invocations that may explain one.
+const EARLIER: u32 = 32;
+/// Records that wait for the history's answer; of more, the first ones go without a cause.
+const WAITING_MAX: usize = 1_024;
+/// How long an invocation waits for the first walk of a root that it filled.
+const INHERITANCE: Duration = Duration::from_secs(30);
+/// How long the last ones wait for it when the agent ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// Between two looks for processes whose exit was lost.
+const BURIAL_INTERVAL: Duration = Duration::from_mins(1);
+
+/// What ended processes of one invocation left.
+#[derive(Debug, Default)]
+struct Estate {
+    sums: HashMap<u32, Sums>,
+    leader: Option<Identity>,
+}
+
+/// A finished invocation that waits for what the history knows of its module.
+#[derive(Debug)]
+struct Waiting {
+    finished: Finished,
+    answer: Option<Receiver<Vec<Finished>>>,
+}
+
+/// Follows invocations for the daemon.
+pub(super) struct Invocations {
+    observer: Observer,
+    estates: HashMap<ProcessKey, Estate>,
+    waiting: VecDeque<Waiting>,
+    /// Heirs of what new roots held, until when they are waited for.
+    expecting: HashMap<ProcessKey, Instant>,
+    history: StoreWriter,
+    burial: Instant,
+    /// Figures since the start.
+    pub counts: InvocationCounts,
+}
+
+impl Invocations {
+    /// Follows these commands too, and the tools that run already.
+    pub(super) fn start(
+        process_maps: ProcessMaps,
+        commands: &[String],
+        history: StoreWriter,
+    ) -> Result<Self> {
+        let commands = commands.iter().map(String::as_str);
+        let mut observer = Observer::start(process_maps, commands)?;
+        observer.follow_running()?;
+        Ok(Self {
+            observer,
+            estates: HashMap::new(),
+            waiting: VecDeque::new(),
+            expecting: HashMap::new(),
+            history,
+            burial: Instant::now() + BURIAL_INTERVAL,
+            counts: InvocationCounts::default(),
+        })
+    }
+
+    /// Follows these commands from now on.
+    pub(super) fn follow(&mut self, commands: &[String]) -> Result<()> {
+        let commands = commands.iter().map(String::as_str);
+        self.observer.follow_tools(commands)
+    }
+
+    /// Takes what the kernel side tells of processes, and the facts that came before.
+    ///
+    /// How many steps there were.
+    pub(super) fn look(&mut self) -> usize {
+        self.observer.look()
+    }
+
+    /// Process events lost since the start.
+    pub(super) fn lost(&self) -> Result<u64> {
+        self.observer.lost()
+    }
+
+    /// A file changed; taken in with the next look.
+    pub(super) fn fact(&mut self, fact: Fact) {
+        self.observer.fact(fact);
+    }
+
+    /// Names of files come from the roots that are watched now.
+    pub(super) fn follow_roots(&mut self, ledger: &Ledger, roots: &RootTable) -> Result<()> {
+        for entry in &roots.all {
+            let Some(root) = entry.index().and_then(|index| ledger.root(index)) else {
+                continue;
+            };
+            if self.observer.watches(root.index) {
+                continue;
+            }
+            let directory = root.directory().as_fd().try_clone_to_owned();
+            let directory = directory.context("no descriptor left")?;
+            let path = printable(entry.path.as_os_str().as_encoded_bytes());
+            self.observer.watch(root.index, path, entry.kind, directory);
+        }
+        Ok(())
+    }
+
+    /// A root is let go; another one may get its number.
+    pub(super) fn leave_root(&mut self, index: Option<u32>) {
+        if let Some(index) = index {
+            self.observer.unwatch(index);
+        }
+    }
+
+    /// Caches that go commands use, found since this was last asked.
+    pub(super) fn take_found(&mut self) -> Vec<(Sighting, Vec<CacheInUse>)> {
+        self.observer.take_found()
+    }
+
+    /// Nobody but this command can have written to the caches that it named since it began.
+    pub(super) fn is_alone(&mut self, sighting: &Sighting) -> bool {
+        self.observer.tracker().is_alone(sighting)
+    }
+
+    /// Readable when the ring of process events wants to be looked at.
+    pub(super) fn events_fd(&self) -> BorrowedFd<'_> {
+        self.observer.events_fd()
+    }
+
+    /// Readable once such caches were found.
+    pub(super) fn bell(&self) -> BorrowedFd<'_> {
+        self.observer.bell()
+    }
+
+    /// True where such caches wait.
+    pub(super) fn has_found(&self) -> bool {
+        self.observer.has_found()
+    }
+
+    /// An invocation that alone can have written what a new root holds is told only once that is measured.
+    pub(super) fn expect(&mut self, initial_owner: ProcessKey) {
+        self.expecting
+            .insert(initial_owner, Instant::now() + INHERITANCE);
+    }
+
+    /// Takes over what ended processes left, and finishes what is over. `busy` still have accounts.
+    pub(super) fn settle(
+        &mut self,
+        process_totals: &mut ProcessTotals,
+        busy: &HashSet<ProcessKey>,
+    ) {
+        self.explain(Duration::ZERO);
+        for exited in process_totals.take_exited() {
+            self.inherit(exited);
+        }
+        if Instant::now() >= self.burial {
+            self.burial = Instant::now() + BURIAL_INTERVAL;
+            self.observer.tracker().end_vanished(is_alive);
+        }
+        let mut over = self.observer.tracker().over();
+        let tracker = self.observer.tracker();
+        over.extend(self.estates.keys().filter(|key| !tracker.knows(key)));
+        let now = Instant::now();
+        self.expecting.retain(|_, until| *until > now);
+        let rests = |key: &&ProcessKey| !busy.contains(key) && !self.expecting.contains_key(key);
+        over.retain(|key| rests(&key));
+        for key in &over {
+            let Estate { sums, leader } = self.estates.remove(key).unwrap_or_default();
+            let finished = self.observer.finish_one(key, &sums, leader.as_ref());
+            self.tell(finished);
+        }
+    }
+
+    /// What a new root held has been credited to its owner of initial content.
+    pub(super) fn fulfil(&mut self, initial_owner: &ProcessKey) {
+        self.expecting.remove(initial_owner);
+    }
+
+    fn inherit(&mut self, exited: ExitedAccount) {
+        let ExitedAccount {
+            invocation,
+            root,
+            sums,
+            leader,
+        } = exited;
+        let estate = self.estates.entry(invocation).or_default();
+        let sum = estate.sums.entry(root).or_default();
+        sum.changes.add(&sums.changes);
+        sum.hits += sums.hits;
+        sum.misses += sums.misses;
+        if leader.is_some() {
+            estate.leader = leader;
+        }
+    }
+
+    fn tell(&mut self, finished: Vec<Finished>) {
+        for one in finished {
+            self.counts.count(&one.record);
+            let answer = (one.record.growth_bytes > 0).then(|| self.ask(&one.record));
+            self.waiting.push_back(Waiting {
+                finished: one,
+                answer,
+            });
+        }
+        self.explain(Duration::ZERO);
+    }
+
+    fn ask(&self, record: &Invocation) -> Receiver<Vec<Finished>> {
+        self.history.earlier(&EarlierFilter {
+            module: &record.module,
+            cwd: record.module.is_empty().then_some(record.cwd.as_str()),
+            before_ms: record.start_ms,
+            limit: EARLIER,
+        })
+    }
+
+    /// Explains what can be explained by now, in the order in which it was over, and hands it to the history.
+    fn explain(&mut self, patience: Duration) {
+        while let Some(Waiting {
+            mut finished,
+            answer,
+        }) = self.waiting.pop_front()
+        {
+            let earlier = match answer.as_ref().map(|answer| answer.recv_timeout(patience)) {
+                Some(Ok(earlier)) => earlier,
+                Some(Err(RecvTimeoutError::Timeout)) if self.may_wait(patience) => {
+                    self.waiting.push_front(Waiting { finished, answer });
+                    return;
+                }
+                _ => Vec::new(),
+            };
+            let earlier: Vec<_> = earlier.into_iter().rev().collect();
+            finished.record.cause = cause::causes(&finished, &earlier);
+            let Finished { record, packages } = finished;
+            self.history
+                .record(Record::Invocation(Box::new(record), packages));
+        }
+    }
+
+    fn may_wait(&self, patience: Duration) -> bool {
+        patience.is_zero() && self.waiting.len() < WAITING_MAX
+    }
+
+    /// True while something that is over has still to be told: its accounts must come to rest, or the history
+    /// must answer.
+    pub(super) fn is_waiting(&mut self) -> bool {
+        let tracker = self.observer.tracker();
+        !self.waiting.is_empty()
+            || tracker.has_over()
+            || self.estates.keys().any(|key| !tracker.knows(key))
+    }
+
+    /// The agent ends: what is over is told.
+    pub(super) fn end(&mut self, process_totals: &mut ProcessTotals) {
+        self.settle(process_totals, &HashSet::new());
+        self.explain(LAST_ANSWERS);
+    }
+}

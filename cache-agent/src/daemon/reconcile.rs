@@ -1,0 +1,171 @@
+//! The walks: when one must follow a loss, and what each found.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use cache_ebpf::counter;
+
+use super::{
+    event_loop::{EventLoop, observe},
+    publish,
+};
+use crate::ledger::{Reconciliation, Unsure};
+
+/// After a counted loss all roots are walked, but not more often than this.
+const WALK_INTERVAL: Duration = Duration::from_mins(1);
+/// Between two looks at the counters: some are read from a file for each program.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Losses of detail and faults, each followed by a walk, at once or as soon as the last such walk is old enough.
+#[derive(Debug)]
+pub(super) struct Losses {
+    /// Counted when the last walk was started.
+    walked: u64,
+    next_walk: Instant,
+    next_look: Instant,
+    is_waiting: bool,
+}
+
+impl Losses {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            walked: 0,
+            next_walk: now,
+            next_look: now,
+            is_waiting: false,
+        }
+    }
+
+    /// When a walk is due for a loss that is counted already.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.is_waiting.then_some(self.next_walk)
+    }
+
+    fn wants_look(&mut self, now: Instant) -> bool {
+        let wants = now >= self.next_look;
+        if wants {
+            self.next_look = now + LOOK_INTERVAL;
+        }
+        wants
+    }
+
+    /// How many were lost since the last walk, if it is time for another.
+    fn walk_for(&mut self, counted: u64, now: Instant) -> Option<u64> {
+        let lost = counted.saturating_sub(self.walked);
+        self.is_waiting = lost > 0 && now < self.next_walk;
+        if lost == 0 || self.is_waiting {
+            return None;
+        }
+        self.walked = counted;
+        self.next_walk = now + WALK_INTERVAL;
+        Some(lost)
+    }
+}
+
+impl EventLoop {
+    /// True when all roots are to be walked because something was lost.
+    pub(super) fn lost(&mut self, now: Instant) -> Result<bool> {
+        if !self.losses.wants_look(now) {
+            return Ok(false);
+        }
+        let counters = self.ledger.counters()?;
+        let counted: u64 = counters
+            .iter()
+            .skip(counter::DROPPED_RING_FULL as usize)
+            .sum();
+        let counted = counted + self.ledger.session().missed_runs();
+        let lost = self.losses.walk_for(counted, now);
+        if let Some(losses) = lost {
+            tracing::warn!(losses, "events or precision were lost; walking all roots");
+        }
+        Ok(lost.is_some())
+    }
+
+    /// True when a walk was finished.
+    pub(super) fn reconcile(&mut self) -> Result<bool> {
+        let now = publish::kernel_now_ns();
+        let (latency, invocations) = (&mut self.latency, &mut self.invocations);
+        let done = self.ledger.reconcile(Unsure::Leave, |fact| {
+            observe(latency, now, &fact);
+            invocations.fact(fact);
+        })?;
+        for Reconciliation {
+            index,
+            drift_bytes,
+            base,
+            moved,
+            is_since_last_run,
+        } in &done
+        {
+            let Some(entry) = self.roots.by_index(*index) else {
+                continue;
+            };
+            if let Some(initial_owner) = entry.initial_owner.take() {
+                self.ledger.credit_initial_content(*index, initial_owner)?;
+                if let Some(initial_owner) = initial_owner {
+                    self.invocations.fulfil(&initial_owner);
+                }
+            }
+            if let Some((mover, changes)) = moved {
+                tracing::info!(
+                    root = entry.name,
+                    pid = mover.tgid,
+                    growth_bytes = changes.growth_bytes,
+                    "a directory crossed the border of a root"
+                );
+            }
+            if *drift_bytes != 0 && *is_since_last_run {
+                tracing::warn!(
+                    root = entry.name,
+                    drift_bytes,
+                    growth_bytes = drift_bytes.wrapping_neg(),
+                    "root changed while no agent watched it; booked as unattributed"
+                );
+            } else if *drift_bytes != 0 {
+                tracing::warn!(
+                    root = entry.name,
+                    drift_bytes,
+                    "ledger and disk differed; corrected into unattributed"
+                );
+            }
+            tracing::debug!(
+                root = entry.name,
+                bytes = base.bytes,
+                files = base.files,
+                "walked root"
+            );
+        }
+        if !done.is_empty() {
+            self.map_bytes = publish::map_bytes();
+        }
+        Ok(!done.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_walked_for_once_and_a_later_one_waits_its_turn() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut losses = Losses::new(start);
+        assert_eq!(losses.walk_for(0, start), None);
+        assert_eq!(losses.walk_for(5, after(1)), Some(5));
+        assert_eq!((losses.walk_for(5, after(2)), losses.due()), (None, None));
+        assert_eq!(losses.walk_for(8, after(3)), None);
+        assert_eq!(losses.due(), Some(after(61)));
+        assert_eq!(losses.walk_for(9, after(61)), Some(4));
+        assert_eq!((losses.walk_for(9, after(200)), losses.due()), (None, None));
+    }
+
+    #[test]
+    fn counters_are_read_once_a_second() {
+        let start = Instant::now();
+        let mut losses = Losses::new(start);
+        assert!(losses.wants_look(start));
+        assert!(!losses.wants_look(start + Duration::from_millis(20)));
+        assert!(losses.wants_look(start + Duration::from_secs(1)));
+    }
+}

@@ -1,0 +1,104 @@
+//! Directories watched for roots that come and go: inotify on the nearest ones that exist.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::{OsStr, OsString},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::PathBuf,
+};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
+/// What can make a root come or go.
+const CHANGES: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONLYDIR);
+
+/// The watched directories.
+#[derive(Debug)]
+pub(super) struct RootWatch {
+    inotify: OwnedFd,
+    points: HashMap<PathBuf, Point>,
+    alarmed: bool,
+}
+
+/// A watched directory and the names in it that lead to a root.
+#[derive(Debug)]
+struct Point {
+    watch: i32,
+    names: HashSet<OsString>,
+}
+
+impl RootWatch {
+    /// Watches nothing yet.
+    pub(super) fn new() -> Result<Self> {
+        let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
+            .context("cannot use inotify")?;
+        Ok(Self {
+            inotify,
+            points: HashMap::new(),
+            alarmed: false,
+        })
+    }
+
+    /// Watches exactly these directories, each for these names.
+    pub(super) fn watch(&mut self, wanted: HashMap<PathBuf, HashSet<OsString>>) {
+        let inotify = &self.inotify;
+        self.points.retain(|path, point| {
+            let stays = wanted.contains_key(path);
+            if !stays && let Err(error) = inotify::remove_watch(inotify, point.watch) {
+                // The directory went and took its watch along.
+                tracing::debug!(path = %path.display(), %error, "watch was gone");
+            }
+            stays
+        });
+        for (path, names) in wanted {
+            match inotify::add_watch(inotify, path.as_path(), CHANGES) {
+                Ok(watch) => drop(self.points.insert(path, Point { watch, names })),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "cannot watch for roots that appear");
+                }
+            }
+        }
+    }
+
+    /// Reads what happened; most of it concerns no root.
+    pub(super) fn look(&mut self) {
+        let mut room = [MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(&self.inotify, &mut room);
+        while let Ok(event) = reader.next() {
+            let Some(name) = event.file_name() else {
+                self.alarmed = true;
+                continue;
+            };
+            let name = OsStr::from_bytes(name.to_bytes());
+            let concerns = |point: &Point| point.watch == event.wd() && point.names.contains(name);
+            self.alarmed |= self.points.values().any(concerns);
+        }
+    }
+
+    /// True when a root may have come or gone.
+    pub(super) fn has_changes(&self) -> bool {
+        self.alarmed
+    }
+
+    /// The roots have been looked after.
+    pub(super) fn clear(&mut self) {
+        self.alarmed = false;
+    }
+}
+
+impl AsFd for RootWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+}

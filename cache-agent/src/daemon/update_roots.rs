@@ -1,0 +1,211 @@
+//! Roots as they are named, found, taken up and let go.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::{event_loop::EventLoop, last_sizes::Remembered, roots::State};
+use crate::process::namespaces;
+
+/// Between two looks for containers that are gone; longer than it takes to tell an invocation.
+const CONTAINERS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// When to look for containers that are gone, while there are any.
+#[derive(Debug, Default)]
+pub(super) struct Containers {
+    next_look: Option<Instant>,
+}
+
+impl Containers {
+    /// When the next look is due, if any is.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.next_look
+    }
+
+    /// True when it is time to look; `has_any` tells whether there is something to look for.
+    fn is_due(&mut self, now: Instant, has_any: bool) -> bool {
+        let is_due = has_any && self.next_look.is_some_and(|next| now >= next);
+        if !has_any {
+            self.next_look = None;
+        } else if is_due || self.next_look.is_none() {
+            self.next_look = Some(now + CONTAINERS_INTERVAL);
+        }
+        is_due
+    }
+}
+
+impl EventLoop {
+    pub(super) fn apply(&mut self) {
+        let gone = self.roots.apply(&self.config);
+        for entry in gone {
+            tracing::info!(root = entry.name, "no longer watching root");
+            self.invocations.leave_root(entry.index());
+            if let Some(index) = entry.index()
+                && let Err(error) = self.ledger.unwatch(index)
+            {
+                tracing::error!(
+                    root = entry.name,
+                    error = format!("{error:#}"),
+                    "cannot let a root go"
+                );
+            }
+        }
+        self.take_up();
+    }
+
+    /// Caches that go commands use become roots at once.
+    pub(super) fn take_found(&mut self) {
+        let sighted = self.invocations.take_found();
+        if !self.config.discover {
+            return;
+        }
+        let (ledger, config) = (&mut self.ledger, &self.config);
+        let mut taken = 0;
+        for (sighting, mut found) in sighted {
+            let is_alone = self.invocations.is_alone(&sighting);
+            for cache in &mut found {
+                cache.is_new &= is_alone;
+            }
+            let is_new = found.iter().any(|found| found.is_new);
+            let new = self.roots.take_found(ledger, &sighting, found, config);
+            if is_new && new > 0 {
+                self.invocations.expect(sighting.process);
+            }
+            taken += new;
+        }
+        if taken > 0 {
+            self.has_news = true;
+            self.follow_taken(taken);
+        }
+    }
+
+    fn take_up(&mut self) {
+        let taken = self.roots.take_up(&mut self.ledger);
+        self.follow_taken(taken);
+    }
+
+    /// What has been taken up is followed in every respect.
+    fn follow_taken(&mut self, taken: usize) {
+        if taken > 0
+            && let Err(error) = self.ledger.seed_open_files()
+        {
+            let error = format!("{error:#}");
+            tracing::error!(error, "files open before are not followed");
+        }
+        self.recall();
+        if let Err(error) = self.invocations.follow_roots(&self.ledger, &self.roots) {
+            let error = format!("{error:#}");
+            tracing::error!(error, "packages of a root are not told");
+        }
+        self.root_watch.watch(self.roots.watch_points());
+    }
+
+    /// Tells those roots that have been taken up what the last run left.
+    fn recall(&mut self) {
+        for entry in &self.roots.all {
+            let Some(root) = entry.index().and_then(|index| self.ledger.root_mut(index)) else {
+                continue;
+            };
+            let is_new = root.base.is_none();
+            let last_sizes = &mut self.last_sizes;
+            let earlier = is_new.then(|| last_sizes.recall(&entry.path, root.key.ino));
+            if let Some(earlier) = earlier.flatten() {
+                root.recall(earlier.bytes, earlier.files);
+            }
+        }
+    }
+
+    /// What the next run may want to know.
+    pub(super) fn note_sizes(&mut self) {
+        let entries = self.roots.all.iter();
+        let watched = entries.filter_map(|entry| {
+            let root = self.ledger.root(entry.index()?)?;
+            let total = self.ledger.total(root.index).ok()?;
+            let (bytes, files) = root.for_the_next_run(&total)?;
+            Some(Remembered {
+                path: entry.path.clone(),
+                inode: root.key.ino,
+                bytes,
+                files,
+            })
+        });
+        self.last_sizes.note(watched.collect());
+    }
+
+    /// Lets go of roots that went, takes up those that came, starts the walks that are due.
+    pub(super) fn update_roots(&mut self) -> Result<()> {
+        self.root_watch.look();
+        if self.root_watch.has_changes() {
+            self.root_watch.clear();
+            self.has_news = true;
+            for at in self.roots.displaced(&self.ledger) {
+                self.let_go(at)?;
+            }
+            self.take_up();
+        }
+        let now = Instant::now();
+        self.let_deserted_go(now)?;
+        self.has_news |= self.watches_space();
+        let lost = self.lost(now)?;
+        for entry in &mut self.roots.all {
+            let Some(index) = entry.index() else { continue };
+            let crossed = self.ledger.has_crossing(index)?;
+            if lost || crossed || now >= entry.next_walk {
+                entry.next_walk = now + self.config.walk_interval;
+                self.ledger.start_walk(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of roots in containers that are gone.
+    fn let_deserted_go(&mut self, now: Instant) -> Result<()> {
+        if !self.containers.is_due(now, self.roots.has_out_of_view()) {
+            return Ok(());
+        }
+        let Some(inhabited) = namespaces::inhabited() else {
+            return Ok(());
+        };
+        for at in self.roots.deserted(&inhabited) {
+            self.has_news = true;
+            self.let_go(at)?;
+        }
+        Ok(())
+    }
+
+    fn let_go(&mut self, at: usize) -> Result<()> {
+        let Some(index) = self.roots.all.get(at).and_then(|entry| entry.index()) else {
+            return Ok(());
+        };
+        self.process_totals
+            .close_root(&mut self.ledger, &mut self.roots, index)?;
+        self.ledger.unwatch(index)?;
+        self.invocations.leave_root(Some(index));
+        if let Some(entry) = self.roots.all.get_mut(at) {
+            entry.state = State::Absent;
+            tracing::info!(root = entry.name, path = %entry.path.display(), "root is gone");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_are_looked_for_while_there_are_any() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut containers = Containers::default();
+        assert!(!containers.is_due(start, false));
+        assert_eq!(containers.due(), None);
+        assert!(!containers.is_due(start, true));
+        assert_eq!(containers.due(), Some(after(10)));
+        assert!(!containers.is_due(after(9), true));
+        assert!(containers.is_due(after(10), true));
+        assert_eq!(containers.due(), Some(after(20)));
+        assert!(!containers.is_due(after(30), false));
+        assert_eq!(containers.due(), None);
+    }
+}

@@ -1,0 +1,16 @@
+//! What the go command does, in its own names: where its caches are, how it names entries, what its children are told.
+//!
+//! Takes: arguments, environments, files' content. Gives: settings, action ids, packages, modules.
+//! Never: runs it.
+
+pub mod action_id;
+pub mod build_info;
+pub mod child_args;
+pub mod env;
+pub mod fingerprint;
+pub mod go_mod;
+pub mod module_path;
+pub mod package_index;
+pub mod recognise;
+pub mod tools;
+pub mod variables;

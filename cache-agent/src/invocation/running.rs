@@ -1,0 +1,431 @@
+//! One invocation under way, and the record it becomes.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::PathBuf,
+    time::Duration,
+};
+
+use cache_ebpf::{ProcessKey, lineage::ProcessEvent};
+
+use super::package::{About, Built, Packages, Read};
+use crate::{
+    go::{
+        env::{self, FoundRoot},
+        fingerprint, tools,
+        variables::{self, Variables},
+    },
+    kernel::process_events::Step,
+    ledger::accounts::Sums,
+    model::{
+        changes::Changes,
+        invocation::{Class, Finished, Invocation, Package, RootShare},
+        mask,
+        process::Identity,
+        root::RootKind,
+    },
+    process::{
+        caches_in_use::Sighting,
+        cgroup::{self, Surroundings},
+        ci,
+        inspector::{Answer, Question},
+        working_directory,
+    },
+    sys::clock::{boot_now_ns, wall_clock},
+};
+
+/// Tools counted one by one; the rest are `other`.
+const TOOLS_MAX: usize = 64;
+/// Between the end of an invocation and its record, in nanoseconds.
+const REST_NS: u64 = 2_000_000_000;
+/// Name of the rest.
+const OTHER: &str = "other";
+
+/// An invocation under way.
+#[derive(Debug)]
+pub struct Live {
+    /// Its leader.
+    pub key: ProcessKey,
+    /// The record so far.
+    pub record: Invocation,
+    /// It descends from the traced command.
+    pub is_in_command: bool,
+    /// What it builds.
+    pub packages: Packages,
+    /// The leader's arguments, not masked; never shown.
+    argv: Vec<String>,
+    /// The leader's variables.
+    environment: Variables,
+    /// Variables as go told its tools: with everything saved and defaulted.
+    effective: Variables,
+    members: HashSet<ProcessKey>,
+    ended_ns: Option<u64>,
+    /// Entries of the cache that go's daily trim deleted, by root.
+    trimmed: HashMap<u32, Changes>,
+}
+
+impl Live {
+    /// An invocation of which nothing else is known yet.
+    pub fn new(key: ProcessKey, id: String, parent: Option<String>) -> Self {
+        let (start, start_ms) = wall_clock(key.start_ns);
+        Self {
+            key,
+            record: Invocation {
+                id,
+                parent,
+                start,
+                start_ms,
+                ..Invocation::default()
+            },
+            is_in_command: false,
+            packages: Packages::default(),
+            argv: Vec::new(),
+            environment: Variables::new(),
+            effective: Variables::new(),
+            members: HashSet::new(),
+            ended_ns: None,
+            trimmed: HashMap::new(),
+        }
+    }
+
+    /// The leader executes a program: the tool, or the tool's next version of itself.
+    pub(super) fn execute(&mut self, step: &Step<'_>) {
+        let argv = step.argv();
+        let record = &mut self.record;
+        record.tool = tools::name(&step.comm(), &argv);
+        tools::verb_of(&record.tool, &argv).clone_into(&mut record.verb);
+        record.argv = mask::argv(&argv);
+        record.uid = step.event.uid;
+        self.is_in_command |= step.is_in_command();
+        self.argv = argv;
+        self.environment = variables::allowed(step.environment);
+    }
+
+    pub(super) fn join(&mut self, process: ProcessKey) {
+        self.members.insert(process);
+    }
+
+    pub(super) fn leave(&mut self, process: &ProcessKey) {
+        self.members.remove(process);
+    }
+
+    pub(super) fn built(&mut self, built: Built) {
+        if built.class == Class::Cgo {
+            self.packages
+                .generates(&built.path, built.class, built.generated.clone());
+        }
+        self.packages.built(built);
+    }
+
+    /// Variables of one of its tools; the first one names the caches.
+    pub(super) fn told(&mut self, environment: Variables) -> Option<Sighting> {
+        if !self.effective.is_empty() {
+            return None;
+        }
+        self.effective = environment;
+        let Invocation { uid, start_ms, .. } = self.record;
+        let sighting = Sighting::of(self.key, uid, start_ms, &self.effective);
+        Some(sighting).filter(|sighting| !sighting.caches.is_empty())
+    }
+
+    /// `-trimpath` was asked for, by argument or by setting.
+    pub(super) fn is_trimmed(&self) -> bool {
+        let flags = self.effective.get("GOFLAGS");
+        let flags = flags.or_else(|| self.environment.get("GOFLAGS"));
+        let words = flags.map(String::as_str).unwrap_or_default().split(' ');
+        words
+            .chain(self.argv.iter().map(String::as_str))
+            .any(|word| matches!(word, "-trimpath" | "--trimpath" | "-trimpath=true"))
+    }
+
+    pub(super) fn exit(&mut self, event: &ProcessEvent, tool: &str) {
+        self.members.remove(&event.process);
+        let is_known = self.record.processes.contains_key(tool);
+        let name = if is_known || self.record.processes.len() < TOOLS_MAX {
+            tool
+        } else {
+            OTHER
+        };
+        let processes = self.record.processes.entry(name.to_owned()).or_default();
+        processes.count += 1;
+        processes.cpu_s += Duration::from_nanos(event.cpu_ns).as_secs_f64();
+        if event.process == self.key {
+            self.ended_ns = Some(event.time_ns);
+            self.record.exit_code = Some(shell_status(event.status));
+        }
+    }
+
+    /// A file of a build cache was deleted by the leader itself.
+    pub(super) fn unlinked(&mut self, root: u32, changes: &Changes) {
+        if self.record.tool == "go" && self.record.verb != "clean" {
+            self.trimmed.entry(root).or_default().add(changes);
+        }
+    }
+
+    pub(super) fn answer(&mut self, answer: Answer) {
+        let Answer {
+            version,
+            cwd,
+            module,
+            user,
+            cgroup,
+            environment,
+            saved,
+        } = answer;
+        let record = &mut self.record;
+        for (target, told) in [
+            (&mut record.version, version),
+            (&mut record.cwd, cwd),
+            (&mut record.module, module),
+            (&mut record.user, user),
+            (&mut record.cgroup, cgroup),
+        ] {
+            if !told.is_empty() {
+                *target = told;
+            }
+        }
+        for (name, value) in environment.into_iter().chain(saved) {
+            self.environment.entry(name).or_insert(value);
+        }
+    }
+
+    /// What /proc is to be asked of its leader.
+    pub fn question(&self, gid: u32, wants_environment: bool) -> Question {
+        let is_go = self.record.tool == "go";
+        let chdir = tools::chdir(&self.argv).filter(|_| is_go);
+        Question {
+            process: self.key,
+            uid: self.record.uid,
+            gid,
+            wants_environment,
+            environment: self.environment.clone(),
+            is_go,
+            chdir: chdir.map(str::to_owned),
+        }
+    }
+
+    /// Takes those for ended whose exit was lost.
+    pub(super) fn end_vanished(&mut self, is_alive: impl Fn(&ProcessKey) -> bool) {
+        self.members.retain(|member| is_alive(member));
+        if self.ended_ns.is_none() && !self.members.contains(&self.key) {
+            self.ended_ns = Some(boot_now_ns());
+        }
+    }
+
+    /// What an account tells of a leader of which nothing else is known.
+    pub fn identify(&mut self, identity: &Identity) {
+        let record = &mut self.record;
+        record.tool = tools::name(&identity.comm, &identity.argv);
+        tools::verb_of(&record.tool, &identity.argv).clone_into(&mut record.verb);
+        record.argv = mask::argv(&identity.argv);
+        record.uid = identity.uid;
+        self.argv.clone_from(&identity.argv);
+    }
+
+    /// go's own helper that counts its runs: nobody asked for it.
+    pub fn is_sidecar(&self) -> bool {
+        self.record.tool == "go"
+            && self
+                .argv
+                .get(1)
+                .is_some_and(|word| word == "** telemetry **")
+    }
+
+    /// It may have written to one of these caches since then.
+    pub(super) fn may_use(&self, caches: &[(RootKind, PathBuf)], since_ns: u64) -> bool {
+        let is_of_then = self.ended_ns.is_none_or(|ended| ended >= since_ns);
+        let mut told = self.environment.clone();
+        told.extend(self.effective.clone());
+        let own = env::of_variables(&told).roots;
+        let is_one_of = |root: &FoundRoot| {
+            let mut caches = caches.iter();
+            caches.any(|(kind, path)| *kind == root.kind && env::clean(path) == root.path)
+        };
+        self.record.tool == "go"
+            && !self.is_sidecar()
+            && is_of_then
+            && (own.is_empty() || own.iter().any(is_one_of))
+    }
+
+    /// The leader has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended_ns.is_some()
+    }
+
+    /// It has been over for so long that whoever looks at its caches has done so.
+    pub fn has_rested(&self) -> bool {
+        let rested = |ended: u64| boot_now_ns().saturating_sub(ended) >= REST_NS;
+        self.is_over() && self.ended_ns.is_some_and(rested)
+    }
+
+    /// Nobody of it lives any more, as far as is known.
+    pub fn is_over(&self) -> bool {
+        self.has_ended() && self.members.is_empty()
+    }
+
+    /// The record with these sums by root, what was built, and go's trim as an invocation of its own.
+    pub fn finish(
+        mut self,
+        sums: &HashMap<u32, Sums>,
+        paths: &HashMap<u32, String>,
+        read: Read<'_>,
+    ) -> Vec<Finished> {
+        let about = About {
+            verb: &self.record.verb,
+            module: &self.record.module,
+        };
+        self.packages.settle(read, &about);
+        self.complete();
+        let trim = self.trim(paths);
+        for (root, sum) in sums {
+            let mut changes = sum.changes;
+            if let Some(trimmed) = self.trimmed.get(root) {
+                changes = crate::model::changes::difference(&changes, trimmed);
+            }
+            let path = paths.get(root).cloned().unwrap_or_default();
+            count(&mut self.record, path, &changes);
+            self.record.hits += sum.hits;
+            self.record.misses += sum.misses;
+        }
+        self.record.lookups = self.record.hits + self.record.misses;
+        let packages = packages(&self.record, &self.packages);
+        let own = Finished {
+            record: self.record,
+            packages,
+        };
+        std::iter::once(own).chain(trim).collect()
+    }
+
+    /// What can be said once all is known.
+    fn complete(&mut self) {
+        let end = self.ended_ns.unwrap_or_else(boot_now_ns);
+        let duration = Duration::from_nanos(end.saturating_sub(self.key.start_ns));
+        self.record.duration_s = duration.as_secs_f64();
+        if self.record.version.is_empty()
+            && self.record.tool == "go"
+            && let Some(version) = self.effective.get("GOVERSION")
+        {
+            self.record.version = mask::text(version);
+        }
+        if self.record.cwd.is_empty()
+            && let Some(directory) = self.environment.get("PWD")
+        {
+            let place = working_directory::presumed(directory, tools::chdir(&self.argv));
+            self.record.cwd = mask::text(&place);
+        }
+        if self.record.tool == "go" {
+            let version = &self.record.version;
+            self.record.fingerprint =
+                fingerprint::of(&self.argv, &self.environment, &self.effective, version);
+        }
+        self.record.ci = ci::facts(&self.environment);
+        self.record.traceparent = ci::traceparent(&self.environment);
+        let Surroundings {
+            container,
+            runtime,
+            pod,
+            namespace,
+            unit,
+            slice,
+        } = cgroup::surroundings(&self.record.cgroup);
+        let record = &mut self.record;
+        (record.container, record.runtime) = (container, runtime);
+        (record.pod, record.namespace) = (pod, namespace);
+        (record.unit, record.slice) = (unit, slice);
+    }
+
+    /// go's own daily trim is nobody's deletion.
+    fn trim(&self, paths: &HashMap<u32, String>) -> Option<Finished> {
+        if self.trimmed.is_empty() {
+            return None;
+        }
+        let mut record = Invocation {
+            id: format!("{}-trim", self.record.id),
+            parent: Some(self.record.id.clone()),
+            verb: "trim".to_owned(),
+            argv: vec!["go".to_owned(), "trim".to_owned()],
+            ..self.record.clone()
+        };
+        record.processes = BTreeMap::new();
+        for (root, changes) in &self.trimmed {
+            count(
+                &mut record,
+                paths.get(root).cloned().unwrap_or_default(),
+                changes,
+            );
+        }
+        Some(Finished {
+            record,
+            packages: Vec::new(),
+        })
+    }
+}
+
+/// Adds what happened in one root.
+fn count(record: &mut Invocation, path: String, changes: &Changes) {
+    record.growth_bytes += changes.growth_bytes;
+    record.freed_bytes += changes.freed_bytes;
+    record.files_created += changes.files_created;
+    record.files_deleted += changes.files_deleted;
+    let share = RootShare {
+        growth_bytes: changes.growth_bytes,
+        freed_bytes: changes.freed_bytes,
+    };
+    if share != RootShare::default() {
+        record.roots.insert(path, share);
+    }
+}
+
+/// Packages with their bytes; what the account has beyond them is unmapped.
+fn packages(record: &Invocation, packages: &Packages) -> Vec<Package> {
+    let row = |path: &str, class: Class, variant: &str, growth_bytes, files| Package {
+        invocation: record.id.clone(),
+        path: path.to_owned(),
+        class: class.as_str().to_owned(),
+        variant: variant.to_owned(),
+        growth_bytes,
+        files,
+    };
+    let mut rows: Vec<_> = packages
+        .shares()
+        .iter()
+        .map(|(share, bytes, files)| row(&share.path, share.class, &share.variant, bytes, files))
+        .collect();
+    let grown = record
+        .growth_bytes
+        .saturating_add_unsigned(record.freed_bytes);
+    let (mapped, _) = packages.shares().total();
+    if grown > mapped {
+        rows.push(row("", Class::Other, "", grown - mapped, 0));
+    }
+    rows.sort_by_key(|package| {
+        (
+            std::cmp::Reverse(package.growth_bytes),
+            package.path.clone(),
+        )
+    });
+    rows
+}
+
+/// Exit status as a shell gives it, from what `wait` tells.
+fn shell_status(status: u32) -> i32 {
+    let signal = status & 0x7f;
+    let code = if signal == 0 {
+        status >> 8 & 0xff
+    } else {
+        128 + signal
+    };
+    code.cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_those_of_a_shell() {
+        for (status, expected) in [(0, 0), (3 << 8, 3), (9, 137), (15 | 0x80, 143)] {
+            assert_eq!(shell_status(status), expected, "{status:#x}");
+        }
+    }
+}
