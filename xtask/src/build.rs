@@ -19,6 +19,9 @@ const BPF_TARGET: &str = if cfg!(target_endian = "big") {
     "bpfel-unknown-none"
 };
 
+/// Whatever the agent's: what runs at every system call is optimised always.
+const KERNEL_PROFILE: Profile = Profile::Dist;
+
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// With link-time optimisation, as packages ship and benchmarks measure it: target/dist/cache-agent
@@ -104,12 +107,18 @@ fn bpf_program(BuildTools { toolchain, linker }: &BuildTools, binary: &str) -> R
         .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("RUSTUP_TOOLCHAIN")
-        .args(["build", "--release", "--package", "cache-ebpf"])
+        .args(["build", "--profile", KERNEL_PROFILE.name()])
+        .args(["--package", "cache-ebpf"])
         .args(["--bin", binary, "--target", BPF_TARGET])
         .args(["-Z", "build-std=core", "--target-dir"])
         .arg(&target_dir);
     run_command(&mut command)?;
-    existing(target_dir.join(BPF_TARGET).join("release").join(binary))
+    existing(
+        target_dir
+            .join(BPF_TARGET)
+            .join(KERNEL_PROFILE.name())
+            .join(binary),
+    )
 }
 
 fn linker_variable() -> String {
