@@ -1,5 +1,6 @@
 //! Project rules, checked by a program rather than in review.
 
+mod arrows;
 mod rules;
 
 use std::{

@@ -71,6 +71,11 @@ pub(super) fn file(path: &str, text: &str) -> Vec<String> {
             }
         }
     }
+    if is_rust {
+        for (number, rule) in super::arrows::broken(path, text) {
+            complain(number, &rule);
+        }
+    }
     if is_rust && lines.len() > MAX_LINES {
         complain(MAX_LINES, "file is over 450 lines: split it by story");
     }
