@@ -17,7 +17,7 @@ use cache_ebpf::{
 };
 
 use crate::{
-    atomic, descent, detail,
+    atomic, descendants, events,
     kernel::current,
     maps::{CREDITS, DRAFT_PROCESS, DRAFTS, DraftProcess, FAMILY, PROCESSES, TOTALS, UNTOLD},
 };
@@ -140,7 +140,7 @@ pub(crate) extern "C" fn credit_account(who: u64, start_ns: u64, growth: u64, fi
         apply(account, &change);
         return 1;
     }
-    detail::count(counter::FAULT_ACCOUNTS_FULL);
+    events::count(counter::FAULT_ACCOUNTS_FULL);
     if let Some(account) = account(&CreditKey {
         process: NOBODY,
         root,
@@ -159,7 +159,7 @@ pub(crate) fn credit_unseen_departure(root: u32, size: u64) {
     if let Some(account) = UNTOLD.get_ptr_mut(root) {
         apply(account, &change);
     }
-    detail::count(counter::FAULT_STALE);
+    events::count(counter::FAULT_STALE);
 }
 
 /// Notes what an event that was dropped would have told.
@@ -252,12 +252,12 @@ extern "C" fn capture(tgid: u64, start_ns: u64) -> u64 {
         pad: 0,
     };
     let Some(claimed) = claim() else {
-        detail::count(counter::FAULT_PROCESSES_FULL);
+        events::count(counter::FAULT_PROCESSES_FULL);
         return 0;
     };
     // SAFETY: claimed for this run.
     let draft = unsafe { &mut (*claimed).process };
-    detail::own_comm(&mut draft.comm);
+    events::own_comm(&mut draft.comm);
     draft.uid = bpf_get_current_uid_gid() as u32;
     draft.ppid = current::parent_tgid();
     draft.flags = if FAMILY.get_ptr(key.tgid).is_some() {
@@ -268,13 +268,13 @@ extern "C" fn capture(tgid: u64, start_ns: u64) -> u64 {
     // SAFETY: the helper has no precondition.
     draft.cgroup = unsafe { bpf_get_current_cgroup_id() };
     draft.ended_ns = 0;
-    draft.invocation = descent::invocation(&key);
+    draft.invocation = descendants::invocation(&key);
     draft.argv_len = arguments(&mut draft.argv);
     let inserted = PROCESSES.insert(key, draft, u64::from(BPF_NOEXIST));
     // SAFETY: a field of a live map value.
     unsafe { (&raw mut (*claimed).busy).write_volatile(0) };
     if inserted.is_err() && PROCESSES.get_ptr(key).is_none() {
-        detail::count(counter::FAULT_PROCESSES_FULL);
+        events::count(counter::FAULT_PROCESSES_FULL);
     }
     1
 }

@@ -7,8 +7,8 @@
 //! cannot fault and takes ten times as long.
 
 mod access;
+mod ancestry;
 pub(crate) mod current;
-mod lineage;
 
 use core::marker::PhantomData;
 

@@ -24,11 +24,11 @@ pub(crate) use self::{
     opening::{opened, opened_unseen},
     outside::changes as changes_outside,
     release::released,
-    sizes::sees_all,
+    sizes::is_fentry,
 };
 use crate::{
     account::{self, Change},
-    detail::{self, Fact, Path},
+    events::{self, Fact, Path},
     kernel::{self, Access, Dentry, File, Inode, Plain, Read},
     maps::OPEN,
     roots,
@@ -123,7 +123,7 @@ fn insert<A: Access>(member: &Member<A>, opener: ProcessKey, known: u64, file: u
     let inode = member.inode.address();
     let inserted = OPEN.insert(inode, entry, u64::from(BPF_NOEXIST)).is_ok();
     if !inserted && OPEN.get_ptr(inode).is_none() {
-        detail::count(counter::FAULT_OPEN_FULL);
+        events::count(counter::FAULT_OPEN_FULL);
         return false;
     }
     true
@@ -143,7 +143,7 @@ fn followed<A: Access>(member: &Member<A>) -> Option<Entry> {
         entry.root(),
         entry.known(),
     );
-    detail::count(counter::FAULT_EVICTED);
+    events::count(counter::FAULT_EVICTED);
     unfollow(inode);
     None
 }
@@ -263,7 +263,7 @@ fn tell<A: Access>(
         parent,
         ..
     } = *member;
-    detail::emit(
+    events::emit(
         &Fact {
             key,
             process: *process,
@@ -284,7 +284,7 @@ pub(crate) fn sweep(inode: u64, entry: Entry) -> Read<bool> {
     let inode = Inode::at(inode);
     let (key, generation, root) = (entry.key(), entry.generation(), entry.root());
     if !inode.is(&key, generation) {
-        detail::count(counter::FAULT_EVICTED);
+        events::count(counter::FAULT_EVICTED);
         keep_size(&key, generation, root, entry.known());
         return Ok(true);
     }

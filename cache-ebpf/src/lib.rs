@@ -8,7 +8,7 @@
 
 pub mod control;
 pub mod counter;
-pub mod map;
+pub mod map_names;
 pub mod offsets;
 
 /// Derives what crossing the border needs, on the user side only.
@@ -28,7 +28,7 @@ macro_rules! shared {
     };
 }
 
-pub mod lineage;
+pub mod ancestry;
 
 shared! {
     /// An inode as the kernel names it: superblock device (`major << 20 | minor`) and number.
@@ -174,7 +174,7 @@ shared! {
     }
 }
 
-/// Superblocks told apart without a look into [`map::DEVICES`].
+/// Superblocks told apart without a look into [`map_names::DEVICES`].
 pub const WATCHED_MAX: usize = 8;
 
 shared! {
@@ -182,7 +182,7 @@ shared! {
     pub struct Watched (72) {
         /// Addresses of the `struct super_block`, 0 = none.
         pub superblocks: [u64; WATCHED_MAX],
-        /// 1: there are more, see [`map::DEVICES`].
+        /// 1: there are more, see [`map_names::DEVICES`].
         pub more: u64,
     }
 }

@@ -19,9 +19,9 @@ mod account;
 #[cfg(target_arch = "bpf")]
 mod atomic;
 #[cfg(target_arch = "bpf")]
-mod descent;
+mod descendants;
 #[cfg(target_arch = "bpf")]
-mod detail;
+mod events;
 #[cfg(target_arch = "bpf")]
 mod hooks;
 #[cfg(target_arch = "bpf")]
@@ -31,7 +31,7 @@ mod ledger;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
-mod names;
+mod path;
 #[cfg(target_arch = "bpf")]
 mod pending;
 #[cfg(target_arch = "bpf")]

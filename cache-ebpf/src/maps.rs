@@ -7,10 +7,11 @@ use aya_ebpf::{
 };
 use cache_ebpf::{
     Credit, CreditKey, Crossing, Event, InodeKey, Links, OpenFile, PATH_BYTES, Pending, Process,
-    ProcessKey, ROOTS_MAX, Reply, Root, Settled, Verdict, Watched, capacity, counter,
-    lineage::{
+    ProcessKey, ROOTS_MAX, Reply, Root, Settled, Verdict, Watched,
+    ancestry::{
         self, EVENT_ARGV_BYTES, EVENT_ENV_BYTES, ProcessEvent, TOOLS_MAX, TRACKED_MAX, Tracked,
     },
+    capacity, counter,
 };
 
 /// Entries are allocated as they are needed: until then a bound costs 16 bytes an entry, the bucket table.
@@ -151,9 +152,9 @@ pub(crate) static TOOLS: HashMap<[u8; 16], u32, TOOLS_MAX, ON_DEMAND> = HashMap:
 #[btf_map]
 pub(crate) static PROCESS_EVENTS: RingBuf<ProcessEvent, 1_048_576> = RingBuf::new();
 
-/// Counters of `lineage::counter`.
+/// Counters of `ancestry::counter`.
 #[btf_map]
-pub(crate) static LINEAGE_COUNTS: PerCpuArray<u64, { lineage::counter::COUNT as usize }> =
+pub(crate) static LINEAGE_COUNTS: PerCpuArray<u64, { ancestry::counter::COUNT as usize }> =
     PerCpuArray::new();
 
 /// A process event and its strings while it is put together.

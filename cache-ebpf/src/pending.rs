@@ -21,11 +21,11 @@ use self::{
     files::{Step, file_changed},
 };
 use crate::{
-    detail,
+    events,
     kernel::{self, Dentry, Fault, Inode, Read},
     ledger,
     maps::{BLANK_PENDING, DRAFT, PENDING, PENDING_PATHS},
-    names, roots,
+    path, roots,
 };
 
 /// Names a call under way: the running thread's.
@@ -117,9 +117,9 @@ extern "C" fn note(inode: u64, thread: u64, slot: u32) -> u64 {
     };
     match note_state(Inode::at(inode), item) {
         Ok(()) => pending.count = slot + 1,
-        Err(fault) => detail::fault(fault),
+        Err(fault) => events::fault(fault),
     }
-    if detail::wants_paths() && pending.path_len == 0 && kernel::is_regular(item.mode) {
+    if events::wants_paths() && pending.path_len == 0 && kernel::is_regular(item.mode) {
         pending.path_len = store_path(item.dentry, thread);
     }
     1
@@ -159,17 +159,17 @@ extern "C" fn store_path(dentry: u64, thread: u64) -> u32 {
     if dentry == 0 {
         return 0;
     }
-    let slot = detail::claim();
+    let slot = events::claim();
     let Some(draft) = DRAFT.get_ptr_mut(slot) else {
         return 0;
     };
     // SAFETY: claimed for this run.
     let path = unsafe { &(*draft).path };
-    let composed = names::compose(Dentry::at(dentry), slot);
+    let composed = path::compose(Dentry::at(dentry), slot);
     // SAFETY: the first PATH_BYTES bytes of a longer array.
     let stored = unsafe { &*path.as_ptr().cast::<[u8; PATH_BYTES]>() };
     let inserted = PENDING_PATHS.insert(thread, stored, u64::from(BPF_ANY));
-    detail::give_back(draft);
+    events::give_back(draft);
     if inserted.is_ok() { composed.length } else { 0 }
 }
 
@@ -191,7 +191,7 @@ pub(crate) fn end(thread: u64, result: i64) {
     }
     // ENOENT is the only failure, and what was wanted.
     PENDING.remove(thread).unwrap_or_default();
-    if detail::wants_paths() {
+    if events::wants_paths() {
         PENDING_PATHS.remove(thread).unwrap_or_default();
     }
 }
@@ -262,7 +262,7 @@ fn take(thread: u64, slot: u32, step: Step) {
             }
         }
         files::DIRECTORY => drop(directory_renamed(thread, slot)),
-        files::FAULT => detail::fault(Fault(step.detail)),
+        files::FAULT => events::fault(Fault(step.detail)),
         _ => {}
     }
 }

@@ -2,10 +2,10 @@
 //! bounded walk up the dentries.
 
 use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_loop};
-use cache_ebpf::{DEPTH_MAX, NO_ROOT, Verdict, counter, map};
+use cache_ebpf::{DEPTH_MAX, NO_ROOT, Verdict, counter, map_names};
 
 use crate::{
-    atomic, detail,
+    atomic, events,
     kernel::{Access, Dentry, Fault, Inode, Read},
     maps::{DEVICES, EPOCH, ROOTS, VERDICTS, WATCHED},
 };
@@ -54,7 +54,7 @@ pub(crate) fn forget_verdicts() {
 /// A directory has crossed a border.
 #[inline(always)]
 pub(crate) fn count_crossing() {
-    raise(map::EPOCH_CROSSED);
+    raise(map_names::EPOCH_CROSSED);
 }
 
 #[inline(always)]
@@ -68,7 +68,7 @@ fn raise(slot: u32) {
 /// User space has not measured yet all directories that crossed.
 #[inline(always)]
 pub(crate) fn is_measuring() -> bool {
-    epoch_slot(map::EPOCH_CROSSED) != epoch_slot(map::EPOCH_MEASURED)
+    epoch_slot(map_names::EPOCH_CROSSED) != epoch_slot(map_names::EPOCH_MEASURED)
 }
 
 /// Index of the root whose directory this inode is.
@@ -89,7 +89,7 @@ extern "C" fn holder(directory: u64) -> u32 {
     match memoised(Dentry::at(directory)) {
         Ok(root) => root,
         Err(fault) => {
-            detail::fault(fault);
+            events::fault(fault);
             NO_ROOT
         }
     }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use cache_ebpf::{ProcessKey, lineage::ProcessEvent};
+use cache_ebpf::{ProcessKey, ancestry::ProcessEvent};
 
 use super::package::{About, Built, Packages, Read};
 use crate::{

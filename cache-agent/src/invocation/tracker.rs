@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use cache_ebpf::{OPERATION_UNLINK, ProcessKey, lineage::SEED_UNIT_NS};
+use cache_ebpf::{OPERATION_UNLINK, ProcessKey, ancestry::SEED_UNIT_NS};
 
 use super::{
     package::{Growth, Read, of_child},

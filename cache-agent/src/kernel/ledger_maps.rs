@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use anyhow::{Context as _, Result};
 use cache_ebpf::{
-    Credit, CreditKey, Crossing, InodeKey, Links, Process, ProcessKey, control, counter, map,
+    Credit, CreditKey, Crossing, InodeKey, Links, Process, ProcessKey, control, counter, map_names,
 };
 
 use super::{
@@ -194,11 +194,14 @@ impl LedgerMaps for Session {
     }
 
     fn crossings(&self) -> Result<u64> {
-        Ok(self.maps.epoch.get(&map::EPOCH_CROSSED, 0)?)
+        Ok(self.maps.epoch.get(&map_names::EPOCH_CROSSED, 0)?)
     }
 
     fn measured_crossings(&mut self, crossings: u64) -> Result<()> {
-        Ok(self.maps.epoch.set(map::EPOCH_MEASURED, crossings, 0)?)
+        Ok(self
+            .maps
+            .epoch
+            .set(map_names::EPOCH_MEASURED, crossings, 0)?)
     }
 
     fn open_root(&mut self, index: u32) -> Result<()> {

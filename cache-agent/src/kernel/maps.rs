@@ -9,7 +9,7 @@ use aya::{
 };
 use cache_ebpf::{
     Credit, CreditKey, Crossing, InodeKey, Links, OpenFile, Process, ProcessKey, Reply, Root,
-    Settled, WATCHED_MAX, Watched, counter, map,
+    Settled, WATCHED_MAX, Watched, counter, map_names,
 };
 
 /// Update flags of `bpf_map_update_elem`.
@@ -100,23 +100,23 @@ impl KernelMaps {
     pub(super) fn take(ebpf: &mut Ebpf, keeps_sizes: bool) -> Result<Self> {
         Ok(Self {
             keeps_sizes,
-            roots: taken(ebpf, map::ROOTS)?,
-            watched: taken(ebpf, map::WATCHED)?,
-            devices: taken(ebpf, map::DEVICES)?,
-            epoch: taken(ebpf, map::EPOCH)?,
-            open: taken(ebpf, map::OPEN)?,
-            sizes: taken(ebpf, map::SIZES)?,
-            links: taken(ebpf, map::LINKS)?,
-            credits: taken(ebpf, map::CREDITS)?,
-            totals: taken(ebpf, map::TOTALS)?,
-            untold: taken(ebpf, map::UNTOLD)?,
-            processes: taken(ebpf, map::PROCESSES)?,
-            family: taken(ebpf, map::FAMILY)?,
-            crossings: taken(ebpf, map::CROSSINGS)?,
-            counters: taken(ebpf, map::COUNTERS)?,
-            asleep: taken(ebpf, map::ASLEEP)?,
-            reply: taken(ebpf, map::REPLY)?,
-            events: taken(ebpf, map::EVENTS)?,
+            roots: taken(ebpf, map_names::ROOTS)?,
+            watched: taken(ebpf, map_names::WATCHED)?,
+            devices: taken(ebpf, map_names::DEVICES)?,
+            epoch: taken(ebpf, map_names::EPOCH)?,
+            open: taken(ebpf, map_names::OPEN)?,
+            sizes: taken(ebpf, map_names::SIZES)?,
+            links: taken(ebpf, map_names::LINKS)?,
+            credits: taken(ebpf, map_names::CREDITS)?,
+            totals: taken(ebpf, map_names::TOTALS)?,
+            untold: taken(ebpf, map_names::UNTOLD)?,
+            processes: taken(ebpf, map_names::PROCESSES)?,
+            family: taken(ebpf, map_names::FAMILY)?,
+            crossings: taken(ebpf, map_names::CROSSINGS)?,
+            counters: taken(ebpf, map_names::COUNTERS)?,
+            asleep: taken(ebpf, map_names::ASLEEP)?,
+            reply: taken(ebpf, map_names::REPLY)?,
+            events: taken(ebpf, map_names::EVENTS)?,
             lost: [0; counter::COUNT as usize],
         })
     }

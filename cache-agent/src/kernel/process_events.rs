@@ -1,6 +1,6 @@
 //! Process events out of their ring.
 
-use cache_ebpf::lineage::{
+use cache_ebpf::ancestry::{
     LINEAGE_ENV_CUT, LINEAGE_IN_COMMAND, PROCESS_EXEC, PROCESS_EXIT, PROCESS_FORK, ProcessEvent,
 };
 

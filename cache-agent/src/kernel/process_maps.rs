@@ -12,8 +12,8 @@ use aya::{
 };
 use cache_ebpf::{
     ProcessKey,
-    lineage::{TOOL_ENVIRONMENT, TOOL_INVOCATION, TRACKED_HEAD, TRACKED_SEEDED, Tracked, counter},
-    map,
+    ancestry::{TOOL_ENVIRONMENT, TOOL_INVOCATION, TRACKED_HEAD, TRACKED_SEEDED, Tracked, counter},
+    map_names,
 };
 
 use super::maps::{gone, taken};
@@ -35,10 +35,10 @@ impl ProcessMaps {
     /// Takes the maps out of the loaded object.
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self> {
         Ok(Self {
-            tracked: taken(ebpf, map::TRACKED)?,
-            tools: taken(ebpf, map::TOOLS)?,
-            counters: taken(ebpf, map::LINEAGE_COUNTERS)?,
-            events: taken(ebpf, map::PROCESS_EVENTS)?,
+            tracked: taken(ebpf, map_names::TRACKED)?,
+            tools: taken(ebpf, map_names::TOOLS)?,
+            counters: taken(ebpf, map_names::LINEAGE_COUNTERS)?,
+            events: taken(ebpf, map_names::PROCESS_EVENTS)?,
         })
     }
 

@@ -12,7 +12,7 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use cache_ebpf::{
-    InodeKey, ProcessKey, Reply, control, map,
+    InodeKey, ProcessKey, Reply, control, map_names,
     offsets::{KEEP_SIZES, WITH_PATHS},
 };
 use log::Log;
@@ -263,13 +263,13 @@ fn entries(maps: &Maps) -> [(&'static str, u32); 7] {
         calls,
     } = *maps;
     [
-        (map::EVENTS, ring_bytes),
-        (map::OPEN, open_files),
-        (map::SIZES, files),
-        (map::CREDITS, accounts),
-        (map::PROCESSES, processes),
-        (map::PENDING, calls),
-        (map::PENDING_PATHS, calls),
+        (map_names::EVENTS, ring_bytes),
+        (map_names::OPEN, open_files),
+        (map_names::SIZES, files),
+        (map_names::CREDITS, accounts),
+        (map_names::PROCESSES, processes),
+        (map_names::PENDING, calls),
+        (map_names::PENDING_PATHS, calls),
     ]
 }
 

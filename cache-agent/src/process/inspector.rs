@@ -305,7 +305,7 @@ fn remember<K: Eq + std::hash::Hash>(memory: &mut HashMap<K, String>, key: K, va
 
 #[cfg(test)]
 mod tests {
-    use cache_ebpf::lineage::SEED_UNIT_NS;
+    use cache_ebpf::ancestry::SEED_UNIT_NS;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     use super::*;

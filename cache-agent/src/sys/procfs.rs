@@ -5,7 +5,7 @@ use std::{
     os::fd::{OwnedFd, RawFd},
 };
 
-use cache_ebpf::{ProcessKey, lineage::SEED_UNIT_NS};
+use cache_ebpf::{ProcessKey, ancestry::SEED_UNIT_NS};
 use rustix::fs::{CWD, fstat};
 
 use super::openat::{Links, place, read_regular_file, regular_file};

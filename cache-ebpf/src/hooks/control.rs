@@ -15,7 +15,7 @@ use cache_ebpf::{ProcessKey, Reply, Root, control};
 
 use crate::{
     account::{self, NOBODY},
-    detail,
+    events,
     hooks::process,
     kernel::{self, Read, current},
     ledger,
@@ -80,7 +80,7 @@ extern "C" fn seed(fd: u64, tgid: u64, start_ns: u64) -> u64 {
         Ok(true) => control::OK,
         Ok(false) => control::REFUSED,
         Err(fault) => {
-            detail::fault(fault);
+            events::fault(fault);
             control::REFUSED
         }
     }
@@ -111,7 +111,7 @@ extern "C" fn register(fd: u64, index: u64) -> u64 {
     match registered {
         Ok(status) => status,
         Err(fault) => {
-            detail::fault(fault);
+            events::fault(fault);
             control::REFUSED
         }
     }

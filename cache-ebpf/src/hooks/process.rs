@@ -13,7 +13,7 @@ use aya_ebpf::{
 use cache_ebpf::{OpenFile, ProcessKey, counter};
 
 use crate::{
-    descent, detail,
+    descendants, events,
     kernel::{Fault, Read, Task, current},
     ledger::{self, Entry},
     maps::{FAMILY, OPEN, PROCESSES},
@@ -24,7 +24,7 @@ use crate::{
 fn process_fork(ctx: RawTracePointContext) -> i32 {
     let parent: *const u8 = ctx.arg(0);
     let child: *const u8 = ctx.arg(1);
-    detail::settle_result(forked(Task::at(parent as u64), Task::at(child as u64)));
+    events::count_fault(forked(Task::at(parent as u64), Task::at(child as u64)));
     0
 }
 
@@ -40,17 +40,17 @@ fn forked(parent: Task, child: Task) -> Read<()> {
             .insert(tgid, 1, u64::from(BPF_ANY))
             .map_err(|_| Fault(counter::FAULT_FAMILY_FULL));
     }
-    descent::forked(parent, child)?;
+    descendants::forked(parent, child)?;
     known
 }
 
 /// Descriptors with close-on-exec are gone by now.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 fn process_exec(_ctx: RawTracePointContext) -> i32 {
-    if !ledger::sees_all() {
+    if !ledger::is_fentry() {
         settle_own();
     }
-    detail::settle_result(descent::executed());
+    events::count_fault(descendants::executed());
     0
 }
 
@@ -58,7 +58,7 @@ fn process_exec(_ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 fn process_exit(ctx: RawTracePointContext) -> i32 {
     let task: *const u8 = ctx.arg(0);
-    detail::settle_result(exited(Task::at(task as u64)));
+    events::count_fault(exited(Task::at(task as u64)));
     0
 }
 
@@ -68,14 +68,14 @@ fn exited(task: Task) -> Read<()> {
         return Ok(());
     }
     let key = task.process()?;
-    descent::exited(task, &key)?;
+    descendants::exited(task, &key)?;
     FAMILY.remove(key.tgid).unwrap_or_default();
     if let Some(process) = PROCESSES.get_ptr_mut(key) {
         // SAFETY: the helper has no precondition.
         let now = unsafe { bpf_ktime_get_boot_ns() };
         // SAFETY: a value just looked up; only the exit writes this field.
         unsafe { (*process).ended_ns = now };
-        if !ledger::sees_all() {
+        if !ledger::is_fentry() {
             settle(&key);
         }
     }
@@ -120,7 +120,7 @@ extern "C" fn settle_one(
     match ledger::sweep(inode, entry) {
         Ok(true) => OPEN.remove(inode).unwrap_or_default(),
         Ok(false) => {}
-        Err(fault) => detail::fault(fault),
+        Err(fault) => events::fault(fault),
     }
     0
 }

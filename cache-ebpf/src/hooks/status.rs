@@ -9,7 +9,7 @@
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 
 use crate::{
-    detail,
+    events,
     kernel::{Inode, Read},
     pending, roots,
 };
@@ -17,7 +17,7 @@ use crate::{
 #[inline(always)]
 fn touched(ctx: &RawTracePointContext) {
     let inode: *const u8 = ctx.arg(0);
-    detail::settle_result(touched_inode(Inode::at(inode as u64)));
+    events::count_fault(touched_inode(Inode::at(inode as u64)));
 }
 
 #[inline(always)]

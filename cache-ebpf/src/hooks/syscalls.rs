@@ -15,7 +15,7 @@ use cache_ebpf::{
 };
 
 use crate::{
-    detail,
+    events,
     hooks::process,
     kernel::{self, File, Read, current},
     ledger, pending, roots,
@@ -38,14 +38,14 @@ fn file_at<const POSITION: usize>(ctx: &TracePointContext) -> Read<Option<File>>
 /// `close`: settles while the descriptor still leads to the file.
 #[tracepoint]
 fn enter_close(ctx: TracePointContext) -> u32 {
-    detail::settle_result(close_at::<FIRST_ARGUMENT>(&ctx));
+    events::count_fault(close_at::<FIRST_ARGUMENT>(&ctx));
     0
 }
 
 /// `dup2`, `dup3`: the new descriptor is closed in passing.
 #[tracepoint]
 fn enter_dup(ctx: TracePointContext) -> u32 {
-    detail::settle_result(close_at::<SECOND_ARGUMENT>(&ctx));
+    events::count_fault(close_at::<SECOND_ARGUMENT>(&ctx));
     0
 }
 
@@ -60,7 +60,7 @@ fn close_at<const POSITION: usize>(ctx: &TracePointContext) -> Read<()> {
 /// `open`, `creat`, `openat`, `openat2`, `open_by_handle_at`: the result is the descriptor.
 #[tracepoint]
 fn exit_open(ctx: TracePointContext) -> u32 {
-    detail::settle_result(opened(&ctx));
+    events::count_fault(opened(&ctx));
     0
 }
 
@@ -86,35 +86,35 @@ fn exit_close_range(_ctx: TracePointContext) -> u32 {
 /// `unlink`, `unlinkat`, `rmdir`.
 #[tracepoint]
 fn enter_unlink(_ctx: TracePointContext) -> u32 {
-    detail::settle_result(pending::begin(pending::of_thread(), PENDING_UNLINK));
+    events::count_fault(pending::begin(pending::of_thread(), PENDING_UNLINK));
     0
 }
 
 /// `rename`, `renameat`, `renameat2`.
 #[tracepoint]
 fn enter_rename(_ctx: TracePointContext) -> u32 {
-    detail::settle_result(pending::begin(pending::of_thread(), PENDING_RENAME));
+    events::count_fault(pending::begin(pending::of_thread(), PENDING_RENAME));
     0
 }
 
 /// `link`, `linkat`.
 #[tracepoint]
 fn enter_link(_ctx: TracePointContext) -> u32 {
-    detail::settle_result(pending::begin(pending::of_thread(), PENDING_LINK));
+    events::count_fault(pending::begin(pending::of_thread(), PENDING_LINK));
     0
 }
 
 /// `truncate`.
 #[tracepoint]
 fn enter_truncate(_ctx: TracePointContext) -> u32 {
-    detail::settle_result(pending::begin(pending::of_thread(), PENDING_RESIZE));
+    events::count_fault(pending::begin(pending::of_thread(), PENDING_RESIZE));
     0
 }
 
 /// `ftruncate`, `fallocate`: the descriptor names the file.
 #[tracepoint]
 fn enter_resize(ctx: TracePointContext) -> u32 {
-    detail::settle_result(resize(&ctx));
+    events::count_fault(resize(&ctx));
     0
 }
 

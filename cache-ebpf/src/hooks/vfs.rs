@@ -17,7 +17,7 @@ use cache_ebpf::{
 };
 
 use crate::{
-    detail,
+    events,
     kernel::{self, Attributes, Dentry, Fault, File, Inode, Read, Renaming, Typed},
     ledger, pending, roots,
 };
@@ -31,7 +31,7 @@ macro_rules! argument {
 /// `security_file_open(file)`: before `O_TRUNC` takes effect.
 #[fentry]
 fn file_open(ctx: FEntryContext) -> u32 {
-    detail::settle_result(ledger::opened(File::<Typed>::at(argument!(ctx, 0))));
+    events::count_fault(ledger::opened(File::<Typed>::at(argument!(ctx, 0))));
     0
 }
 
@@ -39,21 +39,21 @@ fn file_open(ctx: FEntryContext) -> u32 {
 /// program on that CPU meanwhile. (`file_release` does nothing by itself when it runs again.)
 #[fentry]
 fn file_open_again(ctx: FEntryContext) -> u32 {
-    detail::settle_result(ledger::opened_unseen(File::<Typed>::at(argument!(ctx, 0))));
+    events::count_fault(ledger::opened_unseen(File::<Typed>::at(argument!(ctx, 0))));
     0
 }
 
 /// `__fput(file)`: the last reference is gone.
 #[fentry]
 fn file_release(ctx: FEntryContext) -> u32 {
-    detail::settle_result(ledger::released(File::<Typed>::at(argument!(ctx, 0))));
+    events::count_fault(ledger::released(File::<Typed>::at(argument!(ctx, 0))));
     0
 }
 
 /// `vfs_unlink(idmap, dir, dentry, ..)`.
 #[fentry]
 fn unlink_entry(ctx: FEntryContext) -> u32 {
-    detail::settle_result(unlinks(Dentry::<Typed>::at(argument!(ctx, 2))));
+    events::count_fault(unlinks(Dentry::<Typed>::at(argument!(ctx, 2))));
     0
 }
 
@@ -81,7 +81,7 @@ fn unlink_exit(ctx: FExitContext) -> u32 {
 /// `vfs_link(old_dentry, idmap, dir, new_dentry, ..)`.
 #[fentry]
 fn link_entry(ctx: FEntryContext) -> u32 {
-    detail::settle_result(links(
+    events::count_fault(links(
         Dentry::<Typed>::at(argument!(ctx, 0)),
         Inode::<Typed>::at(argument!(ctx, 2)),
     ));
@@ -109,7 +109,7 @@ fn link_exit(ctx: FExitContext) -> u32 {
 /// `vfs_rename(renamedata)`.
 #[fentry]
 fn rename_entry(ctx: FEntryContext) -> u32 {
-    detail::settle_result(renames(Renaming::<Typed>::at(argument!(ctx, 0))));
+    events::count_fault(renames(Renaming::<Typed>::at(argument!(ctx, 0))));
     0
 }
 
@@ -149,7 +149,7 @@ fn rename_exit(ctx: FExitContext) -> u32 {
     match renaming.from().and_then(Dentry::inode) {
         Ok(Some(inode)) => ends(inode, ctx.ret()),
         Ok(None) => {}
-        Err(fault) => detail::fault(fault),
+        Err(fault) => events::fault(fault),
     }
     0
 }
@@ -161,7 +161,7 @@ fn resize_entry(ctx: FEntryContext) -> u32 {
         Dentry::<Typed>::at(argument!(ctx, 1)),
         Attributes::<Typed>::at(argument!(ctx, 2)),
     );
-    detail::settle_result(attributes.set_size().and_then(
+    events::count_fault(attributes.set_size().and_then(
         |set| {
             if set { resizes(name) } else { Ok(()) }
         },
@@ -190,7 +190,7 @@ fn resize_exit(ctx: FExitContext) -> u32 {
     match attributes.set_size() {
         Ok(true) => ends_at(name, ctx.ret()),
         Ok(false) => {}
-        Err(fault) => detail::fault(fault),
+        Err(fault) => events::fault(fault),
     }
     0
 }
@@ -199,7 +199,7 @@ fn resize_exit(ctx: FExitContext) -> u32 {
 #[fentry]
 fn fallocate_entry(ctx: FEntryContext) -> u32 {
     let file = File::<Typed>::at(argument!(ctx, 0));
-    detail::settle_result(file.dentry().and_then(resizes));
+    events::count_fault(file.dentry().and_then(resizes));
     0
 }
 
@@ -208,7 +208,7 @@ fn fallocate_entry(ctx: FEntryContext) -> u32 {
 fn fallocate_exit(ctx: FExitContext) -> u32 {
     match File::<Typed>::at(argument!(ctx, 0)).inode() {
         Ok(inode) => ends(inode, ctx.ret()),
-        Err(fault) => detail::fault(fault),
+        Err(fault) => events::fault(fault),
     }
     0
 }
@@ -234,7 +234,7 @@ fn created(name: Dentry<Typed>, result: Result<i32, i32>) {
             Some(inode) => ledger::made(inode, name),
             None => Ok(()),
         });
-        detail::settle_result(made);
+        events::count_fault(made);
     }
 }
 
@@ -261,14 +261,14 @@ fn ends_at(name: Dentry<Typed>, result: Result<i32, i32>) {
     match name.inode() {
         Ok(Some(inode)) => ends(inode, result),
         Ok(None) => {}
-        Err(fault) => detail::fault(fault),
+        Err(fault) => events::fault(fault),
     }
 }
 
 /// The call on the file system of `inode` is over.
 #[inline(always)]
 fn ends(inode: Inode<Typed>, result: Result<i32, i32>) {
-    detail::settle_result(ended(inode, result));
+    events::count_fault(ended(inode, result));
 }
 
 #[inline(always)]

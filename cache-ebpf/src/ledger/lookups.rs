@@ -1,7 +1,7 @@
 //! Look-ups in a build cache: the go command opens the `-a` entry of what it needs. One that is there is
 //! a hit; one that it creates was a miss.
 
-use cache_ebpf::{NO_ROOT, lineage::ENTRY_NAME_BYTES};
+use cache_ebpf::{NO_ROOT, ancestry::ENTRY_NAME_BYTES};
 
 use super::is_own_name;
 use crate::{

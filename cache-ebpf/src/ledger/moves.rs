@@ -10,12 +10,12 @@ use cache_ebpf::{
 
 use super::{
     Member, credit_size, followed, insert, settle, settle_closed,
-    sizes::{drop_size, hold_size, keep_size, kept, sees_all, settled_size},
+    sizes::{drop_size, hold_size, is_fentry, keep_size, kept, settled_size},
     tell, unfollow,
 };
 use crate::{
     account::{self, Change, NOBODY},
-    detail::{self, Path},
+    events::{self, Path},
     kernel::{Inode, Read},
     pending,
 };
@@ -30,7 +30,7 @@ pub(crate) extern "C" fn resize(thread: u64, slot: u32) -> u64 {
     if member.root == NO_ROOT || !member.inode.is(&member.key, member.generation) {
         return 0;
     }
-    detail::settle_result(resized(&member, item.size));
+    events::count_fault(resized(&member, item.size));
     1
 }
 
@@ -77,7 +77,7 @@ pub(crate) extern "C" fn leave(thread: u64, slot: u32, root: u32, operation: u32
 /// may be freed, its size cleared.
 #[inline(always)]
 fn last_size(member: &Member, before: u64) -> u64 {
-    if sees_all() {
+    if is_fentry() {
         member.inode.size().unwrap_or(before)
     } else {
         before
@@ -118,7 +118,7 @@ pub(crate) extern "C" fn enter(thread: u64, slot: u32, root: u32) -> u64 {
         member.path = Path::Of(name);
         member.parent = 0;
     }
-    detail::settle_result(entered(&member));
+    events::count_fault(entered(&member));
     1
 }
 

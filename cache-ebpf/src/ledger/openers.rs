@@ -4,13 +4,13 @@
 use aya_ebpf::bindings::BPF_ANY;
 use cache_ebpf::{ProcessKey, counter};
 
-use crate::{detail, maps::OPENERS};
+use crate::{events, maps::OPENERS};
 
 /// Remembers the opener of the open file description at this address.
 #[inline(always)]
 pub(super) fn remember(file: u64, opener: ProcessKey) {
     if file != 0 && OPENERS.insert(file, opener, u64::from(BPF_ANY)).is_err() {
-        detail::count(counter::FAULT_OPEN_FULL);
+        events::count(counter::FAULT_OPEN_FULL);
     }
 }
 

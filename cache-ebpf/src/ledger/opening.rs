@@ -4,12 +4,12 @@ use cache_ebpf::{NO_ROOT, OPEN_SHARED, OPERATION_CREATE, OPERATION_RESIZE, OPERA
 
 use super::{
     Entry, Member, followed, insert, is_own_name, lookups, openers, outside, settle,
-    sizes::{hold_size, kept, sees_all, settled_size},
+    sizes::{hold_size, is_fentry, kept, settled_size},
     tell,
 };
 use crate::{
     account::{self, Change},
-    detail::{self, Path},
+    events::{self, Path},
     kernel::{self, Access, Dentry, File, Inode, Read},
     roots,
 };
@@ -102,7 +102,7 @@ extern "C" fn opened_again(inode: u64, root: u32, file: u64) -> u64 {
     match again(Inode::at(inode), root, file) {
         Ok(done) => done,
         Err(fault) => {
-            detail::fault(fault);
+            events::fault(fault);
             SEEN
         }
     }
@@ -121,7 +121,7 @@ fn again(inode: Inode, root: u32, file: u64) -> Read<u64> {
     let Some(entry) = followed(&member) else {
         return Ok(UNFOLLOWED);
     };
-    if sees_all() && (entry.file() == file || openers::knows(file)) {
+    if is_fentry() && (entry.file() == file || openers::knows(file)) {
         return Ok(SEEN);
     }
     settle(&member, entry, None)?;
@@ -142,7 +142,7 @@ extern "C" fn created_size(inode: u64, name: u64, root: u32) -> u64 {
     match created(Inode::at(inode), Dentry::at(name), root) {
         Ok(size) => size,
         Err(fault) => {
-            detail::fault(fault);
+            events::fault(fault);
             0
         }
     }
@@ -160,7 +160,7 @@ fn created(inode: Inode, name: Dentry, root: u32) -> Read<u64> {
     };
     let size = if let Some(entry) = Entry::find(inode.address()) {
         entry.known()
-    } else if !sees_all() {
+    } else if !is_fentry() {
         settled_size(&member.key, member.generation).unwrap_or(0)
     } else if kept(&member.key, member.generation).is_none() {
         inode.size()?
@@ -186,7 +186,7 @@ fn created(inode: Inode, name: Dentry, root: u32) -> Read<u64> {
 extern "C" fn found_size(inode: u64, root: u32) -> u64 {
     let inode = Inode::at(inode);
     let size = inode.size().unwrap_or(0);
-    detail::settle_result(found(inode, root, size));
+    events::count_fault(found(inode, root, size));
     size
 }
 
@@ -201,7 +201,7 @@ fn found(inode: Inode, root: u32, size: u64) -> Read<()> {
         parent: 0,
     };
     let known = settled_size(&member.key, member.generation);
-    if known == Some(size) || known.is_none() && sees_all() {
+    if known == Some(size) || known.is_none() && is_fentry() {
         return Ok(());
     }
     let process = account::current();
@@ -220,7 +220,7 @@ fn found(inode: Inode, root: u32, size: u64) -> Read<()> {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(super) extern "C" fn enter_open(inode: u64, root: u32, size: u64, file: u64) -> u64 {
-    detail::settle_result(entered(Inode::at(inode), root, size, file));
+    events::count_fault(entered(Inode::at(inode), root, size, file));
     1
 }
 
@@ -248,7 +248,7 @@ fn entered(inode: Inode, root: u32, size: u64, file: u64) -> Read<()> {
 #[inline(never)]
 extern "C" fn join(inode: u64, file: u64) -> u64 {
     if let Some(entry) = Entry::find(inode) {
-        detail::settle_result(share(Inode::at(inode), entry, file));
+        events::count_fault(share(Inode::at(inode), entry, file));
     }
     1
 }
@@ -260,8 +260,8 @@ fn share(inode: Inode, entry: Entry, file: u64) -> Read<()> {
     if inode.writers()? <= 1 {
         entry.set_flags(0);
         entry.set_file(file);
-    } else if sees_all() || entry.is_shared() || entry.opener().tgid != process.tgid {
-        if sees_all() {
+    } else if is_fentry() || entry.is_shared() || entry.opener().tgid != process.tgid {
+        if is_fentry() {
             if !entry.is_shared() {
                 openers::remember(entry.file(), entry.opener());
             }

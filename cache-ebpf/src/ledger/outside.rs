@@ -3,10 +3,10 @@
 
 use cache_ebpf::{InodeKey, NO_ROOT};
 
-use super::{Member, sees_all, tell};
+use super::{Member, is_fentry, tell};
 use crate::{
     account,
-    detail::{self, Path},
+    events::{self, Path},
     kernel::{Access, Dentry, Inode, Read},
     roots,
 };
@@ -15,7 +15,7 @@ use crate::{
 #[inline(always)]
 pub(crate) fn changes<A: Access>(inode: Inode<A>, name: Dentry<A>, operation: u32) -> Read<()> {
     // Where the sizes of closed files are kept there is no need to ask.
-    if sees_all() && roots::is_measuring() {
+    if is_fentry() && roots::is_measuring() {
         let (inode, name) = (inode.plain()?, name.plain()?);
         tell_change(inode.address(), name.address(), operation);
     }
@@ -26,7 +26,7 @@ pub(crate) fn changes<A: Access>(inode: Inode<A>, name: Dentry<A>, operation: u3
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn tell_change(inode: u64, name: u64, operation: u32) -> u64 {
-    detail::settle_result(told(Inode::at(inode), Dentry::at(name), operation));
+    events::count_fault(told(Inode::at(inode), Dentry::at(name), operation));
     1
 }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     account,
-    detail::Path,
+    events::Path,
     kernel::{Access, Dentry, File, Inode, Read},
     roots,
 };

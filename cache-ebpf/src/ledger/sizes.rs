@@ -4,7 +4,7 @@
 use aya_ebpf::{Global, bindings::BPF_ANY};
 use cache_ebpf::{InodeKey, Settled, counter};
 
-use crate::{account, detail, maps::SIZES};
+use crate::{account, events, maps::SIZES};
 
 #[unsafe(no_mangle)]
 static KEEP_SIZES: Global<u64> = Global::new(0);
@@ -36,14 +36,14 @@ pub(super) fn kept(key: &InodeKey, generation: u32) -> Option<(u32, u64)> {
 
 /// The hooks see a file before it is truncated on open, and the end of each open file description.
 #[inline(always)]
-pub(crate) fn sees_all() -> bool {
+pub(crate) fn is_fentry() -> bool {
     KEEP_SIZES.load() == 0
 }
 
 /// Keeps the size of a file that is settled, where the next open will not tell it.
 #[inline(always)]
 pub(super) fn keep_size(key: &InodeKey, generation: u32, root: u32, size: u64) {
-    if !sees_all() || SIZES.get_ptr(key).is_some() {
+    if !is_fentry() || SIZES.get_ptr(key).is_some() {
         hold_size(key, generation, root, size);
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn hold_size(key: &InodeKey, generation: u32, root: u32, size: u64) {
         root,
     };
     if SIZES.insert(key, settled, u64::from(BPF_ANY)).is_err() {
-        detail::count(counter::FAULT_SIZES_FULL);
+        events::count(counter::FAULT_SIZES_FULL);
     }
 }
 

@@ -9,7 +9,7 @@ use cache_ebpf::{
 use super::touched;
 use crate::{
     account,
-    detail::{self, Fact, Path},
+    events::{self, Fact, Path},
     kernel::{Fault, Inode, Read},
     maps::CROSSINGS,
     roots,
@@ -22,7 +22,7 @@ use crate::{
 #[inline(never)]
 pub(super) extern "C" fn directory_renamed(thread: u64, slot: u32) -> u64 {
     if let Some((_, item)) = touched(thread, slot) {
-        detail::settle_result(compare(item));
+        events::count_fault(compare(item));
     }
     1
 }
@@ -61,7 +61,7 @@ fn compare(item: &Touched) -> Read<()> {
                 generation,
                 parent: 0,
             };
-            detail::emit(&fact, &Path::Of(dentry));
+            events::emit(&fact, &Path::Of(dentry));
         }
     }
     // Counted after it was told: whoever sees the count finds the events.

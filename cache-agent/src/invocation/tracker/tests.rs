@@ -1,5 +1,5 @@
 use bytemuck::Zeroable as _;
-use cache_ebpf::lineage::{PROCESS_EXEC, PROCESS_EXIT, PROCESS_FORK, ProcessEvent};
+use cache_ebpf::ancestry::{PROCESS_EXEC, PROCESS_EXIT, PROCESS_FORK, ProcessEvent};
 
 use super::*;
 

@@ -44,11 +44,11 @@ pub const EVENTS: &str = "EVENTS";
 pub const ASLEEP: &str = "ASLEEP";
 /// [`Reply`](crate::Reply) of the control program.
 pub const REPLY: &str = "REPLY";
-/// [`Tracked`](crate::lineage::Tracked) by thread group id.
+/// [`Tracked`](crate::ancestry::Tracked) by thread group id.
 pub const TRACKED: &str = "TRACKED";
 /// Bits `TOOL_*` by command name.
 pub const TOOLS: &str = "TOOLS";
-/// [`lineage::counter`](crate::lineage::counter) slots.
+/// [`ancestry::counter`](crate::ancestry::counter) slots.
 pub const LINEAGE_COUNTERS: &str = "LINEAGE_COUNTS";
-/// The ring of [`ProcessEvent`](crate::lineage::ProcessEvent)s.
+/// The ring of [`ProcessEvent`](crate::ancestry::ProcessEvent)s.
 pub const PROCESS_EVENTS: &str = "PROCESS_EVENTS";

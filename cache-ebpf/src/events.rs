@@ -22,7 +22,7 @@ use crate::{
     account, atomic,
     kernel::{Access, Dentry, Fault, Inode, Plain, Read, current},
     maps::{ASLEEP, COUNTERS, DRAFT, DRAFTS, Draft, EVENTS, FAMILY, PENDING_PATHS},
-    names::{self, Composed},
+    path::{self, Composed},
 };
 
 #[unsafe(no_mangle)]
@@ -45,7 +45,7 @@ pub(crate) fn fault(fault: Fault) {
 
 /// Counts the fault of a hook's body, if it had one.
 #[inline(always)]
-pub(crate) fn settle_result(result: Read<()>) {
+pub(crate) fn count_fault(result: Read<()>) {
     if let Err(error) = result {
         fault(error);
     }
@@ -262,7 +262,7 @@ fn wakeup() -> u32 {
 #[inline(always)]
 fn write_path(kind: u64, value: u64, length: u64, slot: u32, draft: &mut Draft) -> Composed {
     if kind == PATH_OF {
-        return names::compose(Dentry::at(value), slot);
+        return path::compose(Dentry::at(value), slot);
     }
     if kind == PATH_NONE {
         return Composed {

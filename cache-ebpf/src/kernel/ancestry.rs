@@ -1,6 +1,6 @@
 //! Fields that tell of processes and of names, beyond what the ledger needs.
 
-use cache_ebpf::lineage::ENTRY_NAME_BYTES;
+use cache_ebpf::ancestry::ENTRY_NAME_BYTES;
 
 use super::{
     Access, DENTRY_NAME_LENGTH, Dentry, Plain, Read, SIGNAL_RUNTIME, TASK_EXIT_CODE, TASK_LEADER,

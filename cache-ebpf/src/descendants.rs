@@ -15,7 +15,7 @@ use aya_ebpf::{
 };
 use cache_ebpf::{
     ProcessKey,
-    lineage::{
+    ancestry::{
         EVENT_ARGV_BYTES, EVENT_ENV_BYTES, LINEAGE_ARGV_CUT, LINEAGE_ENV_CUT, LINEAGE_IN_COMMAND,
         PROCESS_EXEC, PROCESS_EXIT, PROCESS_FORK, ProcessEvent, SEED_UNIT_NS, TOOL_ENVIRONMENT,
         TOOL_INVOCATION, TRACKED_HEAD, TRACKED_SEEDED, TRACKED_TOLD, Tracked, counter,
