@@ -50,7 +50,7 @@ fn process_exec(_ctx: RawTracePointContext) -> i32 {
     if !ledger::sees_all() {
         settle_own();
     }
-    detail::settle_result(descent::executed());
+    descent::executed();
     0
 }
 
