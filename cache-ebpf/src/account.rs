@@ -259,7 +259,7 @@ extern "C" fn capture(tgid: u64, start_ns: u64) -> u64 {
     let draft = unsafe { &mut (*claimed).process };
     events::own_comm(&mut draft.comm);
     draft.uid = bpf_get_current_uid_gid() as u32;
-    draft.ppid = current::parent_tgid();
+    draft.ppid = current::parent_here();
     draft.flags = if FAMILY.get_ptr(key.tgid).is_some() {
         PROCESS_IN_COMMAND
     } else {
@@ -295,9 +295,7 @@ fn claim() -> Option<*mut DraftProcess> {
 /// Copies the argument strings; 0 bytes where they are not to be had (swapped out, kernel thread).
 #[inline(always)]
 fn arguments(into: &mut [u8; ARGV_BYTES]) -> u32 {
-    let Ok((start, end)) = current::arguments() else {
-        return 0;
-    };
+    let (start, end) = current::arguments_here();
     let length = end.wrapping_sub(start);
     if length == 0 {
         return 0;

@@ -85,14 +85,14 @@ pub(crate) fn forked<A: Access>(parent: Task<A>, child: Task<A>) -> Read<()> {
 
 /// The running process executes another program.
 #[inline(always)]
-pub(crate) fn executed() -> Read<()> {
+pub(crate) fn executed() {
     let comm = bpf_get_current_comm().unwrap_or_default();
     // SAFETY: a value just looked up, if any; read once.
     let tool = TOOLS.get_ptr(comm).map_or(0, |tool| unsafe { tool.read() });
     let process = current::process();
     let mut own = match tracked(&process) {
         Some(tracked) => tracked,
-        None if tool & TOOL_INVOCATION == 0 => return Ok(()),
+        None if tool & TOOL_INVOCATION == 0 => return,
         None => Tracked {
             start_ns: process.start_ns,
             invocation: NOBODY,
@@ -114,7 +114,7 @@ pub(crate) fn executed() -> Read<()> {
     let is_leader = own.invocation == process;
     let wants_environment = is_leader || tool & TOOL_ENVIRONMENT != 0;
     let is_urgent = is_leader || wants_environment && is_first_told(&own.invocation);
-    tell_exec(&process, &own, wants_environment, is_urgent)
+    tell_exec(&process, &own, wants_environment, is_urgent);
 }
 
 /// True once for each invocation: its first tool names the caches, which are to be found while somebody sees them.
@@ -131,15 +131,10 @@ fn is_first_told(invocation: &ProcessKey) -> bool {
 }
 
 #[inline(always)]
-fn tell_exec(
-    process: &ProcessKey,
-    own: &Tracked,
-    wants_environment: bool,
-    is_urgent: bool,
-) -> Read<()> {
-    let arguments = current::arguments()?;
+fn tell_exec(process: &ProcessKey, own: &Tracked, wants_environment: bool, is_urgent: bool) {
+    let arguments = current::arguments();
     let environment = if wants_environment {
-        current::environment()?
+        current::environment()
     } else {
         (0, 0)
     };
@@ -148,7 +143,6 @@ fn tell_exec(
         copy_strings(arguments.0, arguments.1, environment.0, environment.1);
         send(is_urgent);
     }
-    Ok(())
 }
 
 /// The last thread of a process exits.

@@ -8,6 +8,7 @@ use cache_ebpf::counter;
 use super::{
     event_loop::{EventLoop, observe},
     publish,
+    roots::InitialContent,
 };
 use crate::ledger::{Reconciliation, Unsure};
 
@@ -100,10 +101,12 @@ impl EventLoop {
             let Some(entry) = self.roots.by_index(*index) else {
                 continue;
             };
-            if let Some(initial_owner) = entry.initial_owner.take() {
-                self.ledger.credit_initial_content(*index, initial_owner)?;
-                if let Some(initial_owner) = initial_owner {
-                    self.invocations.fulfil(&initial_owner);
+            match std::mem::replace(&mut entry.initial_content, InitialContent::Base) {
+                InitialContent::Base => {}
+                InitialContent::Nobodys => self.ledger.credit_initial_content(*index, None)?,
+                InitialContent::Of(owner) => {
+                    self.ledger.credit_initial_content(*index, Some(owner))?;
+                    self.invocations.fulfil(&owner);
                 }
             }
             if let Some((mover, changes)) = moved {

@@ -36,6 +36,17 @@ pub(super) enum State {
     Watched(u32),
 }
 
+/// What a directory held before it became a root.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum InitialContent {
+    /// The base that growth is counted from.
+    Base,
+    /// Growth that nobody in particular caused.
+    Nobodys,
+    /// Growth that this command alone can have caused.
+    Of(ProcessKey),
+}
+
 /// A root by name, watched or not.
 #[derive(Debug)]
 pub(super) struct Root {
@@ -68,9 +79,8 @@ pub(super) struct Root {
     pub(super) shown_by: Option<u64>,
     /// Nobody did at the last look.
     is_deserted: bool,
-    /// The command that alone can have written what was there before, to be told after the first walk; `None`
-    /// within: nobody in particular.
-    pub initial_owner: Option<Option<ProcessKey>>,
+    /// What is to become of what was there before, once the first walk has measured it.
+    pub initial_content: InitialContent,
 }
 
 impl Root {
@@ -97,7 +107,7 @@ impl Root {
             is_found_in_use: false,
             shown_by: None,
             is_deserted: false,
-            initial_owner: None,
+            initial_content: InitialContent::Base,
         }
     }
 

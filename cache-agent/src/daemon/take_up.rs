@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::roots::{ROOTS_KEPT_MAX, Root, RootTable, State};
+use super::roots::{InitialContent, ROOTS_KEPT_MAX, Root, RootTable, State};
 use crate::{
     config::{Config, limits::Thresholds},
     discover::host::Candidate,
@@ -80,7 +80,11 @@ impl RootTable {
         let mut root = Root::discovered(candidate, thresholds);
         root.is_found_in_use = true;
         root.shown_by = (!found.is_in_view).then_some(found.namespace);
-        root.initial_owner = Some(found.is_new.then_some(sighting.process));
+        root.initial_content = if found.is_new {
+            InitialContent::Of(sighting.process)
+        } else {
+            InitialContent::Nobodys
+        };
         match take_up_opened(&mut root, ledger, found.directory) {
             Ok(true) => {
                 self.all.push(root);

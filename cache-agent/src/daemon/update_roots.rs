@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{event_loop::EventLoop, last_sizes::Remembered, roots::State};
+use super::{
+    event_loop::EventLoop,
+    last_sizes::Remembered,
+    roots::{Root, State},
+};
 use crate::process::namespaces;
 
 /// Between two looks for containers that are gone; longer than it takes to tell an invocation.
@@ -174,7 +178,7 @@ impl EventLoop {
     }
 
     fn let_go(&mut self, at: usize) -> Result<()> {
-        let Some(index) = self.roots.all.get(at).and_then(|entry| entry.index()) else {
+        let Some(index) = self.roots.all.get(at).and_then(Root::index) else {
             return Ok(());
         };
         self.process_totals

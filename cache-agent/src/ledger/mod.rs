@@ -235,7 +235,7 @@ impl<M: LedgerMaps> Ledger<M> {
         )
     }
 
-    /// Credits what was there before the root was watched: to `owner of initial content`, who alone can have written it, or to
+    /// Credits what was there before the root was watched: to its owner, who alone can have written it, or to
     /// nobody.
     pub fn credit_initial_content(
         &mut self,

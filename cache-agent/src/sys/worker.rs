@@ -182,7 +182,9 @@ mod tests {
         let (worker, answers) = Worker::pool("test", 1, 1, work, |_| true).unwrap();
         worker.submit(1).unwrap();
         // One is being done, one waits: sooner or later there is no room.
-        let refused = (2..).find(|job| worker.submit(*job) == Err(*job)).unwrap();
+        let refused = (2..100)
+            .find(|job| worker.submit(*job) == Err(*job))
+            .unwrap();
         for _ in 1..refused {
             go.send(()).unwrap();
         }
@@ -209,7 +211,9 @@ mod tests {
     fn the_last_job_is_done_before_the_end() {
         let (sender, done) = channel();
         let worker = Worker::start("test", 8, move |jobs: Receiver<u32>| {
-            jobs.iter().for_each(|job| sender.send(job).unwrap());
+            for job in jobs {
+                sender.send(job).unwrap();
+            }
         });
         let worker = worker.unwrap();
         for job in 0..5 {

@@ -50,7 +50,7 @@ fn process_exec(_ctx: RawTracePointContext) -> i32 {
     if !ledger::is_fentry() {
         settle_own();
     }
-    events::count_fault(descendants::executed());
+    descendants::executed();
     0
 }
 

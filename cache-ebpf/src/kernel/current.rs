@@ -50,24 +50,36 @@ pub(crate) fn file(fd: u64) -> Read<Option<File>> {
     }
 }
 
+/// The same in a function that is global itself, and below which the stack would get too deep.
+#[inline(always)]
+pub(crate) fn parent_here() -> u32 {
+    typed(typed(task(), TASK_PARENT.load()), TASK_TGID.load())
+}
+
 /// Bounds of the argument strings in its memory.
 #[inline(always)]
-pub(crate) fn arguments() -> Read<(u64, u64)> {
-    bounds(MM_ARG_START.load(), MM_ARG_END.load())
+pub(crate) fn arguments() -> (u64, u64) {
+    let start = current_memory(MM_ARG_START.load());
+    (start, current_memory(MM_ARG_END.load()))
+}
+
+/// The same for a global function, as above.
+#[inline(always)]
+pub(crate) fn arguments_here() -> (u64, u64) {
+    match typed(task(), TASK_MM.load()) {
+        0 => (0, 0),
+        memory => (
+            typed(memory, MM_ARG_START.load()),
+            typed(memory, MM_ARG_END.load()),
+        ),
+    }
 }
 
 /// Bounds of the environment strings in its memory.
 #[inline(always)]
-pub(crate) fn environment() -> Read<(u64, u64)> {
-    bounds(MM_ENV_START.load(), MM_ENV_END.load())
-}
-
-#[inline(always)]
-fn bounds(start: u64, end: u64) -> Read<(u64, u64)> {
-    match current_memory() {
-        0 => Ok((0, 0)),
-        memory => Plain::read_two(memory, start, end),
-    }
+pub(crate) fn environment() -> (u64, u64) {
+    let start = current_memory(MM_ENV_START.load());
+    (start, current_memory(MM_ENV_END.load()))
 }
 
 #[inline(always)]
@@ -91,14 +103,18 @@ extern "C" fn current_start() -> u64 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn current_parent() -> u64 {
-    typed::<u32>(typed(task(), TASK_PARENT.load()), TASK_TGID.load()).into()
+    parent_here().into()
 }
 
+/// A field of its `mm_struct`; 0 for a kernel thread.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn current_memory() -> u64 {
+extern "C" fn current_memory(offset: u64) -> u64 {
     let memory: u64 = typed(task(), TASK_MM.load());
-    Typed::number(memory).unwrap_or_default()
+    match Typed::number(memory) {
+        Ok(0) | Err(_) => 0,
+        Ok(memory) => Plain::read(memory, offset).unwrap_or_default(),
+    }
 }
 
 #[unsafe(no_mangle)]
