@@ -19,18 +19,18 @@ use super::{
 };
 use crate::{
     config::checked::Config,
-    kernel::{file_events::Fact, process_maps::ProcessMaps},
+    kernel::{file_events::Fact, kernel_side::KernelSide},
     ledger::Ledger,
     snapshot::{Latency, Snapshot},
     store::writer::{Condition, StoreWriter},
 };
 
 /// The event loop.
-pub(super) struct EventLoop {
-    pub(super) ledger: Ledger,
+pub(super) struct EventLoop<K: KernelSide> {
+    pub(super) ledger: Ledger<K>,
     pub(super) roots: RootTable,
     pub(super) process_totals: ProcessTotals,
-    pub(super) invocations: Invocations,
+    pub(super) invocations: Invocations<K::Processes>,
     pub(super) config: Config,
     pub(super) root_watch: RootWatch,
     pub(super) orders: std::sync::mpsc::Receiver<Order>,
@@ -48,11 +48,11 @@ pub(super) struct EventLoop {
     pub(super) has_news: bool,
 }
 
-impl EventLoop {
+impl<K: KernelSide> EventLoop<K> {
     /// Attaches the kernel side and takes up the roots that are there.
     pub(super) fn start(
-        ledger: Ledger,
-        process_maps: ProcessMaps,
+        ledger: Ledger<K>,
+        process_maps: K::Processes,
         config: Config,
         history: StoreWriter,
     ) -> Result<(Self, Orders)> {

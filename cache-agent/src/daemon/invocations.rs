@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     invocation::{cause, counts::InvocationCounts, observer::Observer},
-    kernel::{file_events::Fact, process_maps::ProcessMaps},
+    kernel::{file_events::Fact, kernel_side::FollowsProcesses, ledger_maps::LedgerMaps},
     ledger::{Ledger, accounts::Sums},
     model::{
         invocation::{Finished, Invocation},
@@ -59,8 +59,8 @@ struct Waiting {
 }
 
 /// Follows invocations for the daemon.
-pub(super) struct Invocations {
-    observer: Observer,
+pub(super) struct Invocations<P: FollowsProcesses> {
+    observer: Observer<P>,
     estates: HashMap<ProcessKey, Estate>,
     waiting: VecDeque<Waiting>,
     /// Heirs of what new roots held, until when they are waited for.
@@ -71,10 +71,10 @@ pub(super) struct Invocations {
     pub counts: InvocationCounts,
 }
 
-impl Invocations {
+impl<P: FollowsProcesses> Invocations<P> {
     /// Follows these commands too, and the tools that run already.
     pub(super) fn start(
-        process_maps: ProcessMaps,
+        process_maps: P,
         commands: &[String],
         history: StoreWriter,
     ) -> Result<Self> {
@@ -116,7 +116,11 @@ impl Invocations {
     }
 
     /// Names of files come from the roots that are watched now.
-    pub(super) fn follow_roots(&mut self, ledger: &Ledger, roots: &RootTable) -> Result<()> {
+    pub(super) fn follow_roots(
+        &mut self,
+        ledger: &Ledger<impl LedgerMaps>,
+        roots: &RootTable,
+    ) -> Result<()> {
         for entry in &roots.all {
             let Some(root) = entry.index().and_then(|index| ledger.root(index)) else {
                 continue;

@@ -10,6 +10,7 @@ use cache_ebpf::{Credit, CreditKey, Process, ProcessKey};
 
 use super::roots::RootTable;
 use crate::{
+    kernel::ledger_maps::LedgerMaps,
     ledger::{Ledger, accounts},
     model::{
         changes::{Changes, changes, difference},
@@ -89,7 +90,11 @@ impl ProcessTotals {
     }
 
     /// Reads all accounts, folds those of ended processes, sums up the rest.
-    pub(super) fn read(&mut self, ledger: &mut Ledger, roots: &mut RootTable) -> Result<Sums> {
+    pub(super) fn read(
+        &mut self,
+        ledger: &mut Ledger<impl LedgerMaps>,
+        roots: &mut RootTable,
+    ) -> Result<Sums> {
         let credits = ledger.credits()?;
         let processes: HashMap<ProcessKey, Process> = ledger.processes()?.into_iter().collect();
         let mut sums = Sums {
@@ -132,7 +137,7 @@ impl ProcessTotals {
 
     fn fold(
         &mut self,
-        ledger: &mut Ledger,
+        ledger: &mut Ledger<impl LedgerMaps>,
         roots: &mut RootTable,
         key: &CreditKey,
         credit: &Credit,
@@ -171,7 +176,7 @@ impl ProcessTotals {
     /// A process that ended is forgotten with its last account.
     fn forget_processes(
         &mut self,
-        ledger: &mut Ledger,
+        ledger: &mut Ledger<impl LedgerMaps>,
         processes: &HashMap<ProcessKey, Process>,
     ) -> Result<()> {
         let waiting: HashSet<ProcessKey> = self.resting.keys().map(|key| key.process).collect();
@@ -187,7 +192,7 @@ impl ProcessTotals {
     /// Closes all accounts of a root that is let go: they belong to its name, whatever directory comes next.
     pub(super) fn close_root(
         &mut self,
-        ledger: &mut Ledger,
+        ledger: &mut Ledger<impl LedgerMaps>,
         roots: &mut RootTable,
         index: u32,
     ) -> Result<()> {

@@ -19,6 +19,8 @@ use crate::{
     kernel::{
         counters::{Counters, DROP_CAUSES, FAULT_CAUSES, named},
         coverage::Coverage,
+        kernel_side::KernelSide,
+        ledger_maps::LedgerMaps,
     },
     ledger::{Ledger, root::WatchedRoot},
     limits::{Decision, FileSystem, Reading},
@@ -50,7 +52,7 @@ impl Figures {
     }
 }
 
-impl EventLoop {
+impl<K: KernelSide> EventLoop<K> {
     /// Reads totals, accounts and file systems; accounts of processes that ended are folded.
     pub(super) fn read_figures(&mut self) -> Result<Figures> {
         // Before the accounts that they are compared with.
@@ -125,10 +127,10 @@ impl EventLoop {
         Ok(Snapshot {
             taken_at: SystemTime::now(),
             attached: true,
-            backend: session.backend.as_str(),
-            degraded: degraded(&session.coverage, &events, &self.self_test, &self.history),
+            backend: session.backend().as_str(),
+            degraded: degraded(session.coverage(), &events, &self.self_test, &self.history),
             canary: self.self_test.proof(),
-            coverage: self.self_test.corrected(session.coverage.operations()),
+            coverage: self.self_test.corrected(session.coverage().operations()),
             maps: maps(&self.ledger, sums, &roots),
             roots,
             events,
@@ -147,7 +149,7 @@ impl EventLoop {
 /// One root, whose kernel total is `now`.
 fn root_snapshot(
     root: &Root,
-    ledger: &Ledger,
+    ledger: &Ledger<impl LedgerMaps>,
     now: Option<Changes>,
     reading: Option<Reading>,
     sums: &Sums,
@@ -243,8 +245,8 @@ fn events(counters: &Counters, missed_runs: u64) -> EventCounts {
 }
 
 /// Maps that can fill up, the most telling ones first.
-fn maps(ledger: &Ledger, sums: &Sums, roots: &[RootSnapshot]) -> Vec<MapUsage> {
-    let sizes = &ledger.session().capacities;
+fn maps(ledger: &Ledger<impl KernelSide>, sums: &Sums, roots: &[RootSnapshot]) -> Vec<MapUsage> {
+    let sizes = ledger.session().capacities();
     let row = |name, entries, capacity: u32| MapUsage {
         name,
         entries,

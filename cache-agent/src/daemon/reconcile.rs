@@ -9,7 +9,10 @@ use super::{
     event_loop::{EventLoop, observe},
     publish,
 };
-use crate::ledger::{Reconciliation, Unsure};
+use crate::{
+    kernel::kernel_side::KernelSide,
+    ledger::{Reconciliation, Unsure},
+};
 
 /// After a counted loss all roots are walked, but not more often than this.
 const WALK_INTERVAL: Duration = Duration::from_mins(1);
@@ -62,7 +65,7 @@ impl Losses {
     }
 }
 
-impl EventLoop {
+impl<K: KernelSide> EventLoop<K> {
     /// True when all roots are to be walked because something was lost.
     pub(super) fn lost(&mut self, now: Instant) -> Result<bool> {
         if !self.losses.wants_look(now) {

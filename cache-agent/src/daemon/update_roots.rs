@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::{event_loop::EventLoop, last_sizes::Remembered, roots::State};
-use crate::process::namespaces;
+use crate::{kernel::kernel_side::KernelSide, process::namespaces};
 
 /// Between two looks for containers that are gone; longer than it takes to tell an invocation.
 const CONTAINERS_INTERVAL: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ impl Containers {
     }
 }
 
-impl EventLoop {
+impl<K: KernelSide> EventLoop<K> {
     pub(super) fn apply(&mut self) {
         let gone = self.roots.apply(&self.config);
         for entry in gone {

@@ -15,7 +15,10 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use super::{cause, tracker::Tracker};
 use crate::{
     go::tools,
-    kernel::{file_events::Fact, process_events::Step, process_maps::ProcessMaps},
+    kernel::{
+        file_events::Fact, kernel_side::FollowsProcesses, process_events::Step,
+        process_maps::ProcessMaps,
+    },
     ledger::accounts::Sums,
     model::{
         invocation::{Finished, Invocation},
@@ -47,8 +50,8 @@ struct Place {
 }
 
 /// Follows invocations.
-pub struct Observer {
-    process_maps: ProcessMaps,
+pub struct Observer<P: FollowsProcesses = ProcessMaps> {
+    process_maps: P,
     tracker: Tracker,
     inspector: Inspector,
     places: Places,
@@ -59,10 +62,10 @@ pub struct Observer {
 #[derive(Debug, Default)]
 struct Places(HashMap<u32, Place>);
 
-impl Observer {
+impl<P: FollowsProcesses> Observer<P> {
     /// Tells the kernel side which tools begin an invocation.
     pub fn start<'a>(
-        mut process_maps: ProcessMaps,
+        mut process_maps: P,
         commands: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self> {
         process_maps.send_environment_of(tools::GO_CHILDREN)?;
@@ -215,18 +218,6 @@ impl Observer {
         self.process_maps.follow_tools(names)
     }
 
-    /// Whatever `head` starts meanwhile is an invocation, by whatever name.
-    pub fn with_head<T>(
-        &mut self,
-        head: ProcessKey,
-        spawn: impl FnOnce() -> Result<T>,
-    ) -> Result<T> {
-        self.process_maps.enter_head(head)?;
-        let spawned = spawn()?;
-        self.process_maps.leave_head(head)?;
-        Ok(spawned)
-    }
-
     /// Readable when the ring of process events wants to be looked at.
     pub fn events_fd(&self) -> BorrowedFd<'_> {
         self.process_maps.events_fd()
@@ -273,6 +264,20 @@ impl Observer {
     pub fn unwatch(&mut self, index: u32) {
         self.take_facts();
         self.places.0.remove(&index);
+    }
+}
+
+impl Observer {
+    /// Whatever `head` starts meanwhile is an invocation, by whatever name.
+    pub fn with_head<T>(
+        &mut self,
+        head: ProcessKey,
+        spawn: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.process_maps.enter_head(head)?;
+        let spawned = spawn()?;
+        self.process_maps.leave_head(head)?;
+        Ok(spawned)
     }
 
     /// Gives each its causes, from `earlier` ones (earliest first) and those before it.

@@ -9,6 +9,7 @@ pub mod counters;
 pub mod coverage;
 pub mod file_events;
 pub mod hooks;
+pub mod kernel_side;
 pub mod ledger_maps;
 pub mod maps;
 pub mod missed_runs;

@@ -13,6 +13,8 @@ use cache_ebpf::{
     map,
 };
 
+use super::kernel_side::FollowsProcesses;
+
 use super::maps::taken;
 
 /// Bytes of a command name that the kernel keeps, without its NUL.
@@ -35,25 +37,6 @@ impl ProcessMaps {
             counters: taken(ebpf, map::LINEAGE_COUNTERS)?,
             events: taken(ebpf, map::PROCESS_EVENTS)?,
         })
-    }
-
-    /// From now on an exec of one of these names begins an invocation.
-    pub fn follow_tools<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
-        for name in names {
-            self.enter_tool(name, TOOL_INVOCATION | TOOL_ENVIRONMENT)?;
-        }
-        Ok(())
-    }
-
-    /// Of descendants with these names the environment is told too.
-    pub fn send_environment_of<'a>(
-        &mut self,
-        names: impl IntoIterator<Item = &'a str>,
-    ) -> Result<()> {
-        for name in names {
-            self.enter_tool(name, TOOL_ENVIRONMENT)?;
-        }
-        Ok(())
     }
 
     fn enter_tool(&mut self, name: &str, flags: u32) -> Result<()> {
@@ -82,9 +65,24 @@ impl ProcessMaps {
     pub fn leave_head(&mut self, process: ProcessKey) -> Result<()> {
         Ok(self.tracked.remove(&process.tgid)?)
     }
+}
 
-    /// Follows a process that was there before the hooks, unless it is followed already.
-    pub fn seed(
+impl FollowsProcesses for ProcessMaps {
+    fn follow_tools<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        for name in names {
+            self.enter_tool(name, TOOL_INVOCATION | TOOL_ENVIRONMENT)?;
+        }
+        Ok(())
+    }
+
+    fn send_environment_of<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        for name in names {
+            self.enter_tool(name, TOOL_ENVIRONMENT)?;
+        }
+        Ok(())
+    }
+
+    fn seed(
         &mut self,
         process: ProcessKey,
         invocation: ProcessKey,
@@ -105,8 +103,7 @@ impl ProcessMaps {
         }
     }
 
-    /// Hands over at most `limit` records of the ring; how many there were.
-    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> usize {
+    fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> usize {
         for done in 0..limit {
             match self.events.next() {
                 Some(record) => each(&record),
@@ -116,13 +113,11 @@ impl ProcessMaps {
         limit
     }
 
-    /// Readable when the kernel side wants the ring to be looked at.
-    pub fn events_fd(&self) -> BorrowedFd<'_> {
+    fn events_fd(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
     }
 
-    /// Events that found no room in the ring, and processes that found none in the map.
-    pub fn lost(&self) -> Result<u64> {
+    fn lost(&self) -> Result<u64> {
         let sum = |slot| -> Result<u64> { Ok(self.counters.get(&slot, 0)?.iter().sum()) };
         Ok(sum(counter::DROPPED)? + sum(counter::UNTRACKED)?)
     }

@@ -30,7 +30,7 @@ use self::{
 use crate::{
     cli::args::{Output, TraceArgs},
     invocation::observer::Observer,
-    kernel::{file_events::Fact, session::Purpose},
+    kernel::{file_events::Fact, kernel_side::KernelSide as _, session::Purpose},
     ledger::{Ledger, accounts::Accounts},
     model::{changes::Changes, invocation::Finished, printable::printable, process::Identity},
     sys::usage,

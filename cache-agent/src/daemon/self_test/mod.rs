@@ -17,7 +17,9 @@ use anyhow::Result;
 
 use self::{compare::Comparison, directory::TestDirectory};
 use super::state_directory::StateDirectory;
-use crate::{ledger::Ledger, model::operation::Observation, snapshot::Proof};
+use crate::{
+    kernel::kernel_side::KernelSide, ledger::Ledger, model::operation::Observation, snapshot::Proof,
+};
 
 /// What a run found out.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -76,7 +78,7 @@ impl SelfTest {
         &mut self,
         interval: Option<Duration>,
         state: Option<&StateDirectory>,
-        ledger: &mut Ledger,
+        ledger: &mut Ledger<impl KernelSide>,
     ) {
         self.next = Instant::now();
         self.interval = interval;
@@ -95,7 +97,7 @@ impl SelfTest {
     }
 
     /// Gives its directory back: another one takes its place, or none.
-    pub(super) fn free(&mut self, ledger: &mut Ledger) {
+    pub(super) fn free(&mut self, ledger: &mut Ledger<impl KernelSide>) {
         if let Some(directory) = self.directory.take() {
             directory.close(ledger);
         }
@@ -109,7 +111,7 @@ impl SelfTest {
     }
 
     /// Runs if it is time; true if it did.
-    pub(super) fn run_if_due(&mut self, ledger: &mut Ledger) -> Result<bool> {
+    pub(super) fn run_if_due(&mut self, ledger: &mut Ledger<impl KernelSide>) -> Result<bool> {
         let now = Instant::now();
         let (Some(interval), Some(directory)) = (self.interval, &self.directory) else {
             return Ok(false);
