@@ -7,6 +7,8 @@ mod attach;
 pub mod btf;
 pub mod counters;
 pub mod coverage;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod file_events;
 pub mod hooks;
 pub mod kernel_side;

@@ -420,3 +420,6 @@ fn note(roots: &mut [Option<WatchedRoot>], fact: &Fact) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
