@@ -277,7 +277,10 @@ fn is_behind(sum: &Changes, total: &Changes) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::testbed::{Testbed, group as group_of},
+        *,
+    };
 
     fn grown(growth_bytes: i64) -> Changes {
         Changes {
@@ -306,5 +309,62 @@ mod tests {
         check(60, 100, 0, 40);
         check(144, 100, 0, 0);
         check(144, 100, -7, -7);
+    }
+
+    #[test]
+    fn an_ended_account_is_folded_once_it_rested_for_a_look_and_no_figure_changes() {
+        let mut testbed = Testbed::new();
+        let go = testbed.kernel.start("go build");
+        testbed.kernel.write(go, &testbed.path("cache/a"), 100);
+        let alive = testbed.look();
+        testbed.kernel.exit(go);
+        let rests = testbed.look();
+        assert_eq!((rests.processes_tracked, rests.processes_folded), (1, 0));
+        assert_eq!(testbed.growth(go), 100);
+        let folded = testbed.look();
+        assert_eq!((folded.processes_tracked, folded.processes_folded), (1, 1));
+        assert_eq!(testbed.look().processes_tracked, 0);
+        assert_eq!(testbed.growth(go), 0);
+        assert_eq!(folded.roots[0].groups, alive.roots[0].groups);
+        assert_eq!((&folded.users, &rests.users), (&alive.users, &alive.users));
+    }
+
+    #[test]
+    fn an_account_that_still_changes_after_its_end_is_not_folded() {
+        let mut testbed = Testbed::new();
+        let go = testbed.kernel.start("go build");
+        testbed.kernel.open(go, &testbed.path("cache/a"));
+        testbed.kernel.exit(go);
+        for _ in 0..3 {
+            testbed.kernel.append(&testbed.path("cache/a"), 10);
+            testbed.event_loop.ledger.sweep().unwrap();
+            testbed.look();
+        }
+        assert_eq!(testbed.growth(go), 30);
+        testbed.look();
+        let root = testbed.look().roots.remove(0);
+        assert_eq!(testbed.growth(go), 0);
+        assert_eq!(group_of(&root, "go-build").growth_bytes, 30);
+    }
+
+    #[test]
+    fn nobodys_account_is_never_folded() {
+        let mut testbed = Testbed::new();
+        let before = testbed.look();
+        assert_eq!(
+            (testbed.look().maps[0].entries, before.processes_folded),
+            (1, 0)
+        );
+    }
+
+    #[test]
+    fn users_beyond_the_bound_are_one() {
+        let mut totals = ProcessTotals::default();
+        let user = |uid| (uid, grown(i64::from(uid)));
+        totals.users = (1..=70).map(user).collect();
+        let all = totals.all_users(&HashMap::from([(70, grown(1))]));
+        assert_eq!((all.len(), all[0].0), (USERS_MAX + 1, Some(70)));
+        let (rest, sum) = all[USERS_MAX];
+        assert_eq!((rest, sum.growth_bytes), (None, (1..=6).sum()));
     }
 }

@@ -319,3 +319,6 @@ impl Places {
         Some(head)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,8 +123,8 @@ impl FakeKernel {
     }
 
     /// From now on the hooks do not see this operation on the agent's own files.
-    pub(crate) fn go_blind_to(&self, operation: u32) {
-        self.state.borrow_mut().blind_to = Some(operation);
+    pub(crate) fn go_blind_to(&self, operation: Option<u32>) {
+        self.state.borrow_mut().blind_to = operation;
     }
 
     /// A counter grows by one.

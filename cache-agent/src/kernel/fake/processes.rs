@@ -15,6 +15,9 @@ use crate::{kernel::kernel_side::FollowsProcesses, sys::clock::boot_now_ns};
 /// The maps of processes of a fake.
 pub(crate) struct FakeProcesses(FakeKernel);
 
+/// What processes do is told as of then, so that what ended has rested.
+const AGE_NS: u64 = 5_000_000_000;
+
 /// Far above the numbers that the host gives.
 const FIRST_TGID: u32 = 1 << 30;
 
@@ -39,7 +42,7 @@ impl FakeKernel {
         let above = parent.and_then(|parent| state.started.get(&parent));
         let above = above.map_or(ProcessKey::zeroed(), |above| above.invocation);
         let key = ProcessKey {
-            start_ns: boot_now_ns(),
+            start_ns: boot_now_ns() - AGE_NS,
             tgid: FIRST_TGID + u32::try_from(state.started.len()).unwrap(),
             pad: 0,
         };
@@ -57,20 +60,20 @@ impl FakeKernel {
         process.argv[..kept].copy_from_slice(&argv.as_bytes()[..kept]);
         process.argv_len = u32::try_from(kept).unwrap();
         state.started.insert(key, process);
-        state.step(PROCESS_EXEC, key, above, argv.as_bytes());
+        let parent = if is_tool { above } else { ProcessKey::zeroed() };
+        state.step(PROCESS_EXEC, key, parent, argv.as_bytes());
         key
     }
 
     /// A process ends.
     pub(crate) fn exit(&self, key: ProcessKey) {
         let state = &mut *self.state.borrow_mut();
-        let ended_ns = boot_now_ns();
+        let ended_ns = boot_now_ns() - AGE_NS;
         state.started.get_mut(&key).unwrap().ended_ns = ended_ns;
         if let Some(process) = state.processes.get_mut(&key) {
             process.ended_ns = ended_ns;
         }
-        let invocation = state.started[&key].invocation;
-        state.step(PROCESS_EXIT, key, invocation, b"");
+        state.step(PROCESS_EXIT, key, ProcessKey::zeroed(), b"");
     }
 
     /// So many events of processes found no room.
@@ -86,16 +89,11 @@ impl State {
         if who.invocation.tgid == 0 {
             return;
         }
-        let is_leader = who.invocation == process && parent != process;
         let event = ProcessEvent {
-            time_ns: boot_now_ns(),
+            time_ns: boot_now_ns() - AGE_NS,
             process,
             invocation: who.invocation,
-            parent: if is_leader {
-                parent
-            } else {
-                ProcessKey::zeroed()
-            },
+            parent,
             kind,
             uid: who.uid,
             ppid: who.ppid,
