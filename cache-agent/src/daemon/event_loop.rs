@@ -19,18 +19,18 @@ use super::{
 };
 use crate::{
     config::{Config, difference::Difference},
-    kernel::{file_events::Fact, process_maps::ProcessMaps},
+    kernel::{file_events::Fact, kernel_side::KernelSide},
     ledger::Ledger,
     snapshot::{Latency, Snapshot},
     store::writer::{Condition, StoreWriter},
 };
 
 /// The event loop.
-pub(super) struct EventLoop {
-    pub(super) ledger: Ledger,
+pub(super) struct EventLoop<K: KernelSide> {
+    pub(super) ledger: Ledger<K>,
     pub(super) roots: RootTable,
     pub(super) process_totals: ProcessTotals,
-    pub(super) invocations: Invocations,
+    pub(super) invocations: Invocations<K::Processes>,
     pub(super) config: Config,
     pub(super) root_watch: RootWatch,
     pub(super) orders: std::sync::mpsc::Receiver<Order>,
@@ -48,11 +48,11 @@ pub(super) struct EventLoop {
     pub(super) has_news: bool,
 }
 
-impl EventLoop {
+impl<K: KernelSide> EventLoop<K> {
     /// Attaches the kernel side and takes up the roots that are there.
     pub(super) fn start(
-        ledger: Ledger,
-        process_maps: ProcessMaps,
+        ledger: Ledger<K>,
+        process_maps: K::Processes,
         config: Config,
         history: StoreWriter,
     ) -> Result<(Self, Orders)> {
@@ -130,7 +130,7 @@ impl EventLoop {
     }
 
     /// Figures, decisions, acts, and the snapshot that shows all of them.
-    fn publish(&mut self) -> Result<Snapshot> {
+    pub(super) fn publish(&mut self) -> Result<Snapshot> {
         let figures = self.read_figures()?;
         self.invocations
             .settle(&mut self.process_totals, &figures.busy());
@@ -141,13 +141,13 @@ impl EventLoop {
     }
 
     /// Measures directories that crossed a border.
-    fn measure(&mut self) -> Result<()> {
+    pub(super) fn measure(&mut self) -> Result<()> {
         let invocations = &mut self.invocations;
         self.ledger.measure(|fact| invocations.fact(fact))
     }
 
     /// Lets the self-test run if it is time. Its own events make nobody busy.
-    fn run_self_test(&mut self) -> Result<()> {
+    pub(super) fn run_self_test(&mut self) -> Result<()> {
         if self.self_test.run_if_due(&mut self.ledger)? {
             self.drain();
             self.has_news = true;
@@ -227,4 +227,124 @@ impl EventLoop {
 pub(super) fn observe(latency: &mut Latency, now_ns: u64, fact: &Fact) {
     let age = Duration::from_nanos(now_ns.saturating_sub(fact.event.time_ns));
     latency.observe(age.as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::limits::Thresholds,
+        daemon::testbed::{LIMIT, Testbed, group, root},
+        kernel::{fake::FakeKernel, hooks::Backend},
+        model::root::RootState,
+    };
+
+    /// Quiet for so long that nothing but a bell or the next walk, in an hour, wakes it.
+    fn asleep(testbed: &mut Testbed) -> Instant {
+        testbed.event_loop.quiet = u32::MAX;
+        Instant::now()
+    }
+
+    #[test]
+    fn what_came_before_the_sleep_is_not_slept_over() {
+        let mut testbed = Testbed::new();
+        let go = testbed.kernel.start("go build");
+        let started = asleep(&mut testbed);
+        testbed.kernel.write(go, &testbed.path("cache/a"), 10);
+        // The exec, the file, its bytes.
+        assert_eq!(testbed.event_loop.read_events().unwrap(), 3);
+        assert!(started.elapsed() < LIMIT);
+    }
+
+    #[test]
+    fn an_order_ends_the_sleep() {
+        let mut testbed = Testbed::new();
+        let started = asleep(&mut testbed);
+        testbed.orders.give(Order::Stop);
+        assert_eq!(testbed.event_loop.read_events().unwrap(), 0);
+        assert!(testbed.event_loop.handle_orders().unwrap());
+        assert!(started.elapsed() < LIMIT);
+    }
+
+    #[test]
+    fn a_root_that_appears_ends_the_sleep() {
+        let kernel = FakeKernel::new(Backend::Tracepoint);
+        let mut testbed = Testbed::with(kernel, |config| {
+            let top = config.roots[0].path.with_file_name("");
+            config.roots.push(root(&top, "later"));
+        });
+        let started = asleep(&mut testbed);
+        std::fs::create_dir(testbed.path("later")).unwrap();
+        testbed.event_loop.read_events().unwrap();
+        assert!(started.elapsed() < LIMIT);
+        testbed.event_loop.update_roots().unwrap();
+        assert_eq!(testbed.look().roots[1].state, RootState::Walking);
+    }
+
+    #[test]
+    fn the_last_snapshot_has_what_happened_before_the_end() {
+        let mut testbed = Testbed::new();
+        let (snapshots, reader) = watch::channel(Arc::new(testbed.look()));
+        let go = testbed.kernel.start("go build");
+        testbed.kernel.write(go, &testbed.path("cache/a"), 1323);
+        testbed.orders.give(Order::Stop);
+        testbed.event_loop.run(&snapshots).unwrap();
+        let last = reader.borrow();
+        assert_eq!((last.roots[0].size_bytes, last.roots[0].files), (1323, 1));
+        assert_eq!(group(&last.roots[0], "go-build").growth_bytes, 1323);
+        assert!(last.is_ready());
+    }
+
+    #[test]
+    fn a_reload_takes_up_what_is_new_and_lets_go_of_what_is_gone() {
+        let mut testbed = Testbed::new();
+        std::fs::create_dir(testbed.path("other")).unwrap();
+        std::fs::write(testbed.path("other/a"), "12345").unwrap();
+        let mut config = testbed.event_loop.config.clone();
+        config.roots = vec![root(testbed.top.path(), "other")];
+        testbed
+            .orders
+            .give(Order::Reload(Box::new(testbed.changed(config))));
+        assert!(!testbed.event_loop.handle_orders().unwrap());
+        testbed.walk();
+        let snapshot = testbed.look();
+        let roots: Vec<_> = snapshot.roots.iter().collect();
+        assert_eq!(roots.len(), 1);
+        assert_eq!((roots[0].name.as_str(), roots[0].size_bytes), ("other", 5));
+        let go = testbed.kernel.start("go build");
+        testbed.kernel.write(go, &testbed.path("other/b"), 1);
+        assert_eq!(testbed.look().roots[0].size_bytes, 6);
+    }
+
+    #[test]
+    fn a_root_that_stays_keeps_its_accounts_and_gets_its_new_limits() {
+        let mut testbed = Testbed::new();
+        let go = testbed.kernel.start("go build");
+        testbed.kernel.write(go, &testbed.path("cache/a"), 100);
+        let before = testbed.look();
+        assert!(before.roots[0].thresholds.is_empty());
+        let mut config = testbed.event_loop.config.clone();
+        config.roots[0].thresholds = Thresholds {
+            warn: Some(50),
+            ..Thresholds::default()
+        };
+        config.invocations.commands = vec!["please".to_owned()];
+        let (config, difference) = testbed.changed(config);
+        testbed.event_loop.reload(config, &difference).unwrap();
+        let after = testbed.look();
+        assert_eq!(after.roots[0].groups, before.roots[0].groups);
+        assert!(after.roots[0].thresholds[0].crossed);
+        assert!(testbed.kernel.tools().contains(&"please".to_owned()));
+    }
+
+    #[test]
+    fn what_is_quiet_and_has_no_news_makes_no_snapshot_due() {
+        let mut testbed = Testbed::new();
+        testbed.event_loop.has_news = false;
+        testbed.event_loop.update_roots().unwrap();
+        assert!(!testbed.event_loop.reconcile().unwrap());
+        assert!(!testbed.event_loop.ledger.sweep_open().unwrap());
+        assert!(!testbed.event_loop.has_news);
+        assert_eq!(testbed.event_loop.drain(), 0);
+    }
 }

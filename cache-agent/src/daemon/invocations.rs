@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     invocation::{cause, counts::InvocationCounts, observer::Observer},
-    kernel::{file_events::Fact, process_maps::ProcessMaps},
+    kernel::{file_events::Fact, kernel_side::FollowsProcesses, ledger_maps::LedgerMaps},
     ledger::{Ledger, accounts::Sums},
     model::{
         invocation::{Finished, Invocation},
@@ -57,8 +57,8 @@ struct Waiting {
 }
 
 /// Follows invocations for the daemon.
-pub(super) struct Invocations {
-    observer: Observer,
+pub(super) struct Invocations<P: FollowsProcesses> {
+    observer: Observer<P>,
     estates: HashMap<ProcessKey, Estate>,
     waiting: VecDeque<Waiting>,
     /// Heirs of what new roots held, until when they are waited for.
@@ -69,10 +69,10 @@ pub(super) struct Invocations {
     pub counts: InvocationCounts,
 }
 
-impl Invocations {
+impl<P: FollowsProcesses> Invocations<P> {
     /// Follows these commands too, and the tools that run already.
     pub(super) fn start(
-        process_maps: ProcessMaps,
+        process_maps: P,
         commands: &[String],
         history: StoreWriter,
     ) -> Result<Self> {
@@ -114,7 +114,11 @@ impl Invocations {
     }
 
     /// Names of files come from the roots that are watched now.
-    pub(super) fn follow_roots(&mut self, ledger: &Ledger, roots: &RootTable) -> Result<()> {
+    pub(super) fn follow_roots(
+        &mut self,
+        ledger: &Ledger<impl LedgerMaps>,
+        roots: &RootTable,
+    ) -> Result<()> {
         for entry in &roots.all {
             let Some(root) = entry.index().and_then(|index| ledger.root(index)) else {
                 continue;
@@ -279,5 +283,124 @@ impl Invocations {
     pub(super) fn end(&mut self, process_totals: &mut ProcessTotals) {
         self.settle(process_totals, &HashSet::new());
         self.explain(LAST_ANSWERS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        daemon::testbed::Testbed,
+        kernel::{fake::FakeKernel, hooks::Backend},
+    };
+
+    fn remembering() -> Testbed {
+        Testbed::with(FakeKernel::new(Backend::Tracepoint), |config| {
+            config.history.enabled = true;
+        })
+    }
+
+    /// Looks until nothing waits any more.
+    fn settle(testbed: &mut Testbed) {
+        testbed.look();
+        let until = Instant::now() + Duration::from_secs(30);
+        while testbed.event_loop.invocations.is_waiting() {
+            assert!(Instant::now() < until, "the history does not answer");
+            testbed.look();
+        }
+    }
+
+    #[test]
+    fn an_invocation_has_the_bytes_of_all_its_processes_and_is_told_once() {
+        let mut testbed = remembering();
+        let go = testbed.kernel.start("go build ./...");
+        let compile = testbed.kernel.start_child(go, "compile -o x");
+        testbed.kernel.write(go, &testbed.path("cache/a"), 100);
+        testbed.kernel.write(compile, &testbed.path("cache/b"), 20);
+        testbed.look();
+        testbed.kernel.exit(compile);
+        testbed.look();
+        testbed.kernel.unlink(go, &testbed.path("cache/b"));
+        testbed.kernel.exit(go);
+        settle(&mut testbed);
+        let [counted, _] = testbed.look().invocations.groups;
+        assert_eq!(counted.invocations, 1);
+        let told = testbed.told();
+        let [record] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert_eq!((record.growth_bytes, record.freed_bytes), (100, 20));
+        assert_eq!((record.files_created, record.files_deleted), (2, 1));
+        assert_eq!(
+            (record.tool.as_str(), record.verb.as_str()),
+            ("go", "build")
+        );
+        assert_eq!(record.roots.len(), 1);
+    }
+
+    #[test]
+    fn bytes_count_at_the_innermost_invocation() {
+        let mut testbed = remembering();
+        let make = testbed.kernel.start("make all");
+        let go = testbed.kernel.start_child(make, "go build");
+        testbed.kernel.write(make, &testbed.path("cache/a"), 7);
+        testbed.kernel.write(go, &testbed.path("cache/b"), 100);
+        testbed.look();
+        testbed.kernel.exit(go);
+        testbed.kernel.exit(make);
+        settle(&mut testbed);
+        let told = testbed.told();
+        let of = |tool| told.iter().find(|record| record.tool == tool).unwrap();
+        assert_eq!((of("make").growth_bytes, of("go").growth_bytes), (7, 100));
+        assert_eq!(of("go").parent.as_ref(), Some(&of("make").id));
+    }
+
+    #[test]
+    fn nothing_is_told_while_a_process_of_it_has_an_account() {
+        let mut testbed = remembering();
+        let go = testbed.kernel.start("go build");
+        let child = testbed.kernel.start_child(go, "compile -o x");
+        testbed.kernel.write(child, &testbed.path("cache/a"), 1);
+        testbed.kernel.exit(go);
+        for _ in 0..4 {
+            testbed.look();
+        }
+        let [counted, _] = testbed.look().invocations.groups;
+        assert_eq!(counted.invocations, 0);
+        testbed.kernel.exit(child);
+        settle(&mut testbed);
+        assert_eq!(testbed.told()[0].growth_bytes, 1);
+    }
+
+    #[test]
+    fn an_invocation_that_filled_a_new_root_is_told_once_that_is_measured() {
+        let mut testbed = remembering();
+        let go = testbed.kernel.start("go build");
+        testbed.look();
+        testbed.event_loop.invocations.expect(go);
+        testbed.kernel.exit(go);
+        for _ in 0..4 {
+            testbed.look();
+        }
+        assert!(testbed.event_loop.invocations.is_waiting());
+        testbed.event_loop.invocations.fulfil(&go);
+        settle(&mut testbed);
+        assert_eq!(testbed.told().len(), 1);
+    }
+
+    #[test]
+    fn what_is_over_when_the_agent_ends_is_told() {
+        let mut testbed = remembering();
+        let go = testbed.kernel.start("go build");
+        testbed.kernel.write(go, &testbed.path("cache/a"), 5);
+        testbed.kernel.exit(go);
+        for _ in 0..2 {
+            let figures = testbed.event_loop.read_figures();
+            figures.unwrap();
+        }
+        testbed.event_loop.drain();
+        let event_loop = &mut testbed.event_loop;
+        event_loop.invocations.end(&mut event_loop.process_totals);
+        assert_eq!(testbed.told()[0].growth_bytes, 5);
     }
 }

@@ -18,6 +18,8 @@ mod roots;
 mod self_test;
 mod state_directory;
 mod take_up;
+#[cfg(test)]
+mod testbed;
 mod update_roots;
 mod wake;
 

@@ -10,6 +10,7 @@ use cache_ebpf::{Credit, CreditKey, Process, ProcessKey};
 
 use super::roots::RootTable;
 use crate::{
+    kernel::ledger_maps::LedgerMaps,
     ledger::{Ledger, accounts},
     model::{
         changes::{Changes, changes, difference},
@@ -83,7 +84,11 @@ impl ProcessTotals {
     }
 
     /// Reads all accounts, folds those of ended processes, sums up the rest.
-    pub(super) fn read(&mut self, ledger: &mut Ledger, roots: &mut RootTable) -> Result<Sums> {
+    pub(super) fn read(
+        &mut self,
+        ledger: &mut Ledger<impl LedgerMaps>,
+        roots: &mut RootTable,
+    ) -> Result<Sums> {
         let credits = ledger.credits()?;
         let processes: HashMap<ProcessKey, Process> = ledger.processes()?.into_iter().collect();
         let mut sums = Sums {
@@ -118,7 +123,7 @@ impl ProcessTotals {
 
     fn fold(
         &mut self,
-        ledger: &mut Ledger,
+        ledger: &mut Ledger<impl LedgerMaps>,
         roots: &mut RootTable,
         key: &CreditKey,
         credit: &Credit,
@@ -153,7 +158,7 @@ impl ProcessTotals {
     /// A process that ended is forgotten with its last account.
     fn forget_processes(
         &mut self,
-        ledger: &mut Ledger,
+        ledger: &mut Ledger<impl LedgerMaps>,
         processes: &HashMap<ProcessKey, Process>,
     ) -> Result<()> {
         let waiting: HashSet<ProcessKey> = self.resting.keys().map(|key| key.process).collect();
@@ -169,7 +174,7 @@ impl ProcessTotals {
     /// Closes all accounts of a root that is let go: they belong to its name, whatever directory comes next.
     pub(super) fn close_root(
         &mut self,
-        ledger: &mut Ledger,
+        ledger: &mut Ledger<impl LedgerMaps>,
         roots: &mut RootTable,
         index: u32,
     ) -> Result<()> {
@@ -233,7 +238,11 @@ fn is_behind(sum: &Changes, total: &Changes) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::testbed::{Testbed, group as group_of},
+        *,
+    };
+    use crate::snapshot::Snapshot;
 
     fn grown(growth_bytes: i64) -> Changes {
         Changes {
@@ -256,11 +265,62 @@ mod tests {
         assert_eq!(groups[tool_group::UNATTRIBUTED].growth_bytes, unattributed);
     }
 
+    /// Processes with an account of their own.
+    fn tracked(snapshot: &Snapshot) -> u64 {
+        let mut maps = snapshot.maps.iter();
+        maps.find(|map| map.name == "processes").unwrap().entries
+    }
+
     #[test]
     fn what_accounts_lack_is_unattributed_and_what_they_gained_meanwhile_is_not() {
         check(100, 100, 0, 0);
         check(60, 100, 0, 40);
         check(144, 100, 0, 0);
         check(144, 100, -7, -7);
+    }
+
+    #[test]
+    fn an_ended_account_is_folded_once_it_rested_for_a_look_and_no_figure_changes() {
+        let mut testbed = Testbed::new();
+        let go = testbed.kernel.start("go build");
+        testbed.kernel.write(go, &testbed.path("cache/a"), 100);
+        let alive = testbed.look();
+        testbed.kernel.exit(go);
+        let rests = testbed.look();
+        assert_eq!((tracked(&rests), rests.processes_folded), (1, 0));
+        assert_eq!(testbed.growth(go), 100);
+        let folded = testbed.look();
+        assert_eq!((tracked(&folded), folded.processes_folded), (1, 1));
+        assert_eq!(tracked(&testbed.look()), 0);
+        assert_eq!(testbed.growth(go), 0);
+        assert_eq!(folded.roots[0].groups, alive.roots[0].groups);
+    }
+
+    #[test]
+    fn an_account_that_still_changes_after_its_end_is_not_folded() {
+        let mut testbed = Testbed::new();
+        let go = testbed.kernel.start("go build");
+        testbed.kernel.open(go, &testbed.path("cache/a"));
+        testbed.kernel.exit(go);
+        for _ in 0..3 {
+            testbed.kernel.append(&testbed.path("cache/a"), 10);
+            testbed.event_loop.ledger.sweep().unwrap();
+            testbed.look();
+        }
+        assert_eq!(testbed.growth(go), 30);
+        testbed.look();
+        let root = testbed.look().roots.remove(0);
+        assert_eq!(testbed.growth(go), 0);
+        assert_eq!(group_of(&root, "go-build").growth_bytes, 30);
+    }
+
+    #[test]
+    fn nobodys_account_is_never_folded() {
+        let mut testbed = Testbed::new();
+        let before = testbed.look();
+        assert_eq!(
+            (testbed.look().maps[0].entries, before.processes_folded),
+            (1, 0)
+        );
     }
 }

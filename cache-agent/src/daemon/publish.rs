@@ -19,6 +19,8 @@ use crate::{
     kernel::{
         counters::{Counters, DROP_CAUSES, FAULT_CAUSES, named},
         coverage::Coverage,
+        kernel_side::KernelSide,
+        ledger_maps::LedgerMaps,
     },
     ledger::{Ledger, root::WatchedRoot},
     limits::{Decision, FileSystem, Reading},
@@ -50,7 +52,7 @@ impl Figures {
     }
 }
 
-impl EventLoop {
+impl<K: KernelSide> EventLoop<K> {
     /// Reads totals, accounts and file systems; accounts of processes that ended are folded.
     pub(super) fn read_figures(&mut self) -> Result<Figures> {
         // Before the accounts that they are compared with.
@@ -124,10 +126,10 @@ impl EventLoop {
         let events = events(&counters, session.missed_runs());
         Ok(Snapshot {
             taken_at: SystemTime::now(),
-            backend: session.backend.as_str(),
-            degraded: degraded(&session.coverage, &events, &self.self_test, &self.history),
+            backend: session.backend().as_str(),
+            degraded: degraded(session.coverage(), &events, &self.self_test, &self.history),
             canary: self.self_test.proof(),
-            coverage: self.self_test.corrected(session.coverage.operations()),
+            coverage: self.self_test.corrected(session.coverage().operations()),
             maps: maps(&self.ledger, sums, &roots),
             roots,
             events,
@@ -144,7 +146,7 @@ impl EventLoop {
 /// One root, whose kernel total is `now`.
 fn root_snapshot(
     root: &Root,
-    ledger: &Ledger,
+    ledger: &Ledger<impl LedgerMaps>,
     now: Option<Changes>,
     reading: Option<Reading>,
     sums: &Sums,
@@ -239,8 +241,8 @@ fn events(counters: &Counters, missed_runs: u64) -> EventCounts {
 }
 
 /// Maps that can fill up, the most telling ones first.
-fn maps(ledger: &Ledger, sums: &Sums, roots: &[RootSnapshot]) -> Vec<MapUsage> {
-    let sizes = &ledger.session().capacities;
+fn maps(ledger: &Ledger<impl KernelSide>, sums: &Sums, roots: &[RootSnapshot]) -> Vec<MapUsage> {
+    let sizes = ledger.session().capacities();
     let row = |name, entries, capacity: u32| MapUsage {
         name,
         entries,
@@ -283,5 +285,128 @@ fn usage(kernel_map_bytes: u64) -> AgentUsage {
         cpu_seconds: cpu,
         resident_bytes: pages.unwrap_or(0) * rustix::param::page_size() as u64,
         kernel_map_bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::limits::Thresholds,
+        daemon::testbed::{Testbed, group},
+        kernel::{fake::FakeKernel, hooks::Backend},
+        limits::thresholds::Change,
+        model::operation::Observation,
+    };
+
+    fn warned_at(bytes: u64) -> Testbed {
+        Testbed::with(FakeKernel::new(Backend::Tracepoint), |config| {
+            config.roots[0].thresholds = Thresholds {
+                warn: Some(bytes),
+                ..Thresholds::default()
+            };
+        })
+    }
+
+    #[test]
+    fn a_snapshot_shows_what_was_decided_on_its_own_figures() {
+        let mut testbed = warned_at(100);
+        let go = testbed.kernel.start("go build");
+        for (size, crossed) in [(60, false), (60, true)] {
+            testbed.kernel.write(go, &testbed.path("cache/a"), size);
+            let root = testbed.look().roots.remove(0);
+            assert_eq!(root.thresholds[0].crossed, crossed, "{}", root.size_bytes);
+        }
+        testbed.kernel.unlink(go, &testbed.path("cache/a"));
+        let root = testbed.look().roots.remove(0);
+        assert!(!root.thresholds[0].crossed);
+        assert_eq!(root.thresholds[0].crossings, 1);
+    }
+
+    #[test]
+    fn a_limit_that_stays_crossed_is_decided_once() {
+        let mut testbed = warned_at(100);
+        let go = testbed.kernel.start("go build");
+        testbed.kernel.write(go, &testbed.path("cache/a"), 100);
+        let figures = testbed.event_loop.read_figures().unwrap();
+        let decisions = testbed.event_loop.decide(&figures);
+        let [(0, Decision::Notify(event))] = decisions[..] else {
+            panic!("{decisions:?}");
+        };
+        assert_eq!(event.change, Change::Crossed);
+        assert!(testbed.event_loop.decide(&figures).is_empty());
+    }
+
+    #[test]
+    fn who_uses_a_root_is_under_way_and_has_an_account_there() {
+        let mut testbed = Testbed::new();
+        let go = testbed.kernel.start("go build");
+        let compile = testbed.kernel.start_child(go, "compile -o x");
+        let idle = testbed.kernel.start("go test");
+        testbed.kernel.write(compile, &testbed.path("cache/a"), 1);
+        testbed.look();
+        let users = |testbed: &Testbed| testbed.event_loop.roots.all[0].live_users.clone();
+        assert_eq!(users(&testbed), [go].into());
+        assert_ne!(go, idle);
+        testbed.kernel.exit(compile);
+        testbed.look();
+        testbed.look();
+        assert!(users(&testbed).is_empty());
+    }
+
+    #[test]
+    fn groups_add_up_to_what_changed_and_what_no_process_explains_is_unattributed() {
+        let mut testbed = Testbed::new();
+        let go = testbed.kernel.start("go build");
+        testbed.kernel.write(go, &testbed.path("cache/a"), 100);
+        std::fs::write(testbed.path("cache/unseen"), "1234567").unwrap();
+        testbed.walk_again();
+        let root = testbed.look().roots.remove(0);
+        assert_eq!((root.size_bytes, root.drift_bytes), (107, -7));
+        assert_eq!(group(&root, "go-build").growth_bytes, 100);
+        assert_eq!(group(&root, "unattributed").growth_bytes, 7);
+        let all = root.groups.iter().map(|group| group.growth_bytes);
+        assert_eq!(all.sum::<i64>(), 107);
+    }
+
+    #[test]
+    fn faults_and_missed_runs_make_the_agent_degraded_and_lost_detail_does_not() {
+        let mut testbed = Testbed::new();
+        testbed.kernel.count(counter::DROPPED_RING_FULL);
+        let snapshot = testbed.look();
+        assert_eq!(snapshot.events.dropped, [("ring_full", 1)]);
+        assert!(snapshot.degraded.is_empty());
+        testbed.kernel.count(counter::FAULT_READ);
+        testbed.kernel.miss_run();
+        testbed.kernel.lose_steps(3);
+        let snapshot = testbed.look();
+        let reasons: Vec<_> = snapshot.degraded.iter().map(|one| one.reason).collect();
+        assert_eq!(reasons, [Reason::Faults, Reason::Faults]);
+        assert_eq!(snapshot.process_events_dropped, 3);
+    }
+
+    #[test]
+    fn a_missing_hook_is_a_reason_to_be_degraded_and_shows_in_coverage() {
+        let kernel = FakeKernel::without_hook(Backend::Tracepoint, "status_change");
+        let snapshot = Testbed::with(kernel, |_| {}).look();
+        assert_eq!(snapshot.degraded[0].reason, Reason::Hooks);
+        let unlink = ("unlink", Observation::Unattributed);
+        assert!(snapshot.coverage.contains(&unlink));
+        assert_eq!(snapshot.backend, "tracepoint");
+    }
+
+    #[test]
+    fn every_event_counts_as_delivered_or_dropped() {
+        let mut testbed = Testbed::new();
+        let go = testbed.kernel.start("go build");
+        testbed.kernel.write(go, &testbed.path("cache/a"), 1);
+        testbed.kernel.lose_events(true);
+        testbed.kernel.write(go, &testbed.path("cache/b"), 1);
+        let events = testbed.look().events;
+        let dropped: u64 = events.dropped.iter().map(|(_, count)| count).sum();
+        assert_eq!((events.hits, events.delivered, dropped), (4, 2, 2));
+        // Each that was delivered was looked at once.
+        let latency = testbed.look().event_latency;
+        assert_eq!(latency.counts.iter().sum::<u64>() + latency.beyond, 2);
     }
 }

@@ -10,7 +10,10 @@ use super::{
     publish,
     roots::InitialContent,
 };
-use crate::ledger::{Reconciliation, Unsure};
+use crate::{
+    kernel::kernel_side::KernelSide,
+    ledger::{Reconciliation, Unsure},
+};
 
 /// After a counted loss all roots are walked, but not more often than this.
 const WALK_INTERVAL: Duration = Duration::from_mins(1);
@@ -63,7 +66,7 @@ impl Losses {
     }
 }
 
-impl EventLoop {
+impl<K: KernelSide> EventLoop<K> {
     /// True when all roots are to be walked because something was lost.
     pub(super) fn lost(&mut self, now: Instant) -> Result<bool> {
         if !self.losses.wants_look(now) {
@@ -148,6 +151,7 @@ impl EventLoop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{daemon::testbed::Testbed, kernel::fake::FakeKernel};
 
     #[test]
     fn a_loss_is_walked_for_once_and_a_later_one_waits_its_turn() {
@@ -170,5 +174,35 @@ mod tests {
         assert!(losses.wants_look(start));
         assert!(!losses.wants_look(start + Duration::from_millis(20)));
         assert!(losses.wants_look(start + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn after_a_loss_every_root_is_walked() {
+        for lose in [
+            (|kernel| kernel.count(counter::DROPPED_RING_FULL)) as fn(&FakeKernel),
+            |kernel| kernel.count(counter::FAULT_STALE),
+            FakeKernel::miss_run,
+        ] {
+            let mut testbed = Testbed::new();
+            assert!(!testbed.event_loop.lost(Instant::now()).unwrap());
+            lose(&testbed.kernel);
+            testbed.event_loop.losses = Losses::new(Instant::now());
+            testbed.event_loop.update_roots().unwrap();
+            assert!(testbed.event_loop.ledger.root(0).unwrap().walk.is_some());
+        }
+    }
+
+    #[test]
+    fn what_a_new_root_held_goes_to_who_alone_can_have_written_it_after_its_first_walk() {
+        let mut testbed = Testbed::new();
+        let go = testbed.kernel.start("go build");
+        std::fs::write(testbed.path("cache/before"), "12345").unwrap();
+        testbed.walk_again();
+        testbed.event_loop.roots.all[0].initial_content = InitialContent::Of(go);
+        assert_eq!(testbed.growth(go), 0);
+        testbed.walk_again();
+        assert_eq!(testbed.growth(go), 5);
+        let root = testbed.look().roots.remove(0);
+        assert_eq!((root.size_bytes, root.drift_bytes), (5, 0));
     }
 }

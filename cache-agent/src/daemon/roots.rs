@@ -17,6 +17,7 @@ use crate::{
     config::{Config, limits::Thresholds, roots::RootConfig},
     discover::host::{Candidate, for_host},
     go::env::Environment,
+    kernel::ledger_maps::LedgerMaps,
     ledger::Ledger,
     limits::Limits,
     model::{changes::Changes, root::RootKind, tool_group::GROUPS},
@@ -198,7 +199,7 @@ impl RootTable {
     }
 
     /// Entries whose directory is no longer at its path.
-    pub(super) fn displaced(&self, ledger: &Ledger) -> Vec<usize> {
+    pub(super) fn displaced(&self, ledger: &Ledger<impl LedgerMaps>) -> Vec<usize> {
         let is_displaced = |root: &Root| {
             let watched = root.index().and_then(|index| ledger.root(index));
             watched.is_some_and(|watched| {

@@ -12,6 +12,7 @@ use crate::{
     config::{Config, limits::Thresholds},
     discover::host::Candidate,
     go::{env::FoundRoot, recognise::recognise},
+    kernel::ledger_maps::LedgerMaps,
     ledger::{Ledger, root::open_directory},
     model::root_name::Names,
     process::caches_in_use::{CacheInUse, Sighting},
@@ -21,7 +22,7 @@ impl RootTable {
     /// Takes up the caches that a go command uses, unless they are watched already. How many were new.
     pub(super) fn take_found(
         &mut self,
-        ledger: &mut Ledger,
+        ledger: &mut Ledger<impl LedgerMaps>,
         sighting: &Sighting,
         caches: Vec<CacheInUse>,
         config: &Config,
@@ -50,7 +51,7 @@ impl RootTable {
 
     fn take_one(
         &mut self,
-        ledger: &mut Ledger,
+        ledger: &mut Ledger<impl LedgerMaps>,
         sighting: &Sighting,
         found: CacheInUse,
         thresholds: Thresholds,
@@ -99,7 +100,7 @@ impl RootTable {
     }
 
     /// Takes up what has appeared. Returns how many roots changed their state.
-    pub(super) fn take_up(&mut self, ledger: &mut Ledger) -> usize {
+    pub(super) fn take_up(&mut self, ledger: &mut Ledger<impl LedgerMaps>) -> usize {
         let mut changed = 0;
         for root in self
             .all
@@ -121,7 +122,7 @@ impl RootTable {
 }
 
 /// True where a root is this very directory.
-fn is_watched(ledger: &Ledger, found: &CacheInUse) -> bool {
+fn is_watched(ledger: &Ledger<impl LedgerMaps>, found: &CacheInUse) -> bool {
     let identity = |fd: BorrowedFd<'_>| {
         let stat = rustix::fs::fstat(fd).ok()?;
         Some((stat.st_dev, stat.st_ino))
@@ -132,13 +133,17 @@ fn is_watched(ledger: &Ledger, found: &CacheInUse) -> bool {
         .any(|root| identity(root.directory().as_fd()) == own)
 }
 
-fn take_up(root: &mut Root, ledger: &mut Ledger) -> Result<bool> {
+fn take_up(root: &mut Root, ledger: &mut Ledger<impl LedgerMaps>) -> Result<bool> {
     let directory = open_directory(&root.path)?;
     take_up_opened(root, ledger, directory)
 }
 
 /// The same with its directory at hand: what was judged is what is watched.
-fn take_up_opened(root: &mut Root, ledger: &mut Ledger, directory: OwnedFd) -> Result<bool> {
+fn take_up_opened(
+    root: &mut Root,
+    ledger: &mut Ledger<impl LedgerMaps>,
+    directory: OwnedFd,
+) -> Result<bool> {
     if !root.accepts(directory.as_fd()) {
         refuse(
             root,

@@ -9,7 +9,7 @@ use super::{
     last_sizes::Remembered,
     roots::{Root, State},
 };
-use crate::process::namespaces;
+use crate::{kernel::kernel_side::KernelSide, process::namespaces};
 
 /// Between two looks for containers that are gone; longer than it takes to tell an invocation.
 const CONTAINERS_INTERVAL: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ impl Containers {
     }
 }
 
-impl EventLoop {
+impl<K: KernelSide> EventLoop<K> {
     pub(super) fn apply(&mut self) {
         let gone = self.roots.apply(&self.config);
         for entry in gone {
@@ -195,7 +195,14 @@ impl EventLoop {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::{
+        daemon::testbed::{Testbed, group},
+        kernel::{fake::FakeKernel, hooks::Backend},
+        model::root::RootState,
+    };
 
     #[test]
     fn containers_are_looked_for_while_there_are_any() {
@@ -211,5 +218,78 @@ mod tests {
         assert_eq!(containers.due(), Some(after(20)));
         assert!(!containers.is_due(after(30), false));
         assert_eq!(containers.due(), None);
+    }
+
+    #[test]
+    fn a_root_that_went_keeps_its_accounts_by_its_name_and_its_next_directory_starts_anew() {
+        let mut testbed = Testbed::new();
+        let go = testbed.kernel.start("go build");
+        testbed.kernel.write(go, &testbed.path("cache/a"), 100);
+        testbed.look();
+        fs::rename(testbed.path("cache"), testbed.path("aside")).unwrap();
+        testbed.event_loop.update_roots().unwrap();
+        let root = testbed.look().roots.remove(0);
+        assert_eq!((root.state, root.size_bytes), (RootState::Absent, 0));
+        assert_eq!(group(&root, "go-build").growth_bytes, 100);
+        fs::create_dir(testbed.path("cache")).unwrap();
+        fs::write(testbed.path("cache/new"), "12345").unwrap();
+        testbed.event_loop.update_roots().unwrap();
+        testbed.walk();
+        testbed.kernel.write(go, &testbed.path("cache/b"), 1);
+        // What happens to the directory that was moved away is nobody's business.
+        fs::write(testbed.path("aside/c"), "123").unwrap();
+        let root = testbed.look().roots.remove(0);
+        assert_eq!((root.state, root.size_bytes), (RootState::Watched, 6));
+        assert_eq!(group(&root, "go-build").growth_bytes, 101);
+    }
+
+    #[test]
+    fn what_changed_while_no_agent_watched_is_unattributed_drift_of_the_first_walk() {
+        let mut testbed = Testbed::new();
+        let go = testbed.kernel.start("go build");
+        testbed.kernel.write(go, &testbed.path("cache/a"), 100);
+        testbed.look();
+        let event_loop = &mut testbed.event_loop;
+        event_loop.last_sizes.write(event_loop.state.as_ref());
+        let Testbed {
+            event_loop, top, ..
+        } = testbed;
+        drop(event_loop);
+        fs::write(top.path().join("cache/meanwhile"), "1234567").unwrap();
+        let mut next = Testbed::beside(top, FakeKernel::new(Backend::Fentry), |_| {});
+        let root = next.look().roots.remove(0);
+        assert_eq!((root.size_bytes, root.drift_bytes), (107, -7));
+        assert_eq!(group(&root, "unattributed").growth_bytes, 7);
+    }
+
+    #[test]
+    fn a_root_is_walked_when_its_time_has_come_and_not_before() {
+        let mut testbed = Testbed::new();
+        let is_walking = |testbed: &Testbed| {
+            let root = testbed.event_loop.ledger.root(0).unwrap();
+            root.walk.is_some()
+        };
+        testbed.event_loop.update_roots().unwrap();
+        assert!(!is_walking(&testbed));
+        testbed.event_loop.roots.all[0].next_walk = Instant::now();
+        testbed.event_loop.update_roots().unwrap();
+        assert!(is_walking(&testbed));
+        let next = testbed.event_loop.roots.all[0].next_walk;
+        assert!(next > Instant::now() + testbed.event_loop.config.reconcile.walk_interval / 2);
+    }
+
+    #[test]
+    fn a_directory_that_crossed_and_was_not_measured_is_walked_for_at_once() {
+        let mut testbed = Testbed::new();
+        fs::create_dir(testbed.path("d")).unwrap();
+        fs::write(testbed.path("d/a"), "12345").unwrap();
+        let mover = testbed.kernel.start("mv d");
+        testbed.kernel.lose_events(true);
+        let (from, to) = (testbed.path("d"), testbed.path("cache/d"));
+        testbed.kernel.move_directory(mover, &from, &to);
+        testbed.kernel.lose_events(false);
+        testbed.event_loop.update_roots().unwrap();
+        testbed.walk();
+        assert_eq!(testbed.look().roots[0].size_bytes, 5);
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{event_loop::EventLoop, roots::Root};
+use crate::kernel::kernel_side::KernelSide;
 
 /// Between two snapshots while something happens.
 const TICK: Duration = Duration::from_secs(1);
@@ -24,7 +25,7 @@ const QUIET_TICKS: u32 = 3;
 /// Between two looks at free space while thresholds ask for it and nothing else happens.
 const SPACE_INTERVAL: Duration = Duration::from_secs(30);
 
-impl EventLoop {
+impl<K: KernelSide> EventLoop<K> {
     /// Waits until something is to be done; how many events came meanwhile.
     pub(super) fn read_events(&mut self) -> Result<usize> {
         let until = Instant::now() + self.timeout();

@@ -12,7 +12,10 @@ use cache_ebpf::ProcessKey;
 use super::{cause, tracker::Tracker};
 use crate::{
     go::tools,
-    kernel::{file_events::Fact, process_events::Step, process_maps::ProcessMaps},
+    kernel::{
+        file_events::Fact, kernel_side::FollowsProcesses, process_events::Step,
+        process_maps::ProcessMaps,
+    },
     ledger::accounts::Sums,
     model::{
         invocation::{Finished, Invocation},
@@ -45,8 +48,8 @@ struct Place {
 }
 
 /// Follows invocations.
-pub struct Observer {
-    process_maps: ProcessMaps,
+pub struct Observer<P: FollowsProcesses = ProcessMaps> {
+    process_maps: P,
     tracker: Tracker,
     inspector: Inspector,
     places: Places,
@@ -57,12 +60,9 @@ pub struct Observer {
 #[derive(Debug, Default)]
 struct Places(HashMap<u32, Place>);
 
-impl Observer {
+impl<P: FollowsProcesses> Observer<P> {
     /// Tells the kernel side which tools begin an invocation.
-    pub fn start<'a>(
-        process_maps: ProcessMaps,
-        commands: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Self> {
+    pub fn start<'a>(process_maps: P, commands: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
             .context("cannot read the boot id")?;
         let mut observer = Self {
@@ -213,18 +213,6 @@ impl Observer {
         self.process_maps.follow_tools(tools, tools::GO_CHILDREN)
     }
 
-    /// Whatever `head` starts meanwhile is an invocation, by whatever name.
-    pub fn with_head<T>(
-        &mut self,
-        head: ProcessKey,
-        spawn: impl FnOnce() -> Result<T>,
-    ) -> Result<T> {
-        self.process_maps.enter_head(head)?;
-        let spawned = spawn()?;
-        self.process_maps.leave_head(head)?;
-        Ok(spawned)
-    }
-
     /// Readable when the ring of process events wants to be looked at.
     pub fn events_fd(&self) -> BorrowedFd<'_> {
         self.process_maps.events_fd()
@@ -272,6 +260,20 @@ impl Observer {
         self.take_facts();
         self.places.0.remove(&index);
     }
+}
+
+impl Observer {
+    /// Whatever `head` starts meanwhile is an invocation, by whatever name.
+    pub fn with_head<T>(
+        &mut self,
+        head: ProcessKey,
+        spawn: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.process_maps.enter_head(head)?;
+        let spawned = spawn()?;
+        self.process_maps.leave_head(head)?;
+        Ok(spawned)
+    }
 
     /// Gives each its causes, from `earlier` ones (earliest first) and those before it.
     pub fn explain(finished: &mut [Finished], earlier: impl Fn(&Invocation) -> Vec<Finished>) {
@@ -303,3 +305,6 @@ impl Places {
         read_regular_file(&place.directory, path, Links::Refused, HEAD_BYTES)
     }
 }
+
+#[cfg(test)]
+mod tests;

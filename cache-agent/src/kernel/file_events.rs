@@ -107,6 +107,8 @@ fn join(names: &[u8], cut: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     #[test]
@@ -124,5 +126,50 @@ mod tests {
     fn short_records_are_no_events() {
         assert!(Fact::decode(&[0; 20]).is_none());
         assert!(Fact::decode(&[0; size_of::<Event>()]).is_some());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        #[test]
+        fn any_record_is_a_fact_or_none(record in vec(any::<u8>(), 0..300)) {
+            let fact = Fact::decode(&record);
+            prop_assert_eq!(fact.is_some(), record.len() >= size_of::<Event>());
+            if let Some(fact) = fact {
+                let shown = fact.path().unwrap_or_default();
+                prop_assert!(!shown.chars().any(char::is_control));
+                prop_assert!(fact.raw_path().len() <= record.len());
+                prop_assert_eq!(fact.changes().growth_bytes, fact.size_change());
+                fact.operation();
+            }
+        }
+
+        #[test]
+        fn a_fact_says_what_the_record_was_made_of(
+            (before, after, operation, root) in any::<(u64, u64, u32, u32)>(),
+            names in vec(vec(1..=u8::MAX, 1..20), 0..6),
+            beyond in vec(any::<u8>(), 0..9),
+        ) {
+            let mut told = Vec::new();
+            for name in names.iter().rev() {
+                told.extend(name);
+                told.push(0);
+            }
+            let event = Event {
+                before,
+                after,
+                operation,
+                root,
+                path_len: u32::try_from(told.len()).unwrap(),
+                ..bytemuck::Zeroable::zeroed()
+            };
+            // The ring rounds records up.
+            let record = [bytemuck::bytes_of(&event), &told, &beyond].concat();
+            let fact = Fact::decode(&record).unwrap();
+            prop_assert_eq!(fact.event, event);
+            prop_assert_eq!(fact.raw_path(), names.join(&b'/'));
+            prop_assert_eq!(fact.path().is_some(), !names.is_empty());
+            prop_assert_eq!(before.wrapping_add_signed(fact.size_change()), after);
+        }
     }
 }

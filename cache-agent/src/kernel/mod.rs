@@ -8,8 +8,11 @@ pub mod btf;
 pub mod counters;
 pub mod coverage;
 pub mod detach;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod file_events;
 pub mod hooks;
+pub mod kernel_side;
 pub mod ledger_maps;
 mod loading;
 pub mod maps;

@@ -88,6 +88,8 @@ fn after_nul(strings: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     fn record(kind: u32, flags: u32, argv: &[u8], environment: &[u8]) -> Vec<u8> {
@@ -122,5 +124,51 @@ mod tests {
             assert!(Step::decode(&whole[..length]).is_none(), "{length}");
         }
         assert!(Step::decode(&record(9, 0, b"", b"")).is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        #[test]
+        fn any_record_is_a_step_or_none(
+            kind in 0..5u32,
+            lengths in (0..100u32, 0..100u32),
+            flags in any::<u32>(),
+            strings in vec(any::<u8>(), 0..150),
+        ) {
+            let event = ProcessEvent {
+                kind,
+                flags,
+                argv_len: lengths.0,
+                env_len: lengths.1,
+                ..bytemuck::Zeroable::zeroed()
+            };
+            let record = [bytemuck::bytes_of(&event), &strings].concat();
+            let step = Step::decode(&record);
+            let holds_all = (lengths.0 + lengths.1) as usize <= strings.len();
+            prop_assert_eq!(step.is_some(), (1..=3).contains(&kind) && holds_all);
+            if let Some(step) = step {
+                prop_assert!(step.environment.len() <= lengths.1 as usize);
+                step.argv();
+                step.comm();
+            }
+        }
+
+        #[test]
+        fn a_step_says_what_the_record_was_made_of(
+            argv in vec("[^\0]{1,12}", 0..6),
+            environment in vec("[A-Z]{1,5}=[^\0]{0,9}", 0..6),
+            is_cut in any::<bool>(),
+        ) {
+            let strings = |words: &[String]| words.iter().fold(String::new(), |all, word| all + word + "\0");
+            let told = strings(&environment);
+            let cut = if is_cut { format!("of one=\0{told}") } else { told.clone() };
+            let flags = if is_cut { LINEAGE_ENV_CUT } else { 0 };
+            let record = record(PROCESS_EXEC, flags, strings(&argv).as_bytes(), cut.as_bytes());
+            let step = Step::decode(&record).unwrap();
+            prop_assert_eq!(step.argv(), argv);
+            prop_assert_eq!(step.environment, told.as_bytes());
+            prop_assert_eq!(step.is_environment_cut(), is_cut);
+        }
     }
 }

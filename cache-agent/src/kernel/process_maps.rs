@@ -16,7 +16,10 @@ use cache_ebpf::{
     map_names,
 };
 
-use super::maps::{gone, taken};
+use super::{
+    kernel_side::FollowsProcesses,
+    maps::{gone, taken},
+};
 
 /// Bytes of a command name that the kernel keeps, without its NUL.
 const COMM_BYTES: usize = 15;
@@ -42,9 +45,26 @@ impl ProcessMaps {
         })
     }
 
-    /// From now on an exec of one of `tools` begins an invocation, of descendants named in `told` the
-    /// environment is told too, and other names mean nothing any more.
-    pub fn follow_tools<'a>(
+    /// Whatever this process starts is an invocation, by whatever name.
+    pub fn enter_head(&mut self, process: ProcessKey) -> Result<()> {
+        let head = Tracked {
+            start_ns: process.start_ns,
+            invocation: nobody(),
+            parent: nobody(),
+            flags: TRACKED_HEAD,
+            pad: 0,
+        };
+        Ok(self.tracked.insert(process.tgid, head, 0)?)
+    }
+
+    /// The head starts nothing more; its children stay.
+    pub fn leave_head(&mut self, process: ProcessKey) -> Result<()> {
+        Ok(self.tracked.remove(&process.tgid)?)
+    }
+}
+
+impl FollowsProcesses for ProcessMaps {
+    fn follow_tools<'a>(
         &mut self,
         tools: impl IntoIterator<Item = &'a str>,
         told: impl IntoIterator<Item = &'a str>,
@@ -64,25 +84,7 @@ impl ProcessMaps {
         Ok(())
     }
 
-    /// Whatever this process starts is an invocation, by whatever name.
-    pub fn enter_head(&mut self, process: ProcessKey) -> Result<()> {
-        let head = Tracked {
-            start_ns: process.start_ns,
-            invocation: nobody(),
-            parent: nobody(),
-            flags: TRACKED_HEAD,
-            pad: 0,
-        };
-        Ok(self.tracked.insert(process.tgid, head, 0)?)
-    }
-
-    /// The head starts nothing more; its children stay.
-    pub fn leave_head(&mut self, process: ProcessKey) -> Result<()> {
-        Ok(self.tracked.remove(&process.tgid)?)
-    }
-
-    /// Follows a process that was there before the hooks, unless it is followed already.
-    pub fn seed(
+    fn seed(
         &mut self,
         process: ProcessKey,
         invocation: ProcessKey,
@@ -103,8 +105,7 @@ impl ProcessMaps {
         }
     }
 
-    /// Hands over at most `limit` records of the ring; how many there were.
-    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> usize {
+    fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> usize {
         for done in 0..limit {
             match self.events.next() {
                 Some(record) => each(&record),
@@ -114,13 +115,11 @@ impl ProcessMaps {
         limit
     }
 
-    /// Readable when the kernel side wants the ring to be looked at.
-    pub fn events_fd(&self) -> BorrowedFd<'_> {
+    fn events_fd(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
     }
 
-    /// Events that found no room in the ring, and processes that found none in the map.
-    pub fn lost(&self) -> Result<u64> {
+    fn lost(&self) -> Result<u64> {
         let sum = |slot| -> Result<u64> { Ok(self.counters.get(&slot, 0)?.iter().sum()) };
         Ok(sum(counter::DROPPED)? + sum(counter::UNTRACKED)?)
     }

@@ -23,6 +23,7 @@ use super::{
     coverage::Coverage,
     detach::{Detach, Holder, Links},
     hooks::{Backend, Choice},
+    kernel_side::KernelSide,
     maps::KernelMaps,
     missed_runs::MissedRuns,
     process_maps::ProcessMaps,
@@ -69,7 +70,7 @@ pub struct Session {
     /// Its maps.
     pub(super) maps: KernelMaps,
     /// How many entries they can hold.
-    pub capacities: Maps,
+    capacities: Maps,
     /// What is observed.
     pub coverage: Coverage,
     missed_runs: MissedRuns,
@@ -143,11 +144,6 @@ impl Session {
         Ok((session, process_maps))
     }
 
-    /// Runs of programs that the kernel left out: events of which nothing is known.
-    pub fn missed_runs(&self) -> u64 {
-        self.missed_runs.count()
-    }
-
     /// Runs the control program in this thread's context.
     pub(super) fn control(&mut self, arguments: [u64; 5]) -> Result<Reply> {
         let program: &RawTracePoint = self
@@ -177,20 +173,37 @@ impl Session {
     pub fn leave_family(&mut self, tgid: u32) -> Result<()> {
         self.maps.leave_family(tgid)
     }
+}
 
-    /// Asks to be woken by the next event.
-    pub fn sleep(&mut self) -> Result<()> {
+impl KernelSide for Session {
+    type Processes = ProcessMaps;
+
+    fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    fn capacities(&self) -> &Maps {
+        &self.capacities
+    }
+
+    fn missed_runs(&self) -> u64 {
+        self.missed_runs.count()
+    }
+
+    fn identify(&mut self) -> Result<ProcessKey> {
+        Ok(self.control([control::IDENTIFY, 0, 0, 0, 0])?.process)
+    }
+
+    fn sleep(&mut self) -> Result<()> {
         self.maps.sleep()
     }
 
-    /// Readable when the kernel side wants the ring to be looked at.
-    pub fn events_fd(&self) -> BorrowedFd<'_> {
+    fn events_fd(&self) -> BorrowedFd<'_> {
         self.maps.events_fd()
-    }
-
-    /// This process as the kernel side names it.
-    pub fn identify(&mut self) -> Result<ProcessKey> {
-        Ok(self.control([control::IDENTIFY, 0, 0, 0, 0])?.process)
     }
 }
 

@@ -38,6 +38,7 @@ use crate::{
     kernel::{
         counters::Counters,
         file_events::Fact,
+        kernel_side::KernelSide,
         ledger_maps::LedgerMaps,
         maps,
         process_maps::ProcessMaps,
@@ -65,16 +66,6 @@ impl Ledger {
         Ok((Self::with(session)?, process_maps))
     }
 
-    /// The hooks in use, and what they observe.
-    pub fn session(&self) -> &Session {
-        &self.maps
-    }
-
-    /// This process as the kernel side names it.
-    pub fn identify(&mut self) -> Result<ProcessKey> {
-        self.maps.identify()
-    }
-
     /// What `spawn` starts belongs to the traced family, of which this process is the head only for that long.
     pub fn with_family<T>(&mut self, spawn: impl FnOnce() -> Result<T>) -> Result<T> {
         let own = self.maps.identify()?;
@@ -82,6 +73,18 @@ impl Ledger {
         let spawned = spawn()?;
         self.maps.leave_family(own.tgid)?;
         Ok(spawned)
+    }
+}
+
+impl<K: KernelSide> Ledger<K> {
+    /// The hooks in use, and what they observe.
+    pub fn session(&self) -> &K {
+        &self.maps
+    }
+
+    /// This process as the kernel side names it.
+    pub fn identify(&mut self) -> Result<ProcessKey> {
+        self.maps.identify()
     }
 
     /// Asks to be woken by the next event.
@@ -417,3 +420,6 @@ fn note(roots: &mut [Option<WatchedRoot>], fact: &Fact) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

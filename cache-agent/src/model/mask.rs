@@ -160,6 +160,8 @@ fn shorten(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
     use super::*;
 
     #[track_caller]
@@ -218,5 +220,53 @@ mod tests {
         let long = argv(&["x".repeat(10_000)]);
         assert_eq!(long[0].len(), ARGUMENT_CHARACTERS + 3);
         check(&["\x1b[31m"], &["\\u{1b}[31m"]);
+    }
+
+    /// A command line around a secret, as it is told and as it may be spelled.
+    fn with_secret(secret: &str, name: &str, form: usize) -> Vec<String> {
+        let words = match form {
+            0 => vec![format!("--{name}={secret}")],
+            1 => vec![format!("-{name}"), secret.to_owned()],
+            2 => vec![format!("MY_{}={secret}", name.to_uppercase())],
+            3 => vec![format!("https://user:{secret}@host.org/{name}")],
+            4 => vec![format!("a,git+ssh://{secret}@host,https://host/x")],
+            5 => vec!["-ldflags".to_owned(), format!("-s -X main.v={secret} -w")],
+            6 => vec![format!("-ldflags=-X=main.v={secret}")],
+            7 => vec![format!("--ldflags=-X 'main.v=a {secret} b' -s")],
+            _ => vec![format!("-ldflags=-s -X main.v=\"{secret} {secret}\"")],
+        };
+        words.into_iter().collect()
+    }
+
+    fn word() -> impl Strategy<Value = String> {
+        const PARTS: [&str; 19] = [
+            "-", "--", "=", " ", "'", "\"", "-X", "ldflags", "token", "auth", "a", "main.v", "://",
+            "@", "/", ",", "\x1b", "\u{fc}", "***",
+        ];
+        vec(select(&PARTS[..]), 0..9).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        #[test]
+        fn no_secret_survives(
+            secret in "[A-Z0-9]{8,20}",
+            name in select(&SECRET_NAMES[..]),
+            form in 0..9usize,
+            before in vec(select(&["go", "build", "-v", "-tags=a,b", "x y", "./..."][..]), 0..70),
+        ) {
+            let before = before.into_iter().map(str::to_owned);
+            let line: Vec<_> = before.chain(with_secret(&secret, name, form)).collect();
+            for shown in argv(&line) {
+                prop_assert!(!shown.contains(&secret), "{}", shown);
+            }
+        }
+
+        #[test]
+        fn what_is_masked_stays_as_it_is(line in vec(word(), 0..8)) {
+            let shown = argv(&line);
+            prop_assert_eq!(argv(&shown), shown);
+        }
     }
 }

@@ -142,6 +142,8 @@ fn is_id(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, sample::select};
+
     use super::*;
 
     #[test]
@@ -212,5 +214,42 @@ mod tests {
     fn a_namespace_is_told_where_the_path_has_it() {
         let path = format!("/k8s.io/default/{}", "cd".repeat(32));
         assert_eq!(surroundings(&path).namespace, "default");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        #[test]
+        fn any_text_gives_a_path_that_is_bounded_and_printable(text in "(?s).{0,600}") {
+            for text in [text.clone(), format!("0::/{text}"), text.replace('a', ":")] {
+                let path = path(&text);
+                prop_assert!(path.chars().count() <= 512 && !path.chars().any(char::is_control));
+                surroundings(&path);
+                surroundings(&text);
+            }
+        }
+
+        #[test]
+        fn what_a_path_is_made_of_is_what_it_says(
+            id in "[0-9a-f]{64}",
+            uid in "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+            user in 0..70_000u32,
+            unit in "[a-z]{1,12}\\.(service|scope)",
+            (prefix, runtime) in select(&SCOPES[..]),
+        ) {
+            let low = uid.replace('-', "_");
+            let text = format!(
+                "7:cpu:/x\n0::/user.slice/user-{user}.slice/{unit}/kubepods-pod{low}.slice/{prefix}{id}.scope\n"
+            );
+            let expected = Surroundings {
+                container: id,
+                runtime: runtime.to_owned(),
+                pod: uid,
+                namespace: String::new(),
+                unit,
+                slice: format!("user-{user}.slice"),
+            };
+            prop_assert_eq!(surroundings(&path(&text)), expected);
+        }
     }
 }

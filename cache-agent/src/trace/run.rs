@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     invocation::observer::Observer,
-    kernel::{detach::Detach, file_events::Fact, session::Purpose},
+    kernel::{detach::Detach, file_events::Fact, kernel_side::KernelSide as _, session::Purpose},
     ledger::{Ledger, accounts::Accounts},
     model::{changes::Changes, invocation::Finished, printable::printable, process::Identity},
     sys::usage,
@@ -81,8 +81,8 @@ pub fn run(args: &Options) -> Result<Ended> {
     })?;
     places.clean(&credentials);
     let document = Document {
-        backend: ledger.session().backend.as_str(),
-        coverage: ledger.session().coverage.operations(),
+        backend: ledger.session().backend().as_str(),
+        coverage: ledger.session().coverage().operations(),
         argv: &args.command,
         ended: &ended,
         roots: &roots,

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 
 use super::{Findings, directory::TestDirectory};
 use crate::{
+    kernel::ledger_maps::LedgerMaps,
     ledger::Ledger,
     model::changes::{Changes, changes, difference},
 };
@@ -19,8 +20,8 @@ struct Figures {
 }
 
 /// Compares figures with what was done.
-pub(super) struct Comparison<'a> {
-    ledger: &'a mut Ledger,
+pub(super) struct Comparison<'a, M: LedgerMaps> {
+    ledger: &'a mut Ledger<M>,
     account: CreditKey,
     /// Nobody knew this process before: then nobody shall afterwards.
     is_stranger: bool,
@@ -30,8 +31,8 @@ pub(super) struct Comparison<'a> {
     made: Vec<u64>,
 }
 
-impl<'a> Comparison<'a> {
-    pub(super) fn start(ledger: &'a mut Ledger, directory: &TestDirectory) -> Result<Self> {
+impl<'a, M: LedgerMaps> Comparison<'a, M> {
+    pub(super) fn start(ledger: &'a mut Ledger<M>, directory: &TestDirectory) -> Result<Self> {
         let account = CreditKey {
             process: directory.process,
             root: directory.index,

@@ -11,7 +11,11 @@ use rustix::{
 };
 
 use super::operations::NAMES;
-use crate::{daemon::state_directory::StateDirectory, ledger::Ledger};
+use crate::{
+    daemon::state_directory::StateDirectory,
+    kernel::{kernel_side::KernelSide, ledger_maps::LedgerMaps},
+    ledger::Ledger,
+};
 
 /// Its name in the state directory.
 const NAME: &str = "canary";
@@ -30,7 +34,10 @@ pub(super) struct TestDirectory {
 
 impl TestDirectory {
     /// Makes it, or takes the one of an earlier run and clears it.
-    pub(super) fn open(state: &StateDirectory, ledger: &mut Ledger) -> Result<Self> {
+    pub(super) fn open(
+        state: &StateDirectory,
+        ledger: &mut Ledger<impl KernelSide>,
+    ) -> Result<Self> {
         let directory = make(state).context("no directory for the canary")?;
         clear(&directory)?;
         let process = ledger.identify()?;
@@ -48,7 +55,7 @@ impl TestDirectory {
     }
 
     /// Lets go of it; what stays is an empty directory.
-    pub(super) fn close(self, ledger: &mut Ledger) {
+    pub(super) fn close(self, ledger: &mut Ledger<impl LedgerMaps>) {
         if let Err(error) = clear(&self.directory).and_then(|()| ledger.unwatch(self.index)) {
             let error = format!("{error:#}");
             tracing::debug!(error, "the canary's directory is left as it is");

@@ -17,7 +17,9 @@ use anyhow::Result;
 
 use self::{compare::Comparison, directory::TestDirectory};
 use super::state_directory::StateDirectory;
-use crate::{ledger::Ledger, model::operation::Observation, snapshot::Proof};
+use crate::{
+    kernel::kernel_side::KernelSide, ledger::Ledger, model::operation::Observation, snapshot::Proof,
+};
 
 /// What a run found out.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -76,7 +78,7 @@ impl SelfTest {
         &mut self,
         interval: Option<Duration>,
         state: Option<&StateDirectory>,
-        ledger: &mut Ledger,
+        ledger: &mut Ledger<impl KernelSide>,
     ) {
         self.next = Instant::now();
         self.interval = interval;
@@ -95,7 +97,7 @@ impl SelfTest {
     }
 
     /// Gives its directory back: another one takes its place, or none.
-    pub(super) fn free(&mut self, ledger: &mut Ledger) {
+    pub(super) fn free(&mut self, ledger: &mut Ledger<impl KernelSide>) {
         if let Some(directory) = self.directory.take() {
             directory.close(ledger);
         }
@@ -114,7 +116,7 @@ impl SelfTest {
     }
 
     /// Runs if it is time; true if it did.
-    pub(super) fn run_if_due(&mut self, ledger: &mut Ledger) -> Result<bool> {
+    pub(super) fn run_if_due(&mut self, ledger: &mut Ledger<impl KernelSide>) -> Result<bool> {
         let now = Instant::now();
         let (Some(interval), Some(directory)) = (self.interval, &self.directory) else {
             return Ok(false);
@@ -200,7 +202,14 @@ impl Default for SelfTest {
 
 #[cfg(test)]
 mod tests {
+    use cache_ebpf::OPERATION_RENAME;
+
     use super::*;
+    use crate::{
+        daemon::testbed::Testbed,
+        kernel::{fake::FakeKernel, hooks::Backend},
+        snapshot::Reason,
+    };
 
     fn findings(notes: &[(&'static str, bool)]) -> Findings {
         let mut findings = Findings::default();
@@ -252,5 +261,78 @@ mod tests {
             Observation::Unattributed,
         ];
         assert_eq!(states, expected);
+    }
+
+    /// Runs at every look.
+    fn testbed() -> Testbed {
+        let kernel = FakeKernel::new(Backend::Tracepoint);
+        let mut testbed = Testbed::with(kernel, |config| {
+            config.self_test.interval = Some(Duration::ZERO);
+        });
+        testbed.event_loop.run_self_test().unwrap();
+        testbed
+    }
+
+    #[test]
+    fn a_run_proves_every_operation_it_does_and_leaves_no_trace() {
+        let mut testbed = testbed();
+        let snapshot = testbed.look();
+        let proof = snapshot.canary.unwrap();
+        assert!(proof.proved_at.is_some());
+        let mut expected = vec![
+            "close",
+            "fallocate",
+            "ftruncate",
+            "link",
+            "mmap",
+            "open",
+            "rename",
+            "truncate",
+            "unlink",
+            "write",
+        ];
+        // Not every file system can allocate.
+        expected
+            .retain(|operation| *operation != "fallocate" || proof.operations.contains(operation));
+        assert_eq!(proof.operations, expected);
+        assert!(snapshot.degraded.is_empty());
+        assert_eq!((snapshot.roots.len(), snapshot.maps[1].entries), (1, 0));
+        // Nobody's accounts of both directories, and no other.
+        assert_eq!(snapshot.maps[0].entries, 2);
+        let left = std::fs::read_dir(testbed.path("state/canary")).unwrap();
+        assert_eq!(left.count(), 0);
+    }
+
+    #[test]
+    fn an_operation_that_the_figures_miss_is_not_called_observed_until_a_run_is_right_again() {
+        let mut testbed = testbed();
+        testbed.kernel.go_blind_to(Some(OPERATION_RENAME));
+        testbed.event_loop.run_self_test().unwrap();
+        let snapshot = testbed.look();
+        assert_eq!(snapshot.degraded[0].reason, Reason::Canary);
+        let sentence = &snapshot.degraded[0].sentence;
+        assert_eq!(sentence, "the canary's figures differ after: rename");
+        let rename = |state| ("rename", state);
+        assert!(
+            snapshot
+                .coverage
+                .contains(&rename(Observation::Unattributed))
+        );
+        testbed.kernel.go_blind_to(None);
+        testbed.event_loop.run_self_test().unwrap();
+        let snapshot = testbed.look();
+        assert!(snapshot.degraded.is_empty());
+        assert!(snapshot.coverage.contains(&rename(Observation::Observed)));
+    }
+
+    #[test]
+    fn switched_off_it_proves_nothing_and_gives_its_directory_back() {
+        let mut testbed = testbed();
+        testbed.event_loop.config.self_test.interval = None;
+        testbed.event_loop.configure_self_test();
+        assert!(testbed.look().canary.is_none());
+        assert_eq!(testbed.event_loop.ledger.roots().count(), 1);
+        testbed.event_loop.run_self_test().unwrap();
+        assert_eq!(testbed.event_loop.self_test.due(), None);
     }
 }

@@ -17,7 +17,7 @@ use rustix::{
 };
 
 use super::{compare::Comparison, directory};
-use crate::model::changes::Changes;
+use crate::{kernel::ledger_maps::LedgerMaps, model::changes::Changes};
 
 /// Name of its file, the one it gets, and a second one.
 const FILE: &str = "file";
@@ -40,7 +40,10 @@ const CUT: u64 = 1234;
 const MAPPED: usize = 4096;
 
 /// Does all of it; the directory is empty before and after.
-pub(super) fn perform(directory: &OwnedFd, comparison: &mut Comparison<'_>) -> Result<()> {
+pub(super) fn perform(
+    directory: &OwnedFd,
+    comparison: &mut Comparison<'_, impl LedgerMaps>,
+) -> Result<()> {
     let outcome = written(directory, comparison)
         .and_then(|size| resized(directory, comparison, size))
         .and_then(|size| named(directory, comparison, size));
@@ -49,7 +52,7 @@ pub(super) fn perform(directory: &OwnedFd, comparison: &mut Comparison<'_>) -> R
 }
 
 /// Created, written, closed, appended to; its size.
-fn written(directory: &OwnedFd, comparison: &mut Comparison<'_>) -> Result<u64> {
+fn written(directory: &OwnedFd, comparison: &mut Comparison<'_, impl LedgerMaps>) -> Result<u64> {
     let file = open(directory, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
     comparison.remember(&file)?;
     comparison.expect("open", created())?;
@@ -67,7 +70,11 @@ fn written(directory: &OwnedFd, comparison: &mut Comparison<'_>) -> Result<u64> 
 }
 
 /// Extended, mapped, allocated, cut; its size.
-fn resized(directory: &OwnedFd, comparison: &mut Comparison<'_>, mut size: u64) -> Result<u64> {
+fn resized(
+    directory: &OwnedFd,
+    comparison: &mut Comparison<'_, impl LedgerMaps>,
+    mut size: u64,
+) -> Result<u64> {
     let file = open(directory, OFlags::RDWR)?;
     ftruncate(&file, EXTENDED).context("cannot extend the canary's file")?;
     comparison.expect("ftruncate", grown(EXTENDED - size))?;
@@ -96,7 +103,11 @@ fn resized(directory: &OwnedFd, comparison: &mut Comparison<'_>, mut size: u64) 
 }
 
 /// Renamed, linked, unlinked.
-fn named(directory: &OwnedFd, comparison: &mut Comparison<'_>, size: u64) -> Result<()> {
+fn named(
+    directory: &OwnedFd,
+    comparison: &mut Comparison<'_, impl LedgerMaps>,
+    size: u64,
+) -> Result<()> {
     renameat(directory, FILE, directory, RENAMED).context("cannot rename the canary's file")?;
     let renamed = Changes {
         files_renamed: 1,
