@@ -9,15 +9,11 @@ mod openers;
 mod opening;
 mod outside;
 mod release;
+mod settle;
 mod sizes;
 
-use aya_ebpf::bindings::BPF_NOEXIST;
-use cache_ebpf::{
-    InodeKey, NO_ROOT, OPERATION_CREATE, OPERATION_RESIZE, OPERATION_WRITE, OpenFile, ProcessKey,
-    counter,
-};
+use cache_ebpf::{NO_ROOT, OPERATION_CREATE, ProcessKey, counter};
 
-use self::sizes::{keep_size, settled_size};
 pub(crate) use self::{
     entry::Entry,
     moves::{enter, leave, rename, resize, settle_leaving, tell_link, vanish},
@@ -26,63 +22,16 @@ pub(crate) use self::{
     release::released,
     sizes::is_fentry,
 };
+use self::{
+    settle::{Member, followed, insert, may_count, member, settle, settle_closed, tell, unfollow},
+    sizes::{keep_size, settled_size},
+};
 use crate::{
     account::{self, Change},
-    events::{self, Fact, Path},
-    kernel::{self, Access, Dentry, File, Inode, Plain, Read},
-    maps::OPEN,
+    events::{self, Path},
+    kernel::{self, Access, Dentry, File, Inode, Read},
     roots,
 };
-
-/// A writer may change the size between the read and the exchange; then the settlement is repeated.
-const SETTLE_ROUNDS: u32 = 4;
-
-/// A file of a root, as a hook found it.
-///
-/// Spelled out where it is needed: the result of a constructor takes stack that Linux 6.1 refuses.
-#[derive(Clone, Copy)]
-struct Member<A: Access = Plain> {
-    inode: Inode<A>,
-    key: InodeKey,
-    generation: u32,
-    root: u32,
-    path: Path<A>,
-    /// Inode number of the directory; 0 = as the path says.
-    parent: u64,
-}
-
-/// True for a regular file on a device with roots: the cheapest tests.
-#[inline(always)]
-fn may_count<A: Access>(inode: Inode<A>) -> Read<bool> {
-    Ok(roots::is_watched(inode.superblock()?) && kernel::is_regular(inode.mode()?))
-}
-
-/// A regular file that has a name below a root.
-#[inline(always)]
-fn member<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<Option<Member<A>>> {
-    let root = roots::holder_of_name(name)?;
-    // Unlinked, or not linked yet (O_TMPFILE): not in the ledger, whatever is written to it.
-    if root == NO_ROOT || inode.nlink()? == 0 {
-        return Ok(None);
-    }
-    Ok(Some(Member {
-        inode,
-        key: inode.key()?,
-        generation: inode.generation()?,
-        root,
-        path: Path::Of(name),
-        parent: 0,
-    }))
-}
-
-/// True where the dentry of an open file is a name of its inode. overlayfs opens a file below it by the merged
-/// name.
-#[inline(always)]
-fn is_own_name<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<bool> {
-    Ok(name
-        .inode()?
-        .is_some_and(|named| named.address() == inode.address()))
-}
 
 /// A file without bytes has been made, but not opened.
 #[inline(always)]
@@ -103,49 +52,6 @@ pub(crate) fn made<A: Access>(inode: Inode<A>, name: Dentry<A>) -> Read<()> {
     account::credit(&process, root, &Change::enter(0));
     tell(&member, &process, 0, 0, OPERATION_CREATE);
     Ok(())
-}
-
-/// Enters the file into `OPEN`; false if there is no room.
-#[inline(always)]
-fn insert<A: Access>(member: &Member<A>, opener: ProcessKey, known: u64, file: u64) -> bool {
-    let entry = OpenFile {
-        known,
-        ino: member.key.ino,
-        opener,
-        generation: member.generation,
-        root: member.root,
-        flags: 0,
-        pad: 0,
-        file,
-        dev: member.key.dev,
-        reserved: 0,
-    };
-    let inode = member.inode.address();
-    let inserted = OPEN.insert(inode, entry, u64::from(BPF_NOEXIST)).is_ok();
-    if !inserted && OPEN.get_ptr(inode).is_none() {
-        events::count(counter::FAULT_OPEN_FULL);
-        return false;
-    }
-    true
-}
-
-/// The entry of this very file; one of an inode that was in its memory before goes, its last size unseen.
-#[inline(always)]
-fn followed<A: Access>(member: &Member<A>) -> Option<Entry> {
-    let inode = member.inode.address();
-    let entry = Entry::find(inode)?;
-    if entry.is(member.key.ino, member.generation) {
-        return Some(entry);
-    }
-    keep_size(
-        &entry.key(),
-        entry.generation(),
-        entry.root(),
-        entry.known(),
-    );
-    events::count(counter::FAULT_EVICTED);
-    unfollow(inode);
-    None
 }
 
 /// The running process closes a descriptor: settles, and forgets the file when nobody writes any more.
@@ -177,105 +83,6 @@ pub(crate) fn closing<A: Access>(file: File<A>) -> Read<()> {
         unfollow(member.inode.address());
     }
     Ok(())
-}
-
-/// Credits what the file grew since it was last settled. `settler` is credited where several share it.
-#[inline(always)]
-fn settle<A: Access>(member: &Member<A>, entry: Entry, settler: Option<ProcessKey>) -> Read<()> {
-    let (mut shrunk, mut last) = (0u64, 0);
-    for _ in 0..SETTLE_ROUNDS {
-        last = member.inode.size()?;
-        let before = entry.exchange_known(last);
-        shrunk = shrunk.wrapping_add(before.wrapping_sub(last));
-        if member.inode.size()? == last {
-            break;
-        }
-    }
-    let growth = shrunk.wrapping_neg().cast_signed();
-    if growth == 0 {
-        return Ok(());
-    }
-    let payee = match settler {
-        Some(settler) if entry.is_shared() => settler,
-        _ => entry.opener(),
-    };
-    credit_size(member, &payee, growth, last, OPERATION_WRITE);
-    Ok(())
-}
-
-/// Settles a file that is not followed: opened before the agent came, or by a way it does not see.
-#[inline(always)]
-fn settle_closed<A: Access>(member: &Member<A>, process: ProcessKey, known: u64) -> Read<()> {
-    let size = member.inode.size()?;
-    keep_size(&member.key, member.generation, member.root, size);
-    if size != known {
-        credit_size(
-            member,
-            &process,
-            size.wrapping_sub(known).cast_signed(),
-            size,
-            OPERATION_RESIZE,
-        );
-    }
-    Ok(())
-}
-
-#[inline(always)]
-fn credit_size<A: Access>(
-    member: &Member<A>,
-    payee: &ProcessKey,
-    growth: i64,
-    after: u64,
-    operation: u32,
-) {
-    account::credit(payee, member.root, &Change::size(growth));
-    tell(
-        member,
-        payee,
-        after.wrapping_sub(growth.cast_unsigned()),
-        after,
-        operation,
-    );
-}
-
-/// Inode number of the directory a file is in.
-#[inline(always)]
-fn directory_number<A: Access>(path: &Path<A>, known: u64) -> u64 {
-    match *path {
-        Path::Of(dentry) if known == 0 => dentry.directory_number().unwrap_or(0),
-        _ => known,
-    }
-}
-
-#[inline(always)]
-fn tell<A: Access>(
-    member: &Member<A>,
-    process: &ProcessKey,
-    before: u64,
-    after: u64,
-    operation: u32,
-) {
-    let Member {
-        key,
-        generation,
-        root,
-        path,
-        parent,
-        ..
-    } = *member;
-    events::emit(
-        &Fact {
-            key,
-            process: *process,
-            before,
-            after,
-            operation,
-            root,
-            generation,
-            parent: directory_number(&path, parent),
-        },
-        &path,
-    );
 }
 
 /// Settles one entry of `OPEN` on behalf of user space or of its exiting opener; true once it is done with.
@@ -319,11 +126,4 @@ pub(crate) fn seed<A: Access>(file: File<A>, opener: ProcessKey) -> Read<bool> {
         None => inode.size()?,
     };
     Ok(insert(&member, opener, known, 0))
-}
-
-/// Nobody follows the file any more; an entry that is not there is as good.
-#[inline(always)]
-fn unfollow(inode: u64) {
-    // ENOENT is the only failure, and what was wanted.
-    OPEN.remove(inode).unwrap_or_default();
 }

@@ -3,7 +3,7 @@
 
 use cache_ebpf::{NO_ROOT, ancestry::ENTRY_NAME_BYTES};
 
-use super::is_own_name;
+use super::settle::is_own_name;
 use crate::{
     account::{self, Change},
     kernel::{Access, Dentry, File, Inode, Read},

@@ -9,9 +9,8 @@ use cache_ebpf::{
 };
 
 use super::{
-    Member, credit_size, followed, insert, settle, settle_closed,
+    settle::{Member, credit_size, followed, insert, settle, settle_closed, tell, unfollow},
     sizes::{drop_size, hold_size, is_fentry, keep_size, kept, settled_size},
-    tell, unfollow,
 };
 use crate::{
     account::{self, Change, NOBODY},

@@ -3,9 +3,10 @@
 use cache_ebpf::{NO_ROOT, OPEN_SHARED, OPERATION_CREATE, OPERATION_RESIZE, OPERATION_VANISH};
 
 use super::{
-    Entry, Member, followed, insert, is_own_name, lookups, openers, outside, settle,
+    entry::Entry,
+    lookups, openers, outside,
+    settle::{Member, followed, insert, is_own_name, settle, tell},
     sizes::{hold_size, is_fentry, kept, settled_size},
-    tell,
 };
 use crate::{
     account::{self, Change},

@@ -3,7 +3,10 @@
 
 use cache_ebpf::{InodeKey, NO_ROOT};
 
-use super::{Member, is_fentry, tell};
+use super::{
+    settle::{Member, tell},
+    sizes::is_fentry,
+};
 use crate::{
     account,
     events::{self, Path},

@@ -1,11 +1,11 @@
 //! The end of an open file description, as hooks see it that see all of them.
 
 use super::{
-    Entry, Member, openers,
+    entry::Entry,
+    openers,
     opening::enter_open,
-    settle, settle_closed,
+    settle::{Member, settle, settle_closed, unfollow},
     sizes::{drop_size, kept},
-    unfollow,
 };
 use crate::{
     account,
