@@ -245,6 +245,12 @@ mod tests {
         Instant::now()
     }
 
+    fn reload(testbed: &mut Testbed, config: Config) {
+        let event_loop = &mut testbed.event_loop;
+        let difference = Difference::between(&event_loop.config, &config);
+        event_loop.reload(config, &difference).unwrap();
+    }
+
     #[test]
     fn what_came_before_the_sleep_is_not_slept_over() {
         let mut testbed = Testbed::new();
@@ -302,9 +308,9 @@ mod tests {
         std::fs::write(testbed.path("other/a"), "12345").unwrap();
         let mut config = testbed.event_loop.config.clone();
         config.roots = vec![root(testbed.top.path(), "other")];
-        testbed
-            .orders
-            .give(Order::Reload(Box::new(testbed.changed(config))));
+        let difference = Difference::between(&testbed.event_loop.config, &config);
+        let order = Order::Reload(Box::new((config, difference)));
+        testbed.orders.give(order);
         assert!(!testbed.event_loop.handle_orders().unwrap());
         testbed.walk();
         let snapshot = testbed.look();
@@ -328,13 +334,23 @@ mod tests {
             warn: Some(50),
             ..Thresholds::default()
         };
-        config.invocations.commands = vec!["please".to_owned()];
-        let (config, difference) = testbed.changed(config);
-        testbed.event_loop.reload(config, &difference).unwrap();
+        reload(&mut testbed, config);
         let after = testbed.look();
         assert_eq!(after.roots[0].groups, before.roots[0].groups);
         assert!(after.roots[0].thresholds[0].crossed);
-        assert!(testbed.kernel.tools().contains(&"please".to_owned()));
+    }
+
+    #[test]
+    fn a_command_that_is_taken_out_is_followed_no_more() {
+        let mut testbed = Testbed::new();
+        for commands in [vec!["please".to_owned()], Vec::new()] {
+            let mut config = testbed.event_loop.config.clone();
+            config.invocations.commands.clone_from(&commands);
+            reload(&mut testbed, config);
+            let tools = testbed.kernel.tools();
+            assert_eq!(tools.contains(&"please".to_owned()), !commands.is_empty());
+            assert!(tools.contains(&"go".to_owned()));
+        }
     }
 
     #[test]

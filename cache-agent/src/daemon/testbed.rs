@@ -11,10 +11,7 @@ use tempfile::TempDir;
 
 use super::event_loop::{EventLoop, Orders};
 use crate::{
-    config::{
-        Config, difference::Difference, discovery::Discovery, history::History, limits::Thresholds,
-        roots::RootConfig, self_test::SelfTest, state::State,
-    },
+    config::{Config, limits::Thresholds, roots::RootConfig},
     kernel::{fake::FakeKernel, hooks::Backend},
     ledger::Ledger,
     model::{changes::Changes, tool_group::GROUPS},
@@ -45,12 +42,6 @@ impl Testbed {
         Self::with(FakeKernel::new(Backend::Tracepoint), |_| {})
     }
 
-    /// A configuration as a reload hands it over.
-    pub(super) fn changed(&self, config: Config) -> (Config, Difference) {
-        let difference = Difference::between(&self.event_loop.config, &config);
-        (config, difference)
-    }
-
     /// The same with another kernel side, or another configuration.
     pub(super) fn with(kernel: FakeKernel, configure: impl FnOnce(&mut Config)) -> Self {
         let top = tempfile::tempdir().unwrap();
@@ -65,18 +56,13 @@ impl Testbed {
         configure: impl FnOnce(&mut Config),
     ) -> Self {
         let mut config = Config {
-            discovery: Discovery { enabled: false },
-            state: State {
-                directory: top.path().join("state"),
-            },
-            self_test: SelfTest { interval: None },
-            history: History {
-                enabled: false,
-                ..History::default()
-            },
             roots: vec![root(top.path(), "cache")],
             ..Config::default()
         };
+        config.discovery.enabled = false;
+        config.self_test.interval = None;
+        config.history.enabled = false;
+        config.state.directory = top.path().join("state");
         configure(&mut config);
         let history = Writing::start(Settings::of(&config)).unwrap();
         let ledger = Ledger::with(kernel.clone()).unwrap();

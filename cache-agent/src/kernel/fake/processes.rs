@@ -83,7 +83,7 @@ impl FakeKernel {
 }
 
 impl State {
-    /// Tells of a process that descends from a tool, as the lineage hooks do.
+    /// Tells of a process that descends from a tool, as the hooks of processes do.
     fn step(&mut self, kind: u32, process: ProcessKey, parent: ProcessKey, argv: &[u8]) {
         let who = self.started[&process];
         if who.invocation.tgid == 0 {
@@ -112,8 +112,7 @@ impl FollowsProcesses for FakeProcesses {
         tools: impl IntoIterator<Item = &'a str>,
         _told: impl IntoIterator<Item = &'a str>,
     ) -> Result<()> {
-        let tools = tools.into_iter().map(str::to_owned);
-        self.0.state.borrow_mut().tools = tools.collect();
+        self.0.state.borrow_mut().tools = tools.into_iter().map(str::to_owned).collect();
         Ok(())
     }
 
