@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
 use super::{check, code, codes, quoted, table};
-use crate::serve::metrics::{families, names, tests::snapshot};
+use crate::serve::metrics::{agent::FAULTS, families, tests::snapshot};
 
 /// Labels whose values no sample has all of.
 const OPEN: [(&str, &str); 5] = [
@@ -34,7 +34,7 @@ fn metrics_are_documented() {
     let (faults, _) = faults.split_once("\n\n").unwrap();
     let explained = quoted(faults);
     for (family, label, value) in values(&families) {
-        if (family, label) == (names::FAULTS.name, "cause") {
+        if (family, label) == (FAULTS.name, "cause") {
             assert!(
                 explained.contains(value),
                 "metrics.md explains no `{value}`"

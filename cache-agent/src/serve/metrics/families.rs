@@ -4,7 +4,7 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
-use super::names::Name;
+use super::names::Definition;
 use crate::snapshot::{LATENCY_BUCKETS, Latency};
 
 /// Labels of one series.
@@ -20,7 +20,7 @@ impl Families {
     /// One family with one series per row; none without rows, as the text format demands.
     pub(super) fn add<'a, const N: usize>(
         &mut self,
-        name: &Name,
+        name: &Definition,
         rows: impl IntoIterator<Item = ([(&'a str, &'a str); N], f64)>,
     ) {
         let metrics: Vec<Metric> = rows
@@ -31,12 +31,12 @@ impl Families {
     }
 
     /// One family with one series that has no labels.
-    pub(super) fn add_single(&mut self, name: &Name, value: f64) {
+    pub(super) fn add_single(&mut self, name: &Definition, value: f64) {
         self.add(name, [([], value)]);
     }
 
     /// One histogram.
-    pub(super) fn add_latency(&mut self, name: &Name, labels: Labels<'_>, latency: &Latency) {
+    pub(super) fn add_latency(&mut self, name: &Definition, labels: Labels<'_>, latency: &Latency) {
         let Latency {
             counts,
             beyond,
@@ -56,7 +56,7 @@ impl Families {
     /// One histogram per row: labels, bounds with their counts, what is beyond, and the sum.
     pub(super) fn add_histograms<'a, const N: usize>(
         &mut self,
-        name: &Name,
+        name: &Definition,
         rows: impl IntoIterator<Item = ([(&'a str, &'a str); N], Counts<'a>)>,
     ) {
         let metrics = rows.into_iter().map(|(labels, counts)| {
@@ -72,7 +72,7 @@ impl Families {
         self.families
     }
 
-    fn push(&mut self, name: &Name, metrics: Vec<Metric>) {
+    fn push(&mut self, name: &Definition, metrics: Vec<Metric>) {
         if metrics.is_empty() {
             return;
         }
@@ -138,4 +138,29 @@ fn pairs(labels: Labels<'_>) -> Vec<LabelPair> {
         pair
     };
     labels.iter().map(pair).collect()
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the format has only doubles: exact up to 8 PiB"
+)]
+pub(super) fn figure(value: u64) -> f64 {
+    value as f64
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the format has only doubles: exact up to 8 PiB"
+)]
+pub(super) fn signed(value: i64) -> f64 {
+    value as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "lengths of short lists")]
+pub(super) fn count(value: usize) -> f64 {
+    value as f64
+}
+
+pub(super) fn flag(value: bool) -> f64 {
+    f64::from(u8::from(value))
 }

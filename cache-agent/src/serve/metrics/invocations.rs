@@ -1,0 +1,91 @@
+//! Which tools made caches grow, and what their runs found there.
+
+use super::{
+    families::{Counts, Families, figure},
+    names::names,
+};
+use crate::{
+    invocation::counts::{self, InvocationCounts},
+    model::{changes::Changes, tool_group::GROUPS},
+    snapshot::Snapshot,
+};
+
+names! {
+    GROUP_GROWTH = COUNTER "go_cache_group_growth_bytes_total" "Bytes that entered any root, by the tool that caused it.";
+    INVOCATIONS = COUNTER "go_cache_invocations_total" "Runs of build tools that ended since the agent started.";
+    INVOCATION_GROWTH = HISTOGRAM "go_cache_invocation_growth_bytes" "Bytes by which a run of a build tool made caches grow, nested runs not included.";
+    LOOKUPS = COUNTER "go_cache_lookups_total" "Look-ups in build caches by runs that ended: entries found, and entries created because they were not.";
+    LOOKUP_HITS = COUNTER "go_cache_lookup_hits_total" "Look-ups that found their entry; over all look-ups, the hit ratio.";
+}
+
+/// Groups of tools with a series of their own; seldom verbs of go share one, to leave room for others.
+const TOOL_GROUPS: [&str; 11] = [
+    "go-build",
+    "go-test",
+    "go-run",
+    "go-vet",
+    "go-mod",
+    "go-other",
+    "gopls",
+    "golangci-lint",
+    "staticcheck",
+    "other",
+    "unattributed",
+];
+
+/// Definition under which a group is exported.
+fn exported(group: &str) -> &str {
+    if TOOL_GROUPS.contains(&group) {
+        group
+    } else if group.starts_with("go-") {
+        "go-other"
+    } else {
+        "other"
+    }
+}
+
+pub(super) fn add_groups(families: &mut Families, snapshot: &Snapshot) {
+    let mut sums = [Changes::default(); TOOL_GROUPS.len()];
+    for root in &snapshot.roots {
+        for (group, changes) in GROUPS.iter().zip(&root.groups) {
+            let name = exported(group);
+            let slots = TOOL_GROUPS.iter().zip(&mut sums);
+            slots
+                .filter(|(slot, _)| **slot == name)
+                .for_each(|(_, sum)| sum.add(changes));
+        }
+    }
+    let rows = TOOL_GROUPS
+        .iter()
+        .zip(&sums)
+        .map(|(group, sum)| ([("group", *group)], figure(sum.grown_bytes())));
+    families.add(&GROUP_GROWTH, rows);
+}
+
+pub(super) fn add(families: &mut Families, counts: &InvocationCounts) {
+    let groups = || counts::GROUPS.iter().zip(&counts.groups);
+    let label = |group: &'static str| [("group", group)];
+    families.add(
+        &INVOCATIONS,
+        groups().map(|(name, group)| (label(name), figure(group.invocations))),
+    );
+    let histograms = groups().map(|(name, group)| {
+        let [counts @ .., beyond] = &group.growth_counts;
+        let counts = Counts {
+            bounds: &counts::GROWTH_BUCKETS,
+            within: counts,
+            beyond: *beyond,
+            sum: group.growth_bytes,
+        };
+        (label(name), counts)
+    });
+    families.add_histograms(&INVOCATION_GROWTH, histograms);
+    families.add(
+        &LOOKUPS,
+        groups().map(|(name, group)| (label(name), figure(group.lookups))),
+    );
+    families.add(
+        &LOOKUP_HITS,
+        groups().map(|(name, group)| (label(name), figure(group.hits))),
+    );
+}
