@@ -197,7 +197,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Ready = every root that exists walked once; there is no picture before the hooks are attached.
+    /// Ready = every root that exists walked once; there is no snapshot before the hooks are attached.
     pub fn is_ready(&self) -> bool {
         self.roots
             .iter()

@@ -178,7 +178,7 @@ impl<K: KernelSide> EventLoop<K> {
         while let Ok(order) = self.orders.try_recv() {
             self.bell
                 .read_exact(&mut [0])
-                .context("the keeper's pipe broke")?;
+                .context("the pipe of orders broke")?;
             match order {
                 Order::Stop => stop = true,
                 Order::Reload(reload) => {

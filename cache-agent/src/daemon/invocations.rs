@@ -36,15 +36,15 @@ const EARLIER: u32 = 32;
 /// Records that wait for the history's answer; of more, the first ones go without a cause.
 const WAITING_MAX: usize = 1_024;
 /// How long an invocation waits for the first walk of a root that it filled.
-const INHERITANCE: Duration = Duration::from_secs(30);
+const FIRST_WALK_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the last ones wait for it when the agent ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// Between two looks for processes whose exit was lost.
-const BURIAL_INTERVAL: Duration = Duration::from_mins(1);
+const LOST_EXITS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What ended processes of one invocation left.
 #[derive(Debug, Default)]
-struct Estate {
+struct ExitedSums {
     sums: HashMap<u32, Sums>,
     leader: Option<Identity>,
 }
@@ -59,12 +59,13 @@ struct Waiting {
 /// Follows invocations for the daemon.
 pub(super) struct Invocations<P: FollowsProcesses> {
     observer: Observer<P>,
-    estates: HashMap<ProcessKey, Estate>,
+    exited: HashMap<ProcessKey, ExitedSums>,
     waiting: VecDeque<Waiting>,
-    /// Heirs of what new roots held, until when they are waited for.
+    /// Owners of what new roots held before, until when they are waited for.
     expecting: HashMap<ProcessKey, Instant>,
     history: StoreWriter,
-    burial: Instant,
+    /// When exits that were lost are looked for again.
+    next_check: Instant,
     /// Figures since the start.
     pub counts: InvocationCounts,
 }
@@ -81,11 +82,11 @@ impl<P: FollowsProcesses> Invocations<P> {
         observer.follow_running()?;
         Ok(Self {
             observer,
-            estates: HashMap::new(),
+            exited: HashMap::new(),
             waiting: VecDeque::new(),
             expecting: HashMap::new(),
             history,
-            burial: Instant::now() + BURIAL_INTERVAL,
+            next_check: Instant::now() + LOST_EXITS_INTERVAL,
             counts: InvocationCounts::default(),
         })
     }
@@ -169,7 +170,7 @@ impl<P: FollowsProcesses> Invocations<P> {
     /// An invocation that alone can have written what a new root holds is told only once that is measured.
     pub(super) fn expect(&mut self, initial_owner: ProcessKey) {
         self.expecting
-            .insert(initial_owner, Instant::now() + INHERITANCE);
+            .insert(initial_owner, Instant::now() + FIRST_WALK_PATIENCE);
     }
 
     /// Takes over what ended processes left, and finishes what is over. `busy` still have accounts.
@@ -180,21 +181,21 @@ impl<P: FollowsProcesses> Invocations<P> {
     ) {
         self.explain(Duration::ZERO);
         for exited in process_totals.take_exited() {
-            self.inherit(exited);
+            self.add_exited(exited);
         }
-        if Instant::now() >= self.burial {
-            self.burial = Instant::now() + BURIAL_INTERVAL;
+        if Instant::now() >= self.next_check {
+            self.next_check = Instant::now() + LOST_EXITS_INTERVAL;
             self.observer.tracker().end_vanished(is_alive);
         }
         let mut over = self.observer.tracker().over();
         let tracker = self.observer.tracker();
-        over.extend(self.estates.keys().filter(|key| !tracker.knows(key)));
+        over.extend(self.exited.keys().filter(|key| !tracker.knows(key)));
         let now = Instant::now();
         self.expecting.retain(|_, until| *until > now);
         let rests = |key: &&ProcessKey| !busy.contains(key) && !self.expecting.contains_key(key);
         over.retain(|key| rests(&key));
         for key in &over {
-            let Estate { sums, leader } = self.estates.remove(key).unwrap_or_default();
+            let ExitedSums { sums, leader } = self.exited.remove(key).unwrap_or_default();
             let finished = self.observer.finish_one(key, &sums, leader.as_ref());
             self.tell(finished);
         }
@@ -205,20 +206,20 @@ impl<P: FollowsProcesses> Invocations<P> {
         self.expecting.remove(initial_owner);
     }
 
-    fn inherit(&mut self, exited: ExitedAccount) {
+    fn add_exited(&mut self, exited: ExitedAccount) {
         let ExitedAccount {
             invocation,
             root,
             sums,
             leader,
         } = exited;
-        let estate = self.estates.entry(invocation).or_default();
-        let sum = estate.sums.entry(root).or_default();
+        let whole = self.exited.entry(invocation).or_default();
+        let sum = whole.sums.entry(root).or_default();
         sum.changes.add(&sums.changes);
         sum.hits += sums.hits;
         sum.misses += sums.misses;
         if leader.is_some() {
-            estate.leader = leader;
+            whole.leader = leader;
         }
     }
 
@@ -276,7 +277,7 @@ impl<P: FollowsProcesses> Invocations<P> {
         let tracker = self.observer.tracker();
         !self.waiting.is_empty()
             || tracker.has_over()
-            || self.estates.keys().any(|key| !tracker.knows(key))
+            || self.exited.keys().any(|key| !tracker.knows(key))
     }
 
     /// The agent ends: what is over is told.

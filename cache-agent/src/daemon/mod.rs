@@ -87,7 +87,7 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
         EventLoop::start(ledger, process_maps, config.clone(), history.writer())?;
     let (snapshots, readers) = watch::channel(Arc::new(event_loop.first_snapshot()?));
     let keeping = std::thread::Builder::new()
-        .name("keeper".to_owned())
+        .name("ledger".to_owned())
         .spawn(move || event_loop.run(&snapshots))
         .context("no thread for the ledger")?;
     tracing::info!(metrics = %format!("http://{address}/metrics"), "serving");

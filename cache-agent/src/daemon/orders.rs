@@ -28,7 +28,7 @@ impl Orders {
     pub(super) fn give(&mut self, order: Order) {
         use std::io::Write as _;
         if self.sender.send(order).is_err() || self.bell.write_all(&[0]).is_err() {
-            tracing::debug!("the keeper has ended already");
+            tracing::debug!("the event loop has ended already");
         }
     }
 }
