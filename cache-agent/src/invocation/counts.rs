@@ -1,9 +1,9 @@
 //! Figures of finished invocations, by a few groups, so that their series stay bounded.
 
-use crate::model::invocation::Invocation;
-
-/// Groups of invocations in metrics: the go command, and everything else.
-pub const GROUPS: [&str; 2] = ["go", "other"];
+use crate::model::{
+    invocation::Invocation,
+    tool_group::{RUNS, is_go},
+};
 
 /// Upper bounds, in bytes, of the buckets of growth: up to a package or two, up to a build from scratch.
 pub const GROWTH_BUCKETS: [f64; 2] = [1_048_576.0, 104_857_600.0];
@@ -26,15 +26,15 @@ pub struct Group {
 /// All groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct InvocationCounts {
-    /// In the order of [`GROUPS`].
-    pub groups: [Group; GROUPS.len()],
+    /// In the order of [`RUNS`].
+    pub groups: [Group; RUNS.len()],
 }
 
 impl InvocationCounts {
     /// An invocation is over.
     pub fn count(&mut self, record: &Invocation) {
         let [go, other] = &mut self.groups;
-        let group = if record.tool == "go" { go } else { other };
+        let group = if is_go(&record.tool) { go } else { other };
         #[expect(
             clippy::cast_precision_loss,
             reason = "the format has only doubles: exact up to 8 PiB"

@@ -26,6 +26,40 @@ pub const UNATTRIBUTED: usize = GROUPS.len() - 1;
 /// Group of every tool not named.
 pub const OTHER: usize = GROUPS.len() - 2;
 
+/// Groups of tools with a series of their own; seldom verbs of go share one, to leave room for others.
+pub const EXPORTED: [&str; 11] = [
+    "go-build",
+    "go-test",
+    "go-run",
+    "go-vet",
+    "go-mod",
+    "go-other",
+    "gopls",
+    "golangci-lint",
+    "staticcheck",
+    "other",
+    "unattributed",
+];
+
+/// Definition under which a group is exported.
+pub fn exported(group: &str) -> &str {
+    if EXPORTED.contains(&group) {
+        group
+    } else if group.starts_with("go-") {
+        "go-other"
+    } else {
+        "other"
+    }
+}
+
+/// Groups of whole runs in metrics: the go command, and everything else.
+pub const RUNS: [&str; 2] = ["go", "other"];
+
+/// True where a run of this tool belongs to the first of [`RUNS`].
+pub fn is_go(tool: &str) -> bool {
+    tool == "go"
+}
+
 /// Index into [`GROUPS`] of the tool with this command name and these arguments.
 pub fn group(comm: &str, argv: &[String]) -> usize {
     let program = argv.first().map_or(comm, String::as_str);

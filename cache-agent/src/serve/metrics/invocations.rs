@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     invocation::counts::{self, InvocationCounts},
-    model::{changes::Changes, tool_group::GROUPS},
+    model::{
+        changes::Changes,
+        tool_group::{EXPORTED, GROUPS, RUNS, exported},
+    },
     snapshot::Snapshot,
 };
 
@@ -18,44 +21,18 @@ names! {
     LOOKUP_HITS = COUNTER "go_cache_lookup_hits_total" "Look-ups that found their entry; over all look-ups, the hit ratio.";
 }
 
-/// Groups of tools with a series of their own; seldom verbs of go share one, to leave room for others.
-const TOOL_GROUPS: [&str; 11] = [
-    "go-build",
-    "go-test",
-    "go-run",
-    "go-vet",
-    "go-mod",
-    "go-other",
-    "gopls",
-    "golangci-lint",
-    "staticcheck",
-    "other",
-    "unattributed",
-];
-
-/// Definition under which a group is exported.
-fn exported(group: &str) -> &str {
-    if TOOL_GROUPS.contains(&group) {
-        group
-    } else if group.starts_with("go-") {
-        "go-other"
-    } else {
-        "other"
-    }
-}
-
 pub(super) fn add_groups(families: &mut Families, snapshot: &Snapshot) {
-    let mut sums = [Changes::default(); TOOL_GROUPS.len()];
+    let mut sums = [Changes::default(); EXPORTED.len()];
     for root in &snapshot.roots {
         for (group, changes) in GROUPS.iter().zip(&root.groups) {
             let name = exported(group);
-            let slots = TOOL_GROUPS.iter().zip(&mut sums);
+            let slots = EXPORTED.iter().zip(&mut sums);
             slots
                 .filter(|(slot, _)| **slot == name)
                 .for_each(|(_, sum)| sum.add(changes));
         }
     }
-    let rows = TOOL_GROUPS
+    let rows = EXPORTED
         .iter()
         .zip(&sums)
         .map(|(group, sum)| ([("group", *group)], figure(sum.grown_bytes())));
@@ -63,7 +40,7 @@ pub(super) fn add_groups(families: &mut Families, snapshot: &Snapshot) {
 }
 
 pub(super) fn add(families: &mut Families, counts: &InvocationCounts) {
-    let groups = || counts::GROUPS.iter().zip(&counts.groups);
+    let groups = || RUNS.iter().zip(&counts.groups);
     let label = |group: &'static str| [("group", group)];
     families.add(
         &INVOCATIONS,

@@ -5,7 +5,8 @@ use std::{
     io::{self, Write},
 };
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::model::{
     format::{signed, size},
@@ -34,24 +35,54 @@ pub fn packages_to_json(finished: &[Finished]) -> Value {
     packages.map(package).collect()
 }
 
+/// Fields of an invocation that the document has; the others are for the history alone.
+const INVOCATION: [&str; 26] = [
+    "argv",
+    "cause",
+    "ci",
+    "container",
+    "cwd",
+    "duration_s",
+    "exit_code",
+    "files_created",
+    "files_deleted",
+    "freed_bytes",
+    "growth_bytes",
+    "hits",
+    "id",
+    "lookups",
+    "misses",
+    "module",
+    "parent",
+    "pod",
+    "processes",
+    "start",
+    "tool",
+    "uid",
+    "unit",
+    "user",
+    "verb",
+    "version",
+];
+/// The same of a package.
+const PACKAGE: [&str; 5] = ["class", "files", "growth_bytes", "invocation", "path"];
+
 fn invocation(record: &Invocation) -> Value {
-    json!({
-        "id": record.id, "parent": record.parent, "tool": record.tool, "verb": record.verb,
-        "version": record.version, "argv": record.argv, "cwd": record.cwd, "module": record.module,
-        "uid": record.uid, "user": record.user, "container": record.container, "pod": record.pod,
-        "unit": record.unit, "ci": record.ci, "start": record.start, "duration_s": record.duration_s,
-        "exit_code": record.exit_code, "growth_bytes": record.growth_bytes,
-        "freed_bytes": record.freed_bytes, "files_created": record.files_created,
-        "files_deleted": record.files_deleted, "lookups": record.lookups, "hits": record.hits,
-        "misses": record.misses, "cause": record.cause, "processes": record.processes,
-    })
+    only(&INVOCATION, record)
 }
 
 fn package(package: &Package) -> Value {
-    json!({
-        "invocation": package.invocation, "path": package.path, "class": package.class,
-        "growth_bytes": package.growth_bytes, "files": package.files,
-    })
+    only(&PACKAGE, package)
+}
+
+/// The one serialised form, reduced to these fields.
+fn only(fields: &[&str], whole: &impl Serialize) -> Value {
+    // Maps have texts for keys and numbers are finite: there is nothing that JSON could not say.
+    let mut value = serde_json::to_value(whole).unwrap_or_default();
+    if let Some(all) = value.as_object_mut() {
+        all.retain(|name, _| fields.contains(&name.as_str()));
+    }
+    value
 }
 
 /// Growth with that of all nested invocations.
