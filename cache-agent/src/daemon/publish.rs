@@ -7,7 +7,6 @@ use std::{
 
 use anyhow::Result;
 use cache_ebpf::{ProcessKey, counter};
-use nix::time::{ClockId, clock_gettime};
 
 use super::{
     event_loop::EventLoop,
@@ -27,13 +26,12 @@ use crate::{
     model::{changes::Changes, root::RootState},
     snapshot::{AgentUsage, Degraded, EventCounts, MapUsage, Reason, RootSnapshot, Snapshot},
     store::writer::Condition,
-    sys::{procfs::DescriptorInfo, usage},
+    sys::{clock::event_clock, procfs::DescriptorInfo, usage},
 };
 
 /// The kernel's clock of event times, in nanoseconds.
 pub(super) fn kernel_now_ns() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
-    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+    u64::try_from(event_clock().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What is read of the kernel side and the file systems once a tick.

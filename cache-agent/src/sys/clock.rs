@@ -37,6 +37,11 @@ fn time(ms: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(ms)
 }
 
+/// The kernel's clock of event times, which stands still while the host sleeps.
+pub(crate) fn event_clock() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
 /// Nanoseconds since boot, sleep included.
 pub(crate) fn boot_now_ns() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);

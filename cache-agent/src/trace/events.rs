@@ -5,11 +5,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use nix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
 use super::report::json::RootRow;
-use crate::{kernel::file_events::Fact, model::printable::printable, sys::arguments::Format};
+use crate::{
+    kernel::file_events::Fact,
+    model::printable::printable,
+    sys::{arguments::Format, clock::event_clock},
+};
 
 /// Prints events in the form asked for.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ pub struct EventLines {
 impl EventLines {
     /// Prints nothing without a format.
     pub fn new(format: Option<Format>, roots: &[RootRow]) -> Self {
-        let up = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+        let up = event_clock();
         let roots = roots
             .iter()
             .map(|row| (row.index, row.path.display().to_string()))

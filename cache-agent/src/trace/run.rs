@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use cache_ebpf::counter;
 
 use super::{
     command::{self, Ended, Family},
@@ -23,7 +22,10 @@ use super::{
 };
 use crate::{
     invocation::observer::Observer,
-    kernel::{detach::Detach, file_events::Fact, kernel_side::KernelSide as _, session::Purpose},
+    kernel::{
+        counters::Counters, detach::Detach, file_events::Fact, kernel_side::KernelSide as _,
+        session::Purpose,
+    },
     ledger::{Ledger, accounts::Accounts},
     model::{changes::Changes, invocation::Finished, printable::printable, process::Identity},
     sys::usage,
@@ -193,8 +195,6 @@ fn changed(mut accounts: Accounts) -> Accounts {
         .retain(|_, account| account.total() != Changes::default());
     accounts
 }
-
-type Counters = [u64; counter::COUNT as usize];
 
 fn since(earlier: &Counters, later: &Counters) -> Counters {
     let mut counters = *later;
