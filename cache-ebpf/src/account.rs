@@ -19,7 +19,10 @@ use cache_ebpf::{
 use crate::{
     atomic, descendants, events,
     kernel::current,
-    maps::{CREDITS, DRAFT_PROCESS, DRAFTS, DraftProcess, FAMILY, PROCESSES, TOTALS, UNTOLD},
+    maps::{
+        BLANK_CREDIT, CREDITS, DRAFT_PROCESS, DRAFTS, DraftProcess, FAMILY, PROCESSES, TOTALS,
+        UNTOLD,
+    },
 };
 
 /// Nobody: what cannot be attributed.
@@ -132,20 +135,24 @@ pub(crate) extern "C" fn credit_account(who: u64, start_ns: u64, growth: u64, fi
         tgid: who as u32,
         pad: 0,
     };
-    if let Some(account) = account(&CreditKey {
+    let mut key = CreditKey {
         process,
         root,
         pad: 0,
-    }) {
+    };
+    if let Some(account) = account(&key) {
         apply(account, &change);
         return 1;
     }
     events::count(counter::FAULT_ACCOUNTS_FULL);
-    if let Some(account) = account(&CreditKey {
-        process: NOBODY,
-        root,
-        pad: 0,
-    }) {
+    // Nobody's. Two plain stores would become a call of `memset`, whose frame the longest chains of calls have no
+    // room for.
+    // SAFETY: fields of a local variable.
+    unsafe {
+        (&raw mut key.process.start_ns).write_volatile(NOBODY.start_ns);
+        (&raw mut key.process.tgid).write_volatile(NOBODY.tgid);
+    }
+    if let Some(account) = account(&key) {
         apply(account, &change);
     }
     0
@@ -186,16 +193,7 @@ fn account(key: &CreditKey) -> Option<*mut Credit> {
     if let Some(account) = CREDITS.get_ptr_mut(key) {
         return Some(account);
     }
-    let blank = Credit {
-        growth: 0,
-        freed: 0,
-        created: 0,
-        deleted: 0,
-        renamed: 0,
-        changes: 0,
-        hits: 0,
-        misses: 0,
-    };
+    let blank = BLANK_CREDIT.get(0)?;
     // Somebody else may insert it first: then the look-up finds theirs. Full: it finds nothing.
     if CREDITS.insert(key, blank, u64::from(BPF_NOEXIST)).is_err() {
         return CREDITS.get_ptr_mut(key);

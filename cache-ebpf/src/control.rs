@@ -8,6 +8,8 @@ pub const SEED_OPEN: u64 = 2;
 pub const SWEEP: u64 = 3;
 /// `(tgid | root << 32, start_ns, growth, created | deleted << 16)`: credits what user space measured.
 pub const CREDIT: u64 = 5;
+/// `(inode, number, generation)`: tells where the directory at this address is, if it is still the same one.
+pub const LOCATE: u64 = 6;
 /// `()`: reports the caller's own identity.
 pub const IDENTIFY: u64 = 4;
 

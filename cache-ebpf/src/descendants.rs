@@ -24,6 +24,7 @@ use cache_ebpf::{
 
 use crate::{
     account::NOBODY,
+    events,
     kernel::{Access, Read, Task, current},
     maps::{DRAFT_LINEAGE, FAMILY, LINEAGE_COUNTS, PROCESS_EVENTS, PROCESSES, TOOLS, TRACKED},
 };
@@ -84,8 +85,17 @@ pub(crate) fn forked<A: Access>(parent: Task<A>, child: Task<A>) -> Read<()> {
 }
 
 /// The running process executes another program.
+///
+/// A global function (exported, scalars only): its stack is its own, beside that of who settles files.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn executed() -> u64 {
+    execute();
+    1
+}
+
 #[inline(always)]
-pub(crate) fn executed() {
+fn execute() {
     let comm = bpf_get_current_comm().unwrap_or_default();
     // SAFETY: a value just looked up, if any; read once.
     let tool = TOOLS.get_ptr(comm).map_or(0, |tool| unsafe { tool.read() });
@@ -146,8 +156,22 @@ fn tell_exec(process: &ProcessKey, own: &Tracked, wants_environment: bool, is_ur
 }
 
 /// The last thread of a process exits.
+///
+/// A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn exited(task: u64, tgid: u64, start_ns: u64) -> u64 {
+    let process = ProcessKey {
+        start_ns,
+        tgid: tgid as u32,
+        pad: 0,
+    };
+    events::count_fault(ended(Task::at(task), &process));
+    1
+}
+
 #[inline(always)]
-pub(crate) fn exited<A: Access>(task: Task<A>, process: &ProcessKey) -> Read<()> {
+fn ended(task: Task, process: &ProcessKey) -> Read<()> {
     let Some(own) = tracked(process) else {
         return Ok(());
     };

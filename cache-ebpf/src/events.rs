@@ -15,7 +15,8 @@ use aya_ebpf::{
 };
 use cache_ebpf::{
     EVENT_IN_COMMAND, EVENT_PATH_CUT, Event, InodeKey, OPERATION_DIRECTORY_ENTER,
-    OPERATION_DIRECTORY_LEAVE, PATH_BYTES, ProcessKey, counter,
+    OPERATION_DIRECTORY_LEAVE, OPERATION_DIRECTORY_MOVE, OPERATION_DIRECTORY_PLACE, PATH_BYTES,
+    ProcessKey, counter,
 };
 
 use crate::{
@@ -98,10 +99,13 @@ impl Path {
     }
 }
 
-/// User space finds a directory that crossed a border by its path.
+/// User space finds a directory that was moved by its path.
 #[inline(always)]
 fn is_directory_move(operation: u32) -> bool {
-    operation == OPERATION_DIRECTORY_ENTER || operation == OPERATION_DIRECTORY_LEAVE
+    operation == OPERATION_DIRECTORY_ENTER
+        || operation == OPERATION_DIRECTORY_LEAVE
+        || operation == OPERATION_DIRECTORY_MOVE
+        || operation == OPERATION_DIRECTORY_PLACE
 }
 
 /// Puts an event into the ring: one hit, and either one delivery or one drop.

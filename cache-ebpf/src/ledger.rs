@@ -11,24 +11,27 @@ mod outside;
 mod release;
 mod settle;
 mod sizes;
+mod sweep;
 
-use cache_ebpf::{NO_ROOT, OPERATION_CREATE, ProcessKey, counter};
+use cache_ebpf::{NO_ROOT, OPERATION_CREATE, ProcessKey, settling::GONE};
 
 pub(crate) use self::{
-    entry::Entry,
-    moves::{enter, leave, rename, resize, settle_leaving, tell_link, vanish},
+    moves::{changed_outside, enter, leave, rename, resize, settle_leaving, tell_link},
     opening::{opened, opened_unseen},
-    outside::changes as changes_outside,
+    outside::{changes as changes_outside, has_crossed},
     release::released,
     sizes::is_fentry,
+    sweep::settle_open,
 };
 use self::{
-    settle::{Member, followed, insert, may_count, member, settle, settle_closed, tell, unfollow},
-    sizes::{keep_size, settled_size},
+    settle::{
+        Member, followed, forget, insert, may_count, member, settle, settle_closed, take_kept, tell,
+    },
+    sizes::{drop_size, keep_size},
 };
 use crate::{
     account::{self, Change},
-    events::{self, Path},
+    events::Path,
     kernel::{self, Access, Dentry, File, Inode, Read},
     roots,
 };
@@ -66,49 +69,29 @@ pub(crate) fn closing<A: Access>(file: File<A>) -> Read<()> {
         return Ok(());
     }
     let Some(member) = member(inode, file.dentry()?)? else {
+        has_crossed(inode)?;
         return Ok(());
     };
     let Some(entry) = followed(&member) else {
         let process = account::current();
-        let known = match settled_size(&member.key, member.generation) {
-            Some(size) => size,
-            None if mode.created() => 0,
-            None => member.inode.size()?,
+        let unknown = if mode.created() {
+            0
+        } else {
+            member.inode.size()?
         };
-        return settle_closed(&member, process, known);
+        return settle_closed(&member, process, unknown);
     };
-    settle(&member, entry, Some(account::current()))?;
-    if member.inode.writers()? <= 1 && file.is_last_reference()? {
-        keep_size(&member.key, member.generation, member.root, entry.known());
-        unfollow(member.inode.address());
+    let is_last = member.inode.writers()? <= 1 && file.is_last_reference()?;
+    let last = settle(&member, entry, Some(account::current()), is_last)?;
+    if last != GONE {
+        keep_size(&member.key, member.generation, member.root, last);
+        forget(&member, entry, last, 1)?;
+        // Unlinked meanwhile: what has just been kept nobody would drop.
+        if member.inode.nlink()? == 0 {
+            drop_size(&member.key);
+        }
     }
     Ok(())
-}
-
-/// Settles one entry of `OPEN` on behalf of user space or of its exiting opener; true once it is done with.
-#[inline(always)]
-pub(crate) fn sweep(inode: u64, entry: Entry) -> Read<bool> {
-    let inode = Inode::at(inode);
-    let (key, generation, root) = (entry.key(), entry.generation(), entry.root());
-    if !inode.is(&key, generation) {
-        events::count(counter::FAULT_EVICTED);
-        keep_size(&key, generation, root, entry.known());
-        return Ok(true);
-    }
-    let member = Member {
-        inode,
-        key,
-        generation,
-        root,
-        path: Path::any(inode),
-        parent: 0,
-    };
-    settle(&member, entry, None)?;
-    if inode.writers()? > 0 {
-        return Ok(false);
-    }
-    keep_size(&key, generation, root, entry.known());
-    Ok(true)
 }
 
 /// The file open at the caller's descriptor is open for write by `opener`; used when the agent starts.
@@ -121,9 +104,9 @@ pub(crate) fn seed<A: Access>(file: File<A>, opener: ProcessKey) -> Read<bool> {
     let Some(member) = member(inode, file.dentry()?)? else {
         return Ok(false);
     };
-    let known = match settled_size(&member.key, member.generation) {
-        Some(size) => size,
-        None => inode.size()?,
+    let known = match take_kept(&member, opener)? {
+        Some(size) if size != GONE => size,
+        _ => inode.size()?,
     };
     Ok(insert(&member, opener, known, 0))
 }

@@ -10,6 +10,7 @@ pub mod control;
 pub mod counter;
 pub mod map_names;
 pub mod offsets;
+pub mod settling;
 
 /// Derives what crossing the border needs, on the user side only.
 macro_rules! shared {
@@ -122,7 +123,7 @@ shared! {
     /// A file that somebody has open for write. Its key is the address of its `struct inode`, which lives as
     /// long as it is open: btrfs repeats numbers of inodes on one device.
     pub struct OpenFile (64) {
-        /// Size already credited, in bytes.
+        /// Size already credited, in bytes; [`settling::GONE`] where nobody settles it any more.
         pub known: u64,
         /// Inode number: tells memory that holds another inode by now.
         pub ino: u64,
@@ -209,14 +210,18 @@ shared! {
     /// Size of a file that is not followed: nobody has it open for write (kept only where the open hook comes
     /// after `O_TRUNC`), or there was no room to follow it.
     pub struct Settled (16) {
-        /// Size already credited, in bytes.
+        /// Size already credited, in bytes; [`settling::GONE`] where the file is followed now.
         pub size: u64,
-        /// `i_generation`, 0 = not known (entered by a walk).
+        /// `i_generation`, 0 = not known (entered by a walk), [`CARRIED`] = nor whether the file is there still.
         pub generation: u32,
         /// Index of its root.
         pub root: u32,
     }
 }
+
+/// Of a size that user space has entered for a file which a directory took along: a file that is made with that number
+/// later is another one, and the first was seen to go.
+pub const CARRIED: u32 = u32::MAX;
 
 shared! {
     /// Names a multiply linked file has inside its root.
@@ -256,8 +261,8 @@ shared! {
         pub root: u32,
         /// Directories: the root that holds the files in it.
         pub holds: u32,
-        /// Zero.
-        pub pad: u32,
+        /// Directories: hash of the name.
+        pub name_hash: u32,
         /// Address of the first named dentry.
         pub dentry: u64,
         /// Inode number of the directory of that name.
@@ -352,9 +357,16 @@ pub const OPERATION_LINK: u32 = 9;
 pub const OPERATION_DIRECTORY_ENTER: u32 = 10;
 /// A directory left the root with all it holds, likewise.
 pub const OPERATION_DIRECTORY_LEAVE: u32 = 11;
-/// A file that had left the root with its directory was unlinked there; no account changes. Where the hooks do
-/// not know the root any more it is [`NO_ROOT`], and the file was unlinked, moved, or is about to change.
+/// A file outside all roots is about to change, or has been moved or unlinked; no account changes. The root is the
+/// one that it left with its directory, which has its size still in the ledger, or [`NO_ROOT`].
 pub const OPERATION_VANISH: u32 = 12;
+/// A directory that crossed no border was renamed, told only while others wait to be measured.
+pub const OPERATION_DIRECTORY_MOVE: u32 = 13;
+/// A directory was removed, likewise.
+pub const OPERATION_DIRECTORY_GONE: u32 = 14;
+/// Where a directory is now, as user space has asked. (Events of directories have the address of the inode for both
+/// sizes.)
+pub const OPERATION_DIRECTORY_PLACE: u32 = 15;
 
 /// Operations after which there is one file more in the root.
 pub const APPEARANCES: [u32; 2] = [OPERATION_CREATE, OPERATION_ENTER];

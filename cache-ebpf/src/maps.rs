@@ -127,6 +127,10 @@ pub(crate) static DRAFT: PerCpuArray<Draft, { DRAFTS as usize }> = PerCpuArray::
 #[btf_map]
 pub(crate) static BLANK_PENDING: Array<Pending, 1> = Array::new();
 
+/// The same for accounts.
+#[btf_map]
+pub(crate) static BLANK_CREDIT: Array<Credit, 1> = Array::new();
+
 /// A process' identity while it is put together.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -43,6 +43,7 @@ macro_rules! kernel_fields {
             DENTRY_INODE: "dentry" "d_inode";
             DENTRY_NAME: "dentry" "d_name.name";
             DENTRY_NAME_LENGTH: "dentry" "d_name.len";
+            DENTRY_NAME_HASH: "dentry" "d_name.hash";
             DENTRY_ALIAS: "dentry" "d_u.d_alias" | "d_alias";
             DENTRY_HASHED: "dentry" "d_hash.pprev";
             IATTR_VALID: "iattr" "ia_valid";

@@ -13,14 +13,17 @@ use core::mem::offset_of;
 
 use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_get_current_pid_tgid};
 use cache_ebpf::{
-    NO_ROOT, PATH_BYTES, PENDING_RENAME, PENDING_RESIZE, Pending, TOUCHED_MAX, Touched, counter,
+    NO_ROOT, PATH_BYTES, PENDING_RENAME, PENDING_RESIZE, PENDING_UNLINK, Pending, TOUCHED_MAX,
+    Touched, counter,
 };
 
+pub(crate) use self::directories::tell_place;
 use self::{
-    directories::directory_renamed,
+    directories::{directory_changed, directory_crosses},
     files::{Step, file_changed},
 };
 use crate::{
+    account::NOBODY,
     events,
     kernel::{self, Dentry, Fault, Inode, Read},
     ledger,
@@ -147,6 +150,7 @@ fn note_state(inode: Inode, item: &mut Touched) -> Read<()> {
         item.root = roots::holder_of_name(dentry)?;
         if directory {
             item.holds = roots::holder_of_directory(dentry);
+            item.name_hash = dentry.name_hash()?;
         }
     }
     Ok(())
@@ -237,7 +241,7 @@ extern "C" fn compare(thread: u64, slot: u32) -> u64 {
     let step = if kernel::is_regular(item.mode) {
         let holds = common_holder(pending, item.key.dev);
         file_changed(pending.call, item, holds)
-    } else if kernel::is_directory(item.mode) && pending.call == PENDING_RENAME {
+    } else if kernel::is_directory(item.mode) && moves_directories(pending.call) {
         Step::plain(files::DIRECTORY, NO_ROOT)
     } else {
         Step::nothing()
@@ -245,10 +249,16 @@ extern "C" fn compare(thread: u64, slot: u32) -> u64 {
     step.to_word()
 }
 
+/// A directory that is removed matters to user space only while it measures others.
+#[inline(always)]
+fn moves_directories(call: u32) -> bool {
+    call == PENDING_RENAME || call == PENDING_UNLINK && roots::is_measuring()
+}
+
 #[inline(always)]
 fn take(thread: u64, slot: u32, step: Step) {
     match step.kind {
-        files::VANISH => drop(ledger::vanish(thread, slot)),
+        files::VANISH => drop(ledger::changed_outside(thread, slot)),
         files::RESIZE => drop(ledger::resize(thread, slot)),
         files::RENAME => drop(ledger::rename(thread, slot, step.to)),
         files::LINK => drop(ledger::tell_link(thread, slot, step.to)),
@@ -257,11 +267,20 @@ fn take(thread: u64, slot: u32, step: Step) {
                 ledger::settle_leaving(thread, slot, step.from);
                 ledger::leave(thread, slot, step.from, step.detail);
             }
+            if step.from == NO_ROOT {
+                ledger::changed_outside(thread, slot);
+            }
             if step.to != NO_ROOT {
                 ledger::enter(thread, slot, step.to);
             }
         }
-        files::DIRECTORY => drop(directory_renamed(thread, slot)),
+        files::DIRECTORY => {
+            if directory_crosses(thread, slot) == 1 {
+                // What was written until now is the writers'.
+                ledger::settle_open(&NOBODY);
+            }
+            directory_changed(thread, slot);
+        }
         files::FAULT => events::fault(Fault(step.detail)),
         _ => {}
     }

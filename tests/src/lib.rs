@@ -15,6 +15,7 @@ pub mod go;
 pub mod identities;
 pub mod report;
 pub mod scrape;
+pub mod sequence;
 pub mod tree;
 pub mod vm;
 pub mod wait;

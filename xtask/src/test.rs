@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Suites without which a green run would say too little.
-const REQUIRED: [&str; 9] = [
+const REQUIRED: [&str; 10] = [
     "conformance",
     "builds",
     "invocations",
@@ -32,6 +32,7 @@ const REQUIRED: [&str; 9] = [
     "faults",
     "history",
     "live",
+    "sequences",
     VMS,
 ];
 /// The virtual machines count as one suite.

@@ -34,7 +34,10 @@ const FENTRY: Needs = &[
     ("ftruncate", &["resize_entry", "resize_exit"]),
     ("fallocate", &["fallocate_entry", "fallocate_exit"]),
     ("unlink", &["unlink_entry", "unlink_exit"]),
-    ("rename", &["rename_entry", "rename_exit"]),
+    (
+        "rename",
+        &["rename_entry", "rename_exit", "rmdir_entry", "rmdir_exit"],
+    ),
     ("link", &["link_entry", "link_exit"]),
     ("fork", &["process_fork"]),
     ("io_uring", &["file_open", "file_release"]),

@@ -98,7 +98,7 @@ impl VfsHook {
 }
 
 /// Hooks of the `fentry` backend, those that end things first; of each group the first one that fits is used.
-pub const VFS_HOOKS: [&[VfsHook]; 13] = [
+pub const VFS_HOOKS: [&[VfsHook]; 15] = [
     &[
         VfsHook::exit("create_exit", "vfs_create", &[(2, "dentry")]),
         VfsHook::exit("create_exit_late", "vfs_create", &[(1, "dentry")]),
@@ -132,6 +132,16 @@ pub const VFS_HOOKS: [&[VfsHook]; 13] = [
         "rename_entry",
         "vfs_rename",
         &[(0, "renamedata")],
+    )],
+    &[VfsHook::exit(
+        "rmdir_exit",
+        "vfs_rmdir",
+        &[(1, "inode"), (2, "dentry")],
+    )],
+    &[VfsHook::entry(
+        "rmdir_entry",
+        "vfs_rmdir",
+        &[(1, "inode"), (2, "dentry")],
     )],
     &[VfsHook::exit(
         "link_exit",

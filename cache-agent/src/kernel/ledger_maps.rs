@@ -2,11 +2,12 @@
 //!
 //! [`Session`](super::session::Session) is the kernel's own; a fake of it makes the ledger testable without one.
 
-use std::os::fd::BorrowedFd;
+use std::{collections::HashMap, os::fd::BorrowedFd};
 
 use anyhow::{Context as _, Result};
 use cache_ebpf::{
-    Credit, CreditKey, Crossing, InodeKey, Links, Process, ProcessKey, control, counter, map_names,
+    CARRIED, Credit, CreditKey, Crossing, InodeKey, Links, Process, ProcessKey, Settled, control,
+    counter, map_names, settling::GONE,
 };
 
 use super::{
@@ -65,8 +66,17 @@ pub trait LedgerMaps {
     /// Enters a multiply linked file found by a walk, unless the hooks know it already.
     fn enter_links(&mut self, key: InodeKey, root: u32, inside: u32, nlink: u32) -> Result<()>;
 
-    /// Size that the ledger has of a file of `root`, open or closed.
-    fn known_size(&self, key: &InodeKey, root: u32) -> Result<Option<u64>>;
+    /// Has the kernel side tell where a directory is now; false if its inode is not in memory any more.
+    fn locate(&mut self, inode: u64, number: u64, generation: u32) -> Result<bool>;
+
+    /// Size that the ledger has of every file that is open for write.
+    fn open_sizes(&self) -> Result<HashMap<InodeKey, u64>>;
+
+    /// Size that the hooks keep of a file, if it is one that they have met.
+    fn kept_size(&self, key: &InodeKey) -> Result<Option<u64>>;
+
+    /// A directory has taken a closed file to a root, or out of all: what is kept of it follows.
+    fn carry_size(&mut self, key: InodeKey, to: Option<(u32, u64)>) -> Result<()>;
 
     /// Forgets a file that left every root.
     fn forget_file(&mut self, key: &InodeKey) -> Result<()>;
@@ -260,17 +270,39 @@ impl LedgerMaps for Session {
         self.maps.entered(outcome, counter::FAULT_LINKS)
     }
 
-    fn known_size(&self, key: &InodeKey, root: u32) -> Result<Option<u64>> {
-        if let Some((_, open)) = self
-            .maps
-            .find_open(key)?
-            .filter(|(_, open)| open.root == root)
-        {
-            return Ok(Some(open.known));
+    fn locate(&mut self, inode: u64, number: u64, generation: u32) -> Result<bool> {
+        let arguments = [control::LOCATE, inode, number, u64::from(generation), 0];
+        Ok(self.control(arguments)?.status == control::OK)
+    }
+
+    fn open_sizes(&self) -> Result<HashMap<InodeKey, u64>> {
+        let open = entries(&self.maps.open, usize::MAX)?.into_iter();
+        let open = open.filter(|(_, open)| open.known != GONE);
+        Ok(open.map(|(_, open)| (open.key(), open.known)).collect())
+    }
+
+    fn kept_size(&self, key: &InodeKey) -> Result<Option<u64>> {
+        let settled = optional(self.maps.sizes.get(key, 0))?;
+        let met = settled.filter(|kept| kept.generation != CARRIED && kept.size != GONE);
+        Ok(met.map(|settled| settled.size))
+    }
+
+    fn carry_size(&mut self, key: InodeKey, to: Option<(u32, u64)>) -> Result<()> {
+        let Some((root, size)) = to else {
+            return gone(self.maps.sizes.remove(&key));
+        };
+        let kept = optional(self.maps.sizes.get(&key, 0))?;
+        let met = kept.filter(|kept| kept.generation != CARRIED && kept.size != GONE);
+        if !self.maps.keeps_sizes || met.is_some_and(|kept| kept.root == root) {
+            return Ok(());
         }
-        Ok(optional(self.maps.sizes.get(key, 0))?
-            .filter(|settled| settled.root == root)
-            .map(|settled| settled.size))
+        let carried = Settled {
+            size: met.map_or(size, |kept| kept.size),
+            generation: met.map_or(CARRIED, |kept| kept.generation),
+            root,
+        };
+        let outcome = self.maps.sizes.insert(key, carried, 0);
+        self.maps.entered(outcome, counter::FAULT_SIZES_FULL)
     }
 
     fn forget_file(&mut self, key: &InodeKey) -> Result<()> {

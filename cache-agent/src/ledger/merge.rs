@@ -41,7 +41,11 @@ mod tests {
 
     #[test]
     fn a_changed_file_counts_once_with_its_last_size() {
-        let file = |ino, size| WalkedFile { ino, size };
+        let file = |ino, size| WalkedFile {
+            ino,
+            size,
+            directory: 1,
+        };
         let walk = Walk {
             files: vec![file(1, 10), file(2, 20), file(3, 30)],
             ..Walk::default()

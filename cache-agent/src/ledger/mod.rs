@@ -4,11 +4,13 @@
 //! sizes. Never: a figure that rides on the event stream alone.
 
 pub mod accounts;
+pub mod measure;
 pub mod merge;
 mod moved_directories;
 pub mod open_files;
 mod reconcile;
 pub mod root;
+pub mod sequence;
 pub mod walk;
 mod walkers;
 
@@ -21,18 +23,16 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use cache_ebpf::{
-    APPEARANCES, Credit, CreditKey, InodeKey, NO_ROOT, OPERATION_DIRECTORY_ENTER,
-    OPERATION_DIRECTORY_LEAVE, OPERATION_VANISH, Process, ProcessKey, ROOTS_MAX, counter,
+    APPEARANCES, Credit, CreditKey, InodeKey, NO_ROOT, OPERATION_VANISH, Process, ProcessKey,
+    ROOTS_MAX, counter,
 };
 
+pub use self::reconcile::{Reconciliation, Unsure};
 use self::{
     accounts::Accounts,
     root::{WatchedRoot, open_directory},
+    sequence::Sequence,
     walkers::Walkers,
-};
-pub use self::{
-    moved_directories::{Crossed, First},
-    reconcile::{Reconciliation, Unsure},
 };
 use crate::{
     kernel::{
@@ -55,6 +55,8 @@ pub struct Ledger<M: LedgerMaps = Session> {
     maps: M,
     roots: Vec<Option<WatchedRoot>>,
     walkers: Walkers,
+    /// What is told while directories that crossed a border wait to be measured.
+    sequence: Sequence,
     /// The root of which nobody is told.
     unseen: Option<u32>,
 }
@@ -105,6 +107,7 @@ impl<M: LedgerMaps> Ledger<M> {
             maps,
             roots: Vec::new(),
             walkers: Walkers::start().context("cannot walk roots: no thread")?,
+            sequence: Sequence::default(),
             unseen: None,
         })
     }
@@ -323,12 +326,16 @@ impl<M: LedgerMaps> Ledger<M> {
 
     /// Takes what is in the ring; `each` sees every event.
     pub fn drain(&mut self, mut each: impl FnMut(Fact)) -> usize {
-        let (roots, unseen) = (&mut self.roots, self.unseen);
+        let (roots, sequence, unseen) = (&mut self.roots, &mut self.sequence, self.unseen);
         self.maps.drain(DRAIN_LIMIT, |record| {
             let Some(fact) = Fact::decode(record) else {
                 return;
             };
             if unseen == Some(fact.event.root) {
+                return;
+            }
+            let is_root = |key: &InodeKey| roots.iter().flatten().any(|root| root.key == *key);
+            if sequence.note(&fact, is_root) {
                 return;
             }
             note(roots, &fact);
@@ -380,37 +387,14 @@ impl<M: LedgerMaps> Ledger<M> {
     }
 }
 
-/// Takes note of an event: the total so far, files that change under a walk, directories that crossed.
+/// Takes note of an event of a root: the total so far, files that change under a walk.
 fn note(roots: &mut [Option<WatchedRoot>], fact: &Fact) {
     let event = &fact.event;
-    if event.root == NO_ROOT {
-        // A file that may have left a root with its directory.
-        for root in roots.iter_mut().flatten() {
-            if !root.crossed.is_empty() {
-                root.firsts
-                    .entry(event.key)
-                    .or_insert_with(|| First::of(fact));
-            }
-        }
-        return;
-    }
     let at = usize::try_from(event.root).ok();
     let Some(root) = at.and_then(|at| roots.get_mut(at)?.as_mut()) else {
         return;
     };
-    if matches!(
-        event.operation,
-        OPERATION_DIRECTORY_ENTER | OPERATION_DIRECTORY_LEAVE
-    ) {
-        root.crossed.push(Crossed::of(fact));
-        return;
-    }
     root.reported.add(&fact.changes());
-    if !root.crossed.is_empty() {
-        root.firsts
-            .entry(event.key)
-            .or_insert_with(|| First::of(fact));
-    }
     if let Some(walk) = &mut root.walk {
         let is_gone = fact.changes().files_deleted > 0 || event.operation == OPERATION_VANISH;
         walk.recorder

@@ -1,9 +1,7 @@
-//! Directories that crossed a root's border. The kernel side sees one rename; what the directory held at
-//! that moment is measured here and credited to the mover. What changed in it since is in the ledger
-//! already and must not count twice: the first event of each file after the rename tells its size then.
+//! Directories that crossed a root's border: found, walked, measured, credited to whoever moved them.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     ffi::OsStr,
     os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     path::Path,
@@ -12,84 +10,29 @@ use std::{
 };
 
 use anyhow::Result;
-use cache_ebpf::{
-    InodeKey, OPERATION_CREATE, OPERATION_DIRECTORY_ENTER, OPERATION_ENTER, OPERATION_VANISH,
-    ProcessKey,
-};
+use cache_ebpf::InodeKey;
 use rustix::fs::fstat;
 
-use super::{Ledger, root::WatchedRoot, walk::Walk};
+use super::{
+    Ledger,
+    measure::{Due, Found, Measured, Place, Record, measure},
+    sequence::Destination,
+    walk::Walk,
+};
 use crate::{
-    kernel::{file_events::Fact, ledger_maps::LedgerMaps},
+    kernel::{file_events::Fact, ledger_maps::LedgerMaps, maps},
     model::changes::Changes,
     sys::openat::{self, Links},
 };
 
-/// A directory that crossed, as its event told.
-#[derive(Clone, Debug)]
-pub struct Crossed {
-    /// The directory.
-    pub key: InodeKey,
-    /// Number of the root.
-    root: u32,
-    /// Who moved it.
-    mover: ProcessKey,
-    entered: bool,
-    /// Below the root, or below the top of the file system.
-    path: Vec<u8>,
-}
-
-/// The first thing that happened to a file after a crossing.
-#[derive(Clone, Copy, Debug)]
-pub struct First {
-    before: u64,
-    operation: u32,
-    /// Inode number of its directory.
-    parent: u64,
-}
-
-/// A new file has its name a moment before the hook of its open tells of it: so long may its process be kept
-/// from running.
+/// A file has, or has lost, its name a moment before the hook of the call tells of it: so long may its process be
+/// kept from running.
 const TELLING: Duration = Duration::from_millis(50);
 
 /// Directories that go on moving wait for the next time.
 const MEASURE_ROUNDS: usize = 8;
 
-/// Files and their sizes when the directory crossed.
-type Content = HashMap<InodeKey, u64>;
-
-impl Crossed {
-    /// From an event of a directory.
-    pub fn of(fact: &Fact) -> Self {
-        let event = &fact.event;
-        Self {
-            key: event.key,
-            root: event.root,
-            mover: event.process,
-            entered: event.operation == OPERATION_DIRECTORY_ENTER,
-            path: fact.raw_path(),
-        }
-    }
-}
-
-impl First {
-    /// From an event of a file.
-    pub fn of(fact: &Fact) -> Self {
-        let event = &fact.event;
-        Self {
-            before: event.before,
-            operation: event.operation,
-            parent: event.parent,
-        }
-    }
-
-    /// It appeared after the crossing.
-    fn appeared(&self) -> bool {
-        matches!(self.operation, OPERATION_CREATE | OPERATION_ENTER)
-    }
-}
-
-/// True where a walk may have met files whose creation has not been told yet.
+/// True where a walk may have met, or missed, files of which nothing has been told yet.
 fn changes_still(walk: &Walk) -> bool {
     let changed = UNIX_EPOCH + Duration::from_secs(walk.last_change_s.unsigned_abs());
     // A change that lies ahead is one of a clock that was set back: as fresh as can be.
@@ -98,11 +41,18 @@ fn changes_still(walk: &Walk) -> bool {
         .map_or(true, |since| since <= Duration::from_secs(2))
 }
 
+/// True for a directory that one of the walks met on its way down.
+fn is_met(walks: &[(u32, Walk)], key: &InodeKey) -> bool {
+    let of_device = walks.iter().filter(|(dev, _)| *dev == key.dev);
+    let mut above = of_device.filter_map(|(_, walk)| walk.directories.get(&key.ino));
+    above.any(|parent| *parent != 0)
+}
+
 impl<M: LedgerMaps> Ledger<M> {
     /// Measures the directories that crossed since the last time, and those that cross meanwhile.
     pub fn measure(&mut self, mut each: impl FnMut(Fact)) -> Result<()> {
         for _ in 0..MEASURE_ROUNDS {
-            if self.roots().all(|root| root.crossed.is_empty()) {
+            if !self.sequence.is_waiting() {
                 break;
             }
             self.measure_told(&mut each)?;
@@ -110,178 +60,191 @@ impl<M: LedgerMaps> Ledger<M> {
         Ok(())
     }
 
-    fn measure_told(&mut self, mut each: impl FnMut(Fact)) -> Result<()> {
+    /// One attempt: void if directories were moved under it.
+    fn measure_told(&mut self, each: &mut impl FnMut(Fact)) -> Result<()> {
+        // Files that are open where a directory took them are told of now.
+        self.sweep()?;
         let crossings = self.maps.crossings()?;
-        // Those counted have been told by now. They stay with their roots until all is measured: so long what
-        // happens to their files is noted.
-        self.drain(&mut each);
-        let crossed: Vec<Crossed> = self.roots().flat_map(|root| root.crossed.clone()).collect();
-        let walks: Vec<Option<Walk>> = crossed
-            .iter()
-            .map(|crossed| self.walk_crossed(crossed))
-            .collect();
-        if walks.iter().flatten().any(changes_still) {
+        // Those counted have been told by now.
+        self.drain_all(each);
+        let told = self.sequence.told();
+        let walks = self.walk_concerned(each)?;
+        if walks.iter().any(|(_, walk)| changes_still(walk)) {
             sleep(TELLING);
         }
-        self.drain(&mut each);
-        let mut elsewhere = Vec::new();
-        for (at, crossing) in crossed.iter().enumerate() {
-            // One that is not there any more may be found where it went.
-            let mut twins = crossed
-                .iter()
-                .zip(&walks)
-                .filter(|(other, _)| other.key == crossing.key);
-            let own = walks.get(at).and_then(Option::as_ref);
-            match own.or_else(|| twins.find_map(|(_, walk)| walk.as_ref())) {
-                Some(walk) => {
-                    let content = self.content(crossing, walk)?;
-                    self.settle_crossing(crossing, &content)?;
+        // Before the last look at the ring: of what changes later an event tells.
+        let found = self.found(&walks)?;
+        self.drain_all(each);
+        let concerned = self.concerned(&walks);
+        if self.sequence.has_moved_since(told, &concerned) {
+            return Ok(());
+        }
+        let sequence = &self.sequence;
+        let is_known = |key: &InodeKey| {
+            found.directories.contains_key(key) || sequence.destination(key).is_none()
+        };
+        let known: HashSet<InodeKey> = sequence.crossed().filter(is_known).collect();
+        let records = self.sequence.take();
+        self.maps.measured_crossings(crossings)?;
+        match records {
+            Some(records) => self.settle_sequence(&records, found, &known),
+            None => Ok(()),
+        }
+    }
+
+    fn concerned(&self, walks: &[(u32, Walk)]) -> HashSet<InodeKey> {
+        self.sequence.concerned(|key| is_met(walks, key))
+    }
+
+    /// Walks the directories that crossed, and those moved that were in one of them; what is inside others is found
+    /// with them.
+    fn walk_concerned(&mut self, each: &mut impl FnMut(Fact)) -> Result<Vec<(u32, Walk)>> {
+        let mut walks = Vec::new();
+        let mut tried = HashSet::new();
+        loop {
+            let concerned = self.concerned(&walks).into_iter();
+            let new: Vec<InodeKey> = concerned.filter(|key| tried.insert(*key)).collect();
+            if new.is_empty() {
+                return Ok(walks);
+            }
+            // Where they are now: those above them may have been renamed.
+            for key in &new {
+                if let Some(Destination {
+                    inode, generation, ..
+                }) = self.sequence.destination(key)
+                {
+                    self.maps.locate(*inode, key.ino, *generation)?;
                 }
-                None if self.crossed_again(crossing, &crossed) => elsewhere.push(crossing),
-                None => {}
+            }
+            self.drain_all(each);
+            for key in new {
+                if !is_met(&walks, &key)
+                    && let Some(walk) = self.walk_one(&key)
+                {
+                    walks.push((key.dev, walk));
+                }
             }
         }
-        for root in self.roots.iter_mut().flatten() {
-            let of_root = |crossing: &&Crossed| crossing.root == root.index;
-            let news = root
-                .crossed
-                .split_off(crossed.iter().filter(of_root).count());
-            let waiting = elsewhere.iter().copied().filter(of_root);
-            root.crossed = waiting.cloned().chain(news).collect();
-            if root.crossed.is_empty() {
-                root.firsts.clear();
+    }
+
+    fn walk_one(&self, key: &InodeKey) -> Option<Walk> {
+        let directory = self.open_moved(key, self.sequence.destination(key)?)?;
+        let roots = self.roots().filter(|root| root.key.dev == key.dev);
+        let inner = roots.map(|root| root.key.ino).collect();
+        Walk::of(&directory, &inner).ok()
+    }
+
+    fn open_moved(&self, key: &InodeKey, destination: &Destination) -> Option<OwnedFd> {
+        let path = Path::new(OsStr::from_bytes(&destination.path));
+        let mut roots = self.roots().filter(|root| root.key.dev == key.dev);
+        let (beside, found) = if let Some(index) = destination.root {
+            let root = self.root(index)?;
+            (
+                root,
+                openat::directory(root.directory(), path, Links::Refused)?,
+            )
+        } else {
+            let root = roots.next()?;
+            let found = openat::open_in_mounts(path, root.directory(), key.ino)?;
+            (root, found)
+        };
+        let (top, stat) = (fstat(beside.directory()).ok()?, fstat(&found).ok()?);
+        // A subvolume of btrfs is on another device, and no part of the root.
+        (stat.st_ino == key.ino && stat.st_dev == top.st_dev).then_some(found)
+    }
+
+    /// What the walks found, with the sizes that the kernel side has.
+    fn found(&self, walks: &[(u32, Walk)]) -> Result<Found> {
+        let tables = &self.maps;
+        let open = tables.open_sizes()?;
+        let mut found = Found::default();
+        for (dev, walk) in walks {
+            let key = |ino| InodeKey {
+                ino,
+                dev: *dev,
+                pad: 0,
+            };
+            for file in &walk.files {
+                let key = key(file.ino);
+                let known = match open.get(&key) {
+                    Some(known) => Some(*known),
+                    None => tables.kept_size(&key)?,
+                };
+                let place = Place {
+                    directory: file.directory,
+                    size: known.unwrap_or(file.size),
+                };
+                found.files.insert(key, place);
+            }
+            for (ino, parent) in &walk.directories {
+                let above = found.directories.entry(key(*ino)).or_default();
+                *above = (*above).max(*parent);
             }
         }
-        if elsewhere.is_empty() {
-            self.maps.measured_crossings(crossings)?;
+        Ok(found)
+    }
+
+    fn settle_sequence(
+        &mut self,
+        records: &[Record],
+        found: Found,
+        known: &HashSet<InodeKey>,
+    ) -> Result<()> {
+        for record in records {
+            if let Record::Crossing(crossing) = record
+                && known.contains(&crossing.key)
+                && let Some(root) = self.root_mut(crossing.root)
+            {
+                root.measured += 1;
+            }
+        }
+        let Measured { dues, files } = measure(records, found);
+        for due in &dues {
+            self.settle_due(due)?;
+        }
+        for (key, carried) in files {
+            if !carried.is_told {
+                self.maps.carry_size(key, carried.figure)?;
+            }
+            for root in self.roots.iter_mut().flatten() {
+                let size = carried.figure.filter(|(index, _)| *index == root.index);
+                // What is in the root and has been told of is in the recorder.
+                if let Some(walk) = &mut root.walk
+                    && (size.is_none() || !carried.is_told)
+                {
+                    walk.recorder.insert(key, size.map(|(_, size)| size));
+                }
+            }
         }
         Ok(())
     }
 
-    /// True where the directory has moved on since `crossed` were taken: it is found with its next crossing.
-    fn crossed_again(&self, crossing: &Crossed, crossed: &[Crossed]) -> bool {
-        let is_same = |other: &&Crossed| other.key == crossing.key;
-        let now = self.roots().flat_map(|root| &root.crossed);
-        now.filter(is_same).count() > crossed.iter().filter(is_same).count()
-    }
-
-    fn walk_crossed(&self, crossed: &Crossed) -> Option<Walk> {
-        let root = self.root(crossed.root)?;
-        let directory = open_crossed(root, crossed)?;
-        Walk::of(&directory, &self.inner_roots(crossed.root)).ok()
-    }
-
-    fn content(&self, crossed: &Crossed, walk: &Walk) -> Result<Content> {
-        let key = |ino| InodeKey {
-            ino,
-            dev: crossed.key.dev,
-            pad: 0,
-        };
-        let Some(root) = self.root(crossed.root) else {
-            return Ok(Content::new());
-        };
-        let found = walk.files.iter().map(|file| (key(file.ino), file.size));
-        let mut content = Content::new();
-        for (key, size) in found {
-            if !crossed.entered {
-                if let Some(size) = self.size_left(root, &key, size)? {
-                    content.insert(key, size);
-                }
-            } else if !root.firsts.contains_key(&key) {
-                content.insert(key, size);
-            }
-        }
-        let firsts = root.firsts.iter().filter(|(_, first)| {
-            let held = crossed.entered != (first.operation == OPERATION_VANISH);
-            held && !first.appeared() && walk.directories.contains(&first.parent)
-        });
-        for (key, first) in firsts {
-            content.entry(*key).or_insert(first.before);
-        }
-        Ok(content)
-    }
-
-    /// Size that a file had in the root it left with its directory; `size` is its present one.
-    fn size_left(&self, root: &WatchedRoot, key: &InodeKey, size: u64) -> Result<Option<u64>> {
-        let tables = &self.maps;
-        if let Some(known) = tables.known_size(key, root.index)? {
-            return Ok(Some(known));
-        }
-        if tables.keeps_sizes() {
-            // The kernel side knows every file that was in the root; the rest came later.
-            return Ok(None);
-        }
-        Ok(match root.firsts.get(key) {
-            Some(first) if first.appeared() => None,
-            Some(first) if first.operation == OPERATION_VANISH => Some(first.before),
-            _ => Some(size),
-        })
-    }
-
-    fn settle_crossing(&mut self, crossed: &Crossed, content: &Content) -> Result<()> {
-        let Crossed {
-            root: index,
-            mover,
-            entered,
-            ..
-        } = *crossed;
-        let (bytes, count) = (content.values().sum::<u64>(), content.len() as u64);
-        let changes = if entered {
+    fn settle_due(&mut self, due: &Due) -> Result<()> {
+        let (bytes, files) = (due.bytes.cast_signed(), due.files);
+        let changes = if due.entered {
             Changes {
-                growth_bytes: bytes.cast_signed(),
-                files_created: count,
+                growth_bytes: bytes,
+                files_created: files,
                 ..Changes::default()
             }
         } else {
             Changes {
-                growth_bytes: bytes.cast_signed().wrapping_neg(),
-                freed_bytes: bytes,
-                files_deleted: count,
+                growth_bytes: bytes.wrapping_neg(),
+                freed_bytes: due.bytes,
+                files_deleted: files,
                 ..Changes::default()
             }
         };
-        self.maps.credit(mover, index, &changes)?;
-        let Some(root) = self.root(index) else {
-            return Ok(());
-        };
-        // What was touched since it entered has been told by its own events.
-        let is_ours = |key: &InodeKey| !entered || !root.firsts.contains_key(key);
-        let files: Vec<(InodeKey, u64)> = content
-            .iter()
-            .filter(|(key, _)| is_ours(key))
-            .map(|(key, size)| (*key, *size))
-            .collect();
-        for (key, size) in &files {
-            if entered {
-                self.maps.enter_size(*key, index, *size)?;
-            } else {
-                self.maps.forget_file(key)?;
+        let nobody = maps::nobody(due.root).process;
+        self.maps
+            .credit(due.mover.unwrap_or(nobody), due.root, &changes)?;
+        if let Some(root) = self.root_mut(due.root) {
+            root.reported.add(&changes);
+            if let Err(movers) = due.mover {
+                root.ambiguous.growth_bytes += changes.growth_bytes;
+                root.ambiguous.movers = root.ambiguous.movers.max(movers);
             }
-        }
-        let Some(root) = self.root_mut(index) else {
-            return Ok(());
-        };
-        root.measured += 1;
-        root.reported.add(&changes);
-        if let Some(walk) = &mut root.walk {
-            let sizes = files
-                .iter()
-                .map(|(key, size)| (*key, entered.then_some(*size)));
-            walk.recorder.extend(sizes);
         }
         Ok(())
     }
-}
-
-fn open_crossed(root: &WatchedRoot, crossed: &Crossed) -> Option<OwnedFd> {
-    let path = Path::new(OsStr::from_bytes(&crossed.path));
-    let found = if crossed.entered {
-        openat::directory(root.directory(), path, Links::Refused)
-    } else {
-        openat::open_in_mounts(path, root.directory(), crossed.key.ino)
-    }?;
-    let (top, stat) = (fstat(root.directory()).ok()?, fstat(&found).ok()?);
-    // A subvolume of btrfs is on another device, and no part of the root.
-    let is_it = stat.st_ino == crossed.key.ino && stat.st_dev == top.st_dev;
-    is_it.then_some(found)
 }

@@ -18,7 +18,7 @@ use crate::{
     model::changes::{Changes, changes, difference},
 };
 
-/// Longer than the kernel side takes from a change to its event.
+/// Longer than the kernel side takes from a change to its event, as long as it runs.
 const QUIET_PAUSE: Duration = Duration::from_millis(2);
 /// Times a walk is repeated when events were lost under it.
 const WALK_REPEATS: u32 = 3;
@@ -115,7 +115,8 @@ impl<M: LedgerMaps> Ledger<M> {
         self.compare(index, &finished, total, mover, verdict == Verdict::Sure)
     }
 
-    /// The comparison itself; what a known mover explains is no drift.
+    /// The comparison itself; what a known mover explains is no drift, and a drift is believed when a second walk finds
+    /// one too.
     fn compare(
         &mut self,
         index: u32,
@@ -139,6 +140,13 @@ impl<M: LedgerMaps> Ledger<M> {
         } else {
             missed.growth_bytes.wrapping_neg()
         };
+        let is_doubtful = drift_bytes != 0 && known.is_some() && is_sure;
+        root.is_doubted = is_doubtful && !root.is_doubted;
+        if root.is_doubted {
+            // A writer may be kept from running for longer than the pause, between its change and its event.
+            self.start_walk(index)?;
+            return Ok(None);
+        }
         root.corrected.add(&missed);
         root.drift_bytes = drift_bytes;
         let is_first = root.base.replace(base).is_none();
@@ -180,7 +188,7 @@ impl<M: LedgerMaps> Ledger<M> {
         })
     }
 
-    fn drain_all(&mut self, each: &mut impl FnMut(Fact)) {
+    pub(super) fn drain_all(&mut self, each: &mut impl FnMut(Fact)) {
         while self.drain(&mut *each) == DRAIN_LIMIT {}
     }
 

@@ -14,7 +14,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Crossed, First, walk::Walk, walkers::Walked};
+use super::{walk::Walk, walkers::Walked};
 use crate::{kernel::session::Registered, model::changes::Changes};
 
 /// A figure of the disk and the kernel's total at the same moment.
@@ -98,6 +98,15 @@ impl FinishedWalk {
     }
 }
 
+/// What came or went with directories that several processes moved: nobody can tell with which.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Ambiguous {
+    /// Net growth, in bytes, in nobody's account.
+    pub growth_bytes: i64,
+    /// Processes that moved directories at the same time, the most there were.
+    pub movers: usize,
+}
+
 /// A registered root.
 #[derive(Debug)]
 pub struct WatchedRoot {
@@ -126,12 +135,12 @@ pub struct WatchedRoot {
     pub recalled: Option<Base>,
     /// Events were lost under the walk that gave the base: the next one replaces it, without a drift.
     pub is_base_unsure: bool,
+    /// The last walk found a drift: another one has been started to see whether it is true.
+    pub is_doubted: bool,
     /// The total as the events told it so far: what the recorder of a walk agrees with.
     pub reported: Changes,
-    /// Directories that crossed its border and are not measured yet.
-    pub crossed: Vec<Crossed>,
-    /// The first event of each file since then.
-    pub firsts: HashMap<InodeKey, First>,
+    /// What of nobody's account several processes may have moved.
+    pub ambiguous: Ambiguous,
     /// Crossings measured since the last walk.
     pub measured: u64,
 }
@@ -168,8 +177,8 @@ impl WatchedRoot {
             reported: Changes::default(),
             recalled: None,
             is_base_unsure: false,
-            crossed: Vec::new(),
-            firsts: HashMap::new(),
+            is_doubted: false,
+            ambiguous: Ambiguous::default(),
             measured: 0,
         }
     }

@@ -18,6 +18,8 @@ pub struct WalkedFile {
     pub ino: u64,
     /// Apparent size in bytes.
     pub size: u64,
+    /// Inode number of the directory in which it was found first.
+    pub directory: u64,
 }
 
 /// A multiply linked file.
@@ -36,13 +38,13 @@ pub struct Walk {
     pub files: Vec<WalkedFile>,
     /// Those with more than one name, by inode number.
     pub links: HashMap<u64, WalkedLinks>,
-    /// Inode numbers of all its directories, the top one included.
-    pub directories: HashSet<u64>,
+    /// All its directories by inode number, and those that hold them; the top one is in 0.
+    pub directories: HashMap<u64, u64>,
     /// Allocated bytes.
     pub disk_bytes: u64,
     /// Directories that could not be read; their files are missing.
     pub unreadable: u64,
-    /// When the file that changed last did so, in seconds since 1970.
+    /// When the file or directory that changed last did so, in seconds since 1970.
     pub last_change_s: i64,
 }
 
@@ -92,6 +94,7 @@ impl Walk {
         // Descriptors of the directories on the way down; the deepest cache is far below the limit of open files.
         let mut open = vec![Level::read(
             open_directory(root, c".")?,
+            0,
             &mut walk,
             device,
             inner,
@@ -101,8 +104,9 @@ impl Walk {
                 open.pop();
                 continue;
             };
+            let above = level.ino;
             match open_directory(&level.fd, &name)
-                .and_then(|fd| Level::read(fd, &mut walk, device, inner))
+                .and_then(|fd| Level::read(fd, above, &mut walk, device, inner))
             {
                 Ok(level) => open.push(level),
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {}
@@ -112,7 +116,7 @@ impl Walk {
         Ok(walk)
     }
 
-    fn add(&mut self, found: &Statx) {
+    fn add(&mut self, found: &Statx, directory: u64) {
         if found.stx_nlink > 1 {
             let links = self.links.entry(found.stx_ino).or_insert(WalkedLinks {
                 inside: 0,
@@ -128,6 +132,7 @@ impl Walk {
         self.files.push(WalkedFile {
             ino: found.stx_ino,
             size: found.stx_size,
+            directory,
         });
     }
 }
@@ -135,12 +140,14 @@ impl Walk {
 /// A directory on the way down and those of its directories still to be visited.
 struct Level {
     fd: OwnedFd,
+    ino: u64,
     directories: Vec<CString>,
 }
 
 impl Level {
     fn read(
         fd: OwnedFd,
+        above: u64,
         walk: &mut Walk,
         device: (u32, u32),
         inner: &HashSet<u64>,
@@ -149,12 +156,14 @@ impl Level {
             &fd,
             c".",
             AtFlags::empty(),
-            StatxFlags::TYPE | StatxFlags::INO,
+            StatxFlags::TYPE | StatxFlags::INO | StatxFlags::CTIME,
         )?;
         if (here.stx_dev_major, here.stx_dev_minor) != device {
             return Err(Errno::XDEV);
         }
-        walk.directories.insert(here.stx_ino);
+        let ino = here.stx_ino;
+        walk.directories.insert(ino, above);
+        walk.last_change_s = walk.last_change_s.max(here.stx_ctime.tv_sec);
         let mut directories = Vec::new();
         let mut room = Vec::with_capacity(ENTRY_BYTES);
         let mut entries = RawDir::new(fd.as_fd(), room.spare_capacity_mut());
@@ -166,17 +175,22 @@ impl Level {
                 FileType::Directory if inner.contains(&entry.ino()) => {}
                 FileType::Directory => directories.push(name.to_owned()),
                 FileType::RegularFile | FileType::Unknown => {
-                    visit(&fd, name, walk, &mut directories)?;
+                    visit(&fd, ino, name, walk, &mut directories)?;
                 }
                 _ => {}
             }
         }
-        Ok(Self { fd, directories })
+        Ok(Self {
+            fd,
+            ino,
+            directories,
+        })
     }
 }
 
 fn visit(
     fd: &OwnedFd,
+    directory: u64,
     name: &CStr,
     walk: &mut Walk,
     directories: &mut Vec<CString>,
@@ -187,7 +201,7 @@ fn visit(
         Err(error) => return Err(error),
     };
     match FileType::from_raw_mode(found.stx_mode.into()) {
-        FileType::RegularFile => walk.add(&found),
+        FileType::RegularFile => walk.add(&found, directory),
         FileType::Directory => directories.push(name.to_owned()),
         _ => {}
     }

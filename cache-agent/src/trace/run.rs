@@ -26,7 +26,7 @@ use crate::{
         counters::Counters, detach::Detach, file_events::Fact, kernel_side::KernelSide as _,
         session::Purpose,
     },
-    ledger::{Ledger, accounts::Accounts},
+    ledger::{Ledger, accounts::Accounts, root::Ambiguous},
     model::{changes::Changes, invocation::Finished, printable::printable, process::Identity},
     sys::usage,
 };
@@ -163,6 +163,9 @@ fn settle(
         }
         if let Some(row) = roots.iter_mut().find(|row| row.index == found.index) {
             row.after(found, &accounts);
+            row.ambiguous = ledger
+                .root(found.index)
+                .map_or_else(Ambiguous::default, |root| root.ambiguous);
         }
     }
     Ok(accounts)

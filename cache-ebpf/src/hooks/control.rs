@@ -16,10 +16,10 @@ use cache_ebpf::{ProcessKey, Reply, Root, control};
 use crate::{
     account::{self, NOBODY},
     events,
-    hooks::process,
     kernel::{self, Read, current},
     ledger,
     maps::{REPLY, ROOTS},
+    pending,
 };
 
 /// Operation and arguments as in `cache_ebpf::control`; the answer is in `REPLY`.
@@ -35,9 +35,9 @@ fn control(ctx: RawTracePointContext) -> i32 {
                 error!(&ctx, "root {} refused", second);
             }
         }
-        control::SEED_OPEN => answer(seed(first, second, third)),
+        control::SEED_OPEN => drop(answer(seed(first, second, third))),
         control::SWEEP => {
-            process::settle(&NOBODY);
+            ledger::settle_open(&NOBODY);
             answer(control::OK);
         }
         control::CREDIT => {
@@ -48,21 +48,26 @@ fn control(ctx: RawTracePointContext) -> i32 {
                 control::REFUSED
             });
         }
-        control::IDENTIFY => answer(control::OK),
-        _ => answer(control::REFUSED),
+        control::LOCATE => drop(answer(pending::tell_place(first, second, third))),
+        control::IDENTIFY => drop(answer(control::OK)),
+        _ => drop(answer(control::REFUSED)),
     }
     0
 }
 
 /// Answers with the caller's identity.
-#[inline(always)]
-fn answer(status: u64) {
+///
+/// A global function (exported, scalars only): each operation has a stack of its own.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn answer(status: u64) -> u64 {
     REPLY
         .set(0, reply(current::process(), status), u64::from(BPF_ANY))
         .unwrap_or_default();
+    1
 }
 
-/// A global function (exported, scalars only): each operation has a stack of its own.
+/// A global function, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn seed(fd: u64, tgid: u64, start_ns: u64) -> u64 {

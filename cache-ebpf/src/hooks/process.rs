@@ -5,18 +5,16 @@
 )]
 
 use aya_ebpf::{
-    bindings::BPF_ANY,
-    helpers::{bpf_for_each_map_elem, bpf_ktime_get_boot_ns},
-    macros::raw_tracepoint,
+    bindings::BPF_ANY, helpers::bpf_ktime_get_boot_ns, macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
-use cache_ebpf::{OpenFile, ProcessKey, counter};
+use cache_ebpf::counter;
 
 use crate::{
     descendants, events,
     kernel::{Fault, Read, Task, current},
-    ledger::{self, Entry},
-    maps::{FAMILY, OPEN, PROCESSES},
+    ledger,
+    maps::{FAMILY, PROCESSES},
 };
 
 /// A child of a member of the family is a member.
@@ -58,17 +56,18 @@ fn process_exec(_ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 fn process_exit(ctx: RawTracePointContext) -> i32 {
     let task: *const u8 = ctx.arg(0);
-    events::count_fault(exited(Task::at(task as u64)));
+    events::count_fault(exited(task as u64));
     0
 }
 
 #[inline(always)]
-fn exited(task: Task) -> Read<()> {
+fn exited(address: u64) -> Read<()> {
+    let task: Task = Task::at(address);
     if task.live_threads()? != 0 {
         return Ok(());
     }
     let key = task.process()?;
-    descendants::exited(task, &key)?;
+    descendants::exited(address, u64::from(key.tgid), key.start_ns);
     FAMILY.remove(key.tgid).unwrap_or_default();
     if let Some(process) = PROCESSES.get_ptr_mut(key) {
         // SAFETY: the helper has no precondition.
@@ -76,7 +75,7 @@ fn exited(task: Task) -> Read<()> {
         // SAFETY: a value just looked up; only the exit writes this field.
         unsafe { (*process).ended_ns = now };
         if !ledger::is_fentry() {
-            settle(&key);
+            ledger::settle_open(&key);
         }
     }
     Ok(())
@@ -87,40 +86,6 @@ fn exited(task: Task) -> Read<()> {
 pub(crate) fn settle_own() {
     let key = current::process();
     if PROCESSES.get_ptr(key).is_some() {
-        settle(&key);
+        ledger::settle_open(&key);
     }
-}
-
-/// Settles every followed file of `owner`, or all with owner 0; forgets those nobody writes any more.
-#[inline(always)]
-pub(crate) fn settle(owner: &ProcessKey) {
-    let mut owner = *owner;
-    let map = core::ptr::from_ref(&OPEN).cast_mut().cast();
-    let callback = settle_one as *const () as *mut core::ffi::c_void;
-    // SAFETY: the callback has the signature the helper asks for, the context outlives the call.
-    unsafe { bpf_for_each_map_elem(map, callback, (&raw mut owner).cast(), 0) };
-}
-
-/// `bpf_for_each_map_elem`'s callback; 0 = go on.
-extern "C" fn settle_one(
-    _map: u64,
-    inode: *const u64,
-    entry: *mut OpenFile,
-    owner: *const ProcessKey,
-) -> u64 {
-    // SAFETY: the helper hands the key of an element.
-    let inode = unsafe { *inode };
-    // SAFETY: the helper hands the element's value, of `OPEN`.
-    let entry = unsafe { Entry::at(entry) };
-    // SAFETY: the helper hands back our context.
-    let owner = unsafe { *owner };
-    if owner.tgid != 0 && owner != entry.opener() {
-        return 0;
-    }
-    match ledger::sweep(inode, entry) {
-        Ok(true) => OPEN.remove(inode).unwrap_or_default(),
-        Ok(false) => {}
-        Err(fault) => events::fault(fault),
-    }
-    0
 }

@@ -78,6 +78,37 @@ fn unlink_exit(ctx: FExitContext) -> u32 {
     0
 }
 
+/// `vfs_rmdir(idmap, dir, dentry, ..)`.
+#[fentry]
+fn rmdir_entry(ctx: FEntryContext) -> u32 {
+    events::count_fault(removes(Dentry::<Typed>::at(argument!(ctx, 2))));
+    0
+}
+
+/// Matters only while user space measures what directories held.
+#[inline(always)]
+fn removes(name: Dentry<Typed>) -> Read<()> {
+    if !roots::is_measuring() {
+        return Ok(());
+    }
+    let Some(inode) = name.inode()? else {
+        return Ok(());
+    };
+    if !roots::is_watched(inode.superblock()?) {
+        return Ok(());
+    }
+    let call = pending::of_thread_on(inode.device()?);
+    pending::begin(call, PENDING_UNLINK)?;
+    pending::touch(call, inode.plain()?)
+}
+
+/// `vfs_rmdir(idmap, dir, dentry, ..)` is over.
+#[fexit]
+fn rmdir_exit(ctx: FExitContext) -> u32 {
+    ends(Inode::<Typed>::at(argument!(ctx, 1)), ctx.ret());
+    0
+}
+
 /// `vfs_link(old_dentry, idmap, dir, new_dentry, ..)`.
 #[fentry]
 fn link_entry(ctx: FEntryContext) -> u32 {
@@ -96,6 +127,7 @@ fn links(name: Dentry<Typed>, directory: Inode<Typed>) -> Read<()> {
     let call = pending::of_thread_on(inode.device()?);
     pending::begin(call, PENDING_LINK)?;
     pending::touch(call, inode.plain()?)?;
+    goes_outside(inode, name)?;
     pending::touch(call, directory.plain()?)
 }
 

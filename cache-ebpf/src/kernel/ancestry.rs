@@ -3,8 +3,8 @@
 use cache_ebpf::ancestry::ENTRY_NAME_BYTES;
 
 use super::{
-    Access, DENTRY_NAME_LENGTH, Dentry, Plain, Read, SIGNAL_RUNTIME, TASK_EXIT_CODE, TASK_LEADER,
-    TASK_RUNTIME, TASK_SIGNAL, Task,
+    Access, DENTRY_NAME_HASH, DENTRY_NAME_LENGTH, Dentry, Plain, Read, SIGNAL_RUNTIME,
+    TASK_EXIT_CODE, TASK_LEADER, TASK_RUNTIME, TASK_SIGNAL, Task,
 };
 
 impl<A: Access> Task<A> {
@@ -36,6 +36,12 @@ impl<A: Access> Dentry<A> {
     #[inline(always)]
     pub(crate) fn name_length(self) -> Read<u32> {
         A::read(self.address, DENTRY_NAME_LENGTH.load())
+    }
+
+    /// Hash of its name: of the directories that a rename touches, it tells the one that was renamed.
+    #[inline(always)]
+    pub(crate) fn name_hash(self) -> Read<u32> {
+        A::read(self.address, DENTRY_NAME_HASH.load())
     }
 
     /// The last two bytes of a name as long as that of a cache's entry.

@@ -3,8 +3,9 @@
 
 use core::mem::offset_of;
 
-use cache_ebpf::{InodeKey, OPEN_SHARED, OpenFile, ProcessKey};
+use cache_ebpf::{InodeKey, OPEN_SHARED, OpenFile, ProcessKey, settling::GONE};
 
+use super::settle::Known;
 use crate::{atomic, maps::OPEN};
 
 /// A value of `OPEN`; the map keeps its memory valid until the hook has ended.
@@ -73,6 +74,12 @@ impl Entry {
         unsafe { (*self.0).file = file };
     }
 
+    /// Its following has ended: who ended it takes it out of the map.
+    #[inline(always)]
+    pub(super) fn is_gone(self) -> bool {
+        self.known() == GONE
+    }
+
     /// Several open file descriptions write it.
     #[inline(always)]
     pub(super) fn is_shared(self) -> bool {
@@ -97,22 +104,29 @@ impl Entry {
         unsafe { (*self.0).opener = opener };
     }
 
-    /// Size already credited.
+    /// Ends its following: nobody settles it any more. What had been credited, [`GONE`] if it had ended already.
     #[inline(always)]
-    pub(super) fn known(self) -> u64 {
+    pub(super) fn end(self) -> u64 {
         // SAFETY: a field of a live value.
-        unsafe { self.known_field().read_volatile() }
-    }
-
-    /// Enters the size credited from now on; what had been credited before.
-    #[inline(always)]
-    pub(super) fn exchange_known(self, size: u64) -> u64 {
-        // SAFETY: a field of a live value.
-        unsafe { atomic::exchange(self.known_field(), size) }
+        unsafe { atomic::exchange(self.known_field(), GONE) }
     }
 
     #[inline(always)]
     fn known_field(self) -> *mut u64 {
         self.0.wrapping_byte_add(offset_of!(OpenFile, known)).cast()
+    }
+}
+
+impl Known for Entry {
+    #[inline(always)]
+    fn known(self) -> u64 {
+        // SAFETY: a field of a live value.
+        unsafe { self.known_field().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn replace_known(self, known: u64, by: u64) -> u64 {
+        // SAFETY: a field of a live value.
+        unsafe { atomic::replace(self.known_field(), known, by) }
     }
 }

@@ -4,19 +4,23 @@
 //! per caller. They return 1 when done.
 
 use cache_ebpf::{
-    NO_ROOT, OPERATION_ENTER, OPERATION_LINK, OPERATION_RENAME, OPERATION_VANISH, OPERATION_WRITE,
-    Touched,
+    NO_ROOT, OPERATION_ENTER, OPERATION_LINK, OPERATION_RENAME, OPERATION_WRITE, Touched,
+    settling::GONE,
 };
 
 use super::{
-    settle::{Member, credit_size, followed, insert, settle, settle_closed, tell, unfollow},
-    sizes::{drop_size, hold_size, is_fentry, keep_size, kept, settled_size},
+    entry::Entry,
+    outside,
+    settle::{
+        Known as _, Member, credit_size, followed, insert, settle, settle_closed, tell, unfollow,
+    },
+    sizes::{Kept, drop_size, hold_size, is_fentry, keep_size, settled_size},
 };
 use crate::{
-    account::{self, Change, NOBODY},
+    account::{self, Change},
     events::{self, Path},
     kernel::{Inode, Read},
-    pending,
+    pending, roots,
 };
 
 /// A file's size was set by a call of the running process that is over.
@@ -26,7 +30,7 @@ pub(crate) extern "C" fn resize(thread: u64, slot: u32) -> u64 {
     let Some((member, item)) = of_touched(thread, slot, None) else {
         return 0;
     };
-    if member.root == NO_ROOT || !member.inode.is(&member.key, member.generation) {
+    if !member.inode.is(&member.key, member.generation) {
         return 0;
     }
     events::count_fault(resized(&member, item.size));
@@ -37,7 +41,7 @@ pub(crate) extern "C" fn resize(thread: u64, slot: u32) -> u64 {
 fn resized(member: &Member, before: u64) -> Read<()> {
     let process = account::current();
     if let Some(entry) = followed(member) {
-        settle(member, entry, Some(process))
+        settle(member, entry, Some(process), false).map(drop)
     } else {
         let known = settled_size(&member.key, member.generation).unwrap_or(before);
         settle_closed(member, process, known)
@@ -52,8 +56,7 @@ pub(crate) extern "C" fn settle_leaving(thread: u64, slot: u32, root: u32) -> u6
     let Some((member, item)) = of_touched(thread, slot, Some(root)) else {
         return 0;
     };
-    item.size = last_size(&member, item.size);
-    settle_before_leaving(&member, item.size);
+    item.size = settle_before_leaving(&member, item.size);
     unfollow(member.inode.address());
     drop_size(&member.key);
     1
@@ -83,25 +86,25 @@ fn last_size(member: &Member, before: u64) -> u64 {
     }
 }
 
-/// What was written until the file went still belongs to its writer.
+/// What was written until the file went still belongs to its writer. The size that leaves with it; `before` is that
+/// before the call.
 #[inline(always)]
-fn settle_before_leaving(member: &Member, size: u64) {
-    let (known, payee) = if let Some(entry) = followed(member) {
-        (entry.exchange_known(size), entry.opener())
-    } else {
-        (
-            settled_size(&member.key, member.generation).unwrap_or(size),
-            NOBODY,
-        )
-    };
-    if known != size {
-        credit_size(
-            member,
-            &payee,
-            size.wrapping_sub(known).cast_signed(),
-            size,
-            OPERATION_WRITE,
-        );
+fn settle_before_leaving(member: &Member, before: u64) -> u64 {
+    if let Some(entry) = followed(member) {
+        let size = last_size(member, before);
+        let (known, payee) = (entry.end(), entry.opener());
+        if known != GONE {
+            if known != size {
+                let growth = size.wrapping_sub(known).cast_signed();
+                credit_size(member, &payee, growth, size, OPERATION_WRITE);
+            }
+            return size;
+        }
+    }
+    // Read only now: who closed it may have settled it a moment ago.
+    match Kept::find(&member.key, member.generation).map(Kept::take) {
+        Some(known) if known != GONE => known,
+        _ => last_size(member, before),
     }
 }
 
@@ -127,9 +130,10 @@ fn entered(member: &Member) -> Read<()> {
     let size = member.inode.size()?;
     account::credit(&process, member.root, &Change::enter(size));
     tell(member, &process, 0, size, OPERATION_ENTER);
-    keep_size(&member.key, member.generation, member.root, size);
     // Who else writes it outside is followed from now on; what it writes is the mover's.
-    if member.inode.writers()? > 0 && !insert(member, process, size, 0) {
+    if member.inode.writers()? == 0 {
+        keep_size(&member.key, member.generation, member.root, size);
+    } else if !insert(member, process, size, 0) {
         hold_size(&member.key, member.generation, member.root, size);
     }
     Ok(())
@@ -140,25 +144,23 @@ fn entered(member: &Member) -> Read<()> {
 #[inline(never)]
 pub(crate) extern "C" fn rename(thread: u64, slot: u32, root: u32) -> u64 {
     if root == NO_ROOT {
-        return 1;
+        return changed_outside(thread, slot);
     }
     told(thread, slot, root, OPERATION_RENAME, &Change::rename())
 }
 
-/// A file's last name went outside all roots. One whose size is kept had left with its directory, which
-/// user space may not have measured yet: it is told what the file held.
+/// A file outside all roots was renamed, resized or unlinked by a call that is over. Where hooks see all, it has
+/// been told before.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn vanish(thread: u64, slot: u32) -> u64 {
-    let Some((mut member, _)) = of_touched(thread, slot, Some(NO_ROOT)) else {
+pub(crate) extern "C" fn changed_outside(thread: u64, slot: u32) -> u64 {
+    if is_fentry() || !roots::is_measuring() {
+        return 0;
+    }
+    let Some((member, item)) = of_touched(thread, slot, Some(NO_ROOT)) else {
         return 0;
     };
-    let Some((root, size)) = kept(&member.key, member.generation) else {
-        return 0;
-    };
-    member.root = root;
-    drop_size(&member.key);
-    tell(&member, &account::current(), size, size, OPERATION_VANISH);
+    outside::tell_as_it_was(&member, item.size);
     1
 }
 
@@ -176,8 +178,28 @@ fn told(thread: u64, slot: u32, root: u32, operation: u32, change: &Change) -> u
     };
     let process = account::current();
     account::credit(&process, root, change);
+    if roots::is_measuring() {
+        keep_unknown(&member, item);
+    }
     tell(&member, &process, item.size, item.size, operation);
     1
+}
+
+/// A file that came with a directory which is not measured yet: from here on its size is known. Of one that is known
+/// already, that is what is told.
+#[inline(always)]
+fn keep_unknown(member: &Member, item: &mut Touched) {
+    if is_fentry() {
+        return;
+    }
+    let open = followed(member).map_or(GONE, Entry::known);
+    if open != GONE {
+        item.size = open;
+    } else if let Some(size) = settled_size(&member.key, member.generation) {
+        item.size = size;
+    } else {
+        hold_size(&member.key, member.generation, member.root, item.size);
+    }
 }
 
 /// A file as the call under way of `thread` touched it in `slot`.

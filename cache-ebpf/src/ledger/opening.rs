@@ -1,12 +1,17 @@
 //! A file is opened for write: from here on it is followed.
 
-use cache_ebpf::{NO_ROOT, OPEN_SHARED, OPERATION_CREATE, OPERATION_RESIZE, OPERATION_VANISH};
+use cache_ebpf::{
+    NO_ROOT, OPEN_SHARED, OPERATION_CREATE, OPERATION_RESIZE, OPERATION_VANISH, ProcessKey,
+    settling::GONE,
+};
 
 use super::{
     entry::Entry,
     lookups, openers, outside,
-    settle::{Member, followed, insert, is_own_name, settle, tell},
-    sizes::{hold_size, is_fentry, kept, settled_size},
+    settle::{
+        Known as _, Member, followed, insert, is_own_name, settle, take_kept, tell, unfollow,
+    },
+    sizes::{drop_carried, hold_unfollowed, is_fentry, kept},
 };
 use crate::{
     account::{self, Change},
@@ -125,13 +130,19 @@ fn again(inode: Inode, root: u32, file: u64) -> Read<u64> {
     if is_fentry() && (entry.file() == file || openers::knows(file)) {
         return Ok(SEEN);
     }
-    settle(&member, entry, None)?;
+    if entry.is_gone() {
+        // Who ended it finds this one writing, and follows it again.
+        openers::remember(file, account::current());
+        return Ok(SHARED);
+    }
+    settle(&member, entry, None, false)?;
     join(inode.address(), file);
     Ok(SHARED)
 }
 
-/// The size of a new file is kept already: another hook of this open found no room to follow it.
-const SETTLED: u64 = u64::MAX;
+/// There is nothing to follow: another hook of this open found no room and kept the size, or another open is about
+/// to follow the file.
+const SETTLED: u64 = GONE;
 
 /// Credits a new file. Its size as far as it is in other accounts: others may have opened it and written to it
 /// before the hook of the one that made it; or [`SETTLED`].
@@ -159,40 +170,47 @@ fn created(inode: Inode, name: Dentry, root: u32) -> Read<u64> {
         path: Path::Of(name),
         parent: 0,
     };
-    let size = if let Some(entry) = Entry::find(inode.address()) {
+    let process = account::current();
+    let size = if let Some(entry) = Entry::find(inode.address())
+        && !entry.is_gone()
+    {
         entry.known()
     } else if !is_fentry() {
-        settled_size(&member.key, member.generation).unwrap_or(0)
+        drop_carried(&member.key);
+        take_kept(&member, process)?.unwrap_or(0)
     } else if kept(&member.key, member.generation).is_none() {
         inode.size()?
     } else {
         return Ok(SETTLED);
     };
-    let process = account::current();
     let change = Change {
         misses: u64::from(lookups::is_entry(name)?),
         ..Change::enter(0)
     };
     account::credit(&process, root, &change);
-    tell(&member, &process, size, size, OPERATION_CREATE);
+    let told = if size == SETTLED { 0 } else { size };
+    tell(&member, &process, told, told, OPERATION_CREATE);
     Ok(size)
 }
 
-/// Size of a file that was there before. What the open itself cut off is its opener's; where not all changes are
-/// seen, a file that no walk has met yet is told as it is, as a walk under way may have an older figure.
+/// Size of a file that was there before, or [`SETTLED`]. What the open itself cut off is its opener's; where not all
+/// changes are seen, a file that no walk has met yet is told as it is, as a walk under way may have an older figure.
 ///
 /// A global function, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn found_size(inode: u64, root: u32) -> u64 {
-    let inode = Inode::at(inode);
-    let size = inode.size().unwrap_or(0);
-    events::count_fault(found(inode, root, size));
-    size
+    match found(Inode::at(inode), root) {
+        Ok(size) => size,
+        Err(fault) => {
+            events::fault(fault);
+            SETTLED
+        }
+    }
 }
 
 #[inline(always)]
-fn found(inode: Inode, root: u32, size: u64) -> Read<()> {
+fn found(inode: Inode, root: u32) -> Read<u64> {
     let member = Member {
         inode,
         key: inode.key()?,
@@ -201,17 +219,58 @@ fn found(inode: Inode, root: u32, size: u64) -> Read<()> {
         path: Path::any(inode),
         parent: 0,
     };
-    let known = settled_size(&member.key, member.generation);
-    if known == Some(size) || known.is_none() && is_fentry() {
-        return Ok(());
-    }
     let process = account::current();
-    let before = known.unwrap_or(size);
-    if before != size {
-        let change = Change::size(size.wrapping_sub(before).cast_signed());
-        account::credit(&process, root, &change);
+    if let Some(size) = take_kept(&member, process)? {
+        return Ok(size);
     }
-    tell(&member, &process, before, size, OPERATION_RESIZE);
+    let size = inode.size()?;
+    if !is_fentry() {
+        tell(&member, &process, size, size, OPERATION_RESIZE);
+    }
+    Ok(size)
+}
+
+/// Follows a file again that others opened while its following ended: each of them is credited as he settles. `who` is
+/// the root, and its last opener with `start_ns`.
+///
+/// A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn follow_again(inode: u64, who: u64, start_ns: u64, size: u64) -> u64 {
+    let opener = ProcessKey {
+        start_ns,
+        tgid: who as u32,
+        pad: 0,
+    };
+    let root = (who >> 32) as u32;
+    events::count_fault(followed_again(Inode::at(inode), root, opener, size));
+    1
+}
+
+#[inline(always)]
+fn followed_again(inode: Inode, root: u32, opener: ProcessKey, size: u64) -> Read<()> {
+    let member = Member {
+        inode,
+        key: inode.key()?,
+        generation: inode.generation()?,
+        root,
+        path: Path::None,
+        parent: 0,
+    };
+    if !insert(&member, opener, size, 0) {
+        hold_unfollowed(&member.key, member.generation, root, size);
+    } else if let Some(entry) = Entry::find(inode.address()) {
+        entry.set_flags(entry.flags() | OPEN_SHARED);
+    }
+    unfollow_unlinked(inode)
+}
+
+/// Unlinked meanwhile: who unlinked it did not find it followed, and what is written to it does not count.
+#[inline(always)]
+fn unfollow_unlinked(inode: Inode) -> Read<()> {
+    if inode.nlink()? == 0 {
+        unfollow(inode.address());
+    }
     Ok(())
 }
 
@@ -220,7 +279,7 @@ fn found(inode: Inode, root: u32, size: u64) -> Read<()> {
 /// A global function, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn enter_open(inode: u64, root: u32, size: u64, file: u64) -> u64 {
+extern "C" fn enter_open(inode: u64, root: u32, size: u64, file: u64) -> u64 {
     events::count_fault(entered(Inode::at(inode), root, size, file));
     1
 }
@@ -236,12 +295,12 @@ fn entered(inode: Inode, root: u32, size: u64, file: u64) -> Read<()> {
         parent: 0,
     };
     if !insert(&member, account::current(), size, file) {
-        hold_size(&member.key, member.generation, root, size);
+        hold_unfollowed(&member.key, member.generation, root, size);
     } else if Entry::find(inode.address()).is_some_and(|entry| entry.file() != file) {
         // Another open was faster.
         join(inode.address(), file);
     }
-    Ok(())
+    unfollow_unlinked(inode)
 }
 
 /// A global function, as above.

@@ -1,10 +1,12 @@
 //! The end of an open file description, as hooks see it that see all of them.
 
+use cache_ebpf::settling::GONE;
+
 use super::{
     entry::Entry,
     openers,
-    opening::enter_open,
-    settle::{Member, settle, settle_closed, unfollow},
+    outside::has_crossed,
+    settle::{Member, forget, settle, settle_closed},
     sizes::{drop_size, kept},
 };
 use crate::{
@@ -42,14 +44,12 @@ pub(crate) fn released<A: Access>(file: File<A>) -> Read<()> {
         path: Path::Of(file.dentry()?),
         parent: 0,
     };
-    settle(&member, entry, settler)?;
-    if inode.writers()? <= 1 {
-        let (address, known) = (inode.plain()?.address(), entry.known());
-        unfollow(inode.address());
-        // Somebody opened it meanwhile and found it followed.
-        if inode.writers()? > 1 {
-            enter_open(address, member.root, known, 0);
-        }
+    if has_crossed(inode)? {
+        return Ok(());
+    }
+    let last = settle(&member, entry, settler, inode.writers()? <= 1)?;
+    if last != GONE {
+        forget(&member, entry, last, 1)?;
     }
     Ok(())
 }

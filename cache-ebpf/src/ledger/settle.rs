@@ -3,19 +3,21 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use cache_ebpf::{
     InodeKey, NO_ROOT, OPERATION_RESIZE, OPERATION_WRITE, OpenFile, ProcessKey, counter,
+    settling::{self, Followed, GONE},
 };
 
-use super::{entry::Entry, sizes::keep_size};
+use super::{
+    entry::Entry,
+    opening::follow_again,
+    sizes::{Kept, keep_size},
+};
 use crate::{
     account::{self, Change},
     events::{self, Fact, Path},
-    kernel::{self, Access, Dentry, Inode, Plain, Read},
+    kernel::{self, Access, Dentry, Fault, Inode, Plain, Read},
     maps::OPEN,
     roots,
 };
-
-/// A writer may change the size between the read and the exchange; then the settlement is repeated.
-const SETTLE_ROUNDS: u32 = 4;
 
 /// A file of a root, as a hook found it.
 ///
@@ -101,64 +103,132 @@ pub(super) fn followed<A: Access>(member: &Member<A>) -> Option<Entry> {
     if entry.is(member.key.ino, member.generation) {
         return Some(entry);
     }
-    keep_size(
-        &entry.key(),
-        entry.generation(),
-        entry.root(),
-        entry.known(),
-    );
+    let known = entry.end();
+    if known != GONE {
+        keep_size(&entry.key(), entry.generation(), entry.root(), known);
+    }
     events::count(counter::FAULT_EVICTED);
     unfollow(inode);
     None
 }
 
-/// Credits what the file grew since it was last settled. `settler` is credited where several share it.
+/// The size credited so far of a file, which several processors settle.
+pub(super) trait Known: Copy {
+    /// That size, or [`GONE`].
+    fn known(self) -> u64;
+
+    /// Puts `by` in its place if it is still `known`; what it was.
+    fn replace_known(self, known: u64, by: u64) -> u64;
+}
+
+/// The inode, and the size credited so far.
+struct Pair<A: Access, K: Known>(Inode<A>, K);
+
+impl<A: Access, K: Known> Followed for Pair<A, K> {
+    type Fault = Fault;
+
+    #[inline(always)]
+    fn known(&self) -> u64 {
+        self.1.known()
+    }
+
+    #[inline(always)]
+    fn replace_known(&self, known: u64, by: u64) -> u64 {
+        self.1.replace_known(known, by)
+    }
+
+    #[inline(always)]
+    fn size(&self) -> Read<u64> {
+        self.0.size()
+    }
+}
+
+/// Credits what the file grew since it was last settled, to `settler` where several share it. With `is_last` its
+/// following ends, unless another has ended it: the answer is [`GONE`] if not, else the size credited at last.
 #[inline(always)]
 pub(super) fn settle<A: Access>(
     member: &Member<A>,
     entry: Entry,
     settler: Option<ProcessKey>,
+    is_last: bool,
+) -> Read<u64> {
+    let settled = settling::settle(&Pair(member.inode, entry), is_last)?;
+    let growth = settled.growth.cast_signed();
+    if growth != 0 {
+        let payee = match settler {
+            Some(settler) if entry.is_shared() => settler,
+            _ => entry.opener(),
+        };
+        credit_size(member, &payee, growth, settled.size, OPERATION_WRITE);
+    }
+    Ok(if settled.is_last { settled.size } else { GONE })
+}
+
+/// Takes a file out of `OPEN` that the caller has settled for the last time, at `size`. Who opened it meanwhile found
+/// it followed, or ended: then it is followed again.
+#[inline(always)]
+pub(super) fn forget<A: Access>(
+    member: &Member<A>,
+    entry: Entry,
+    size: u64,
+    own_writers: i32,
 ) -> Read<()> {
-    let (mut shrunk, mut last) = (0u64, 0);
-    for _ in 0..SETTLE_ROUNDS {
-        last = member.inode.size()?;
-        let before = entry.exchange_known(last);
-        shrunk = shrunk.wrapping_add(before.wrapping_sub(last));
-        if member.inode.size()? == last {
-            break;
-        }
+    let (inode, opener) = (member.inode, entry.opener());
+    unfollow(inode.address());
+    if inode.writers()? > own_writers || inode.size()? != size {
+        let who = u64::from(member.root) << 32 | u64::from(opener.tgid);
+        follow_again(inode.plain()?.address(), who, opener.start_ns, size);
     }
-    let growth = shrunk.wrapping_neg().cast_signed();
-    if growth == 0 {
-        return Ok(());
-    }
-    let payee = match settler {
-        Some(settler) if entry.is_shared() => settler,
-        _ => entry.opener(),
-    };
-    credit_size(member, &payee, growth, last, OPERATION_WRITE);
     Ok(())
 }
 
-/// Settles a file that is not followed: opened before the agent came, or by a way it does not see.
+/// Settles a file that is not followed: opened before the agent came, by a way it does not see, or without room to
+/// follow it. `known` is its size so far where none is kept.
 #[inline(always)]
 pub(super) fn settle_closed<A: Access>(
     member: &Member<A>,
     process: ProcessKey,
     known: u64,
 ) -> Read<()> {
-    let size = member.inode.size()?;
-    keep_size(&member.key, member.generation, member.root, size);
-    if size != known {
+    let kept = Kept::find_or_insert(&member.key, member.generation, member.root, known);
+    let (growth, size) = if let Some(kept) = kept {
+        kept.identify(member.generation, member.root);
+        let settled = settling::settle(&Pair(member.inode, kept), false)?;
+        (settled.growth, settled.size)
+    } else {
+        let size = member.inode.size()?;
+        (size.wrapping_sub(known), size)
+    };
+    if growth != 0 {
         credit_size(
             member,
             &process,
-            size.wrapping_sub(known).cast_signed(),
+            growth.cast_signed(),
             size,
             OPERATION_RESIZE,
         );
     }
     Ok(())
+}
+
+/// Takes the size that is kept of a file over from those who settle it, as it is to be followed now. What it grew by
+/// until then is the process'. `None` if no size is kept; [`GONE`] if another is about to follow it.
+#[inline(always)]
+pub(super) fn take_kept<A: Access>(member: &Member<A>, process: ProcessKey) -> Read<Option<u64>> {
+    let Some(kept) = Kept::find(&member.key, member.generation) else {
+        return Ok(None);
+    };
+    let settled = settling::settle(&Pair(member.inode, kept), true)?;
+    if settled.growth != 0 {
+        credit_size(
+            member,
+            &process,
+            settled.growth.cast_signed(),
+            settled.size,
+            OPERATION_RESIZE,
+        );
+    }
+    Ok(Some(if settled.is_last { settled.size } else { GONE }))
 }
 
 #[inline(always)]

@@ -2,25 +2,48 @@
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use cache_ebpf::{
-    Crossing, NO_ROOT, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_LEAVE, ProcessKey, Touched,
-    counter,
+    Crossing, NO_ROOT, OPERATION_DIRECTORY_ENTER, OPERATION_DIRECTORY_GONE,
+    OPERATION_DIRECTORY_LEAVE, OPERATION_DIRECTORY_MOVE, OPERATION_DIRECTORY_PLACE, ProcessKey,
+    Touched, control, counter,
 };
 
 use super::touched;
 use crate::{
-    account,
+    account::{self, NOBODY},
     events::{self, Fact, Path},
-    kernel::{Fault, Inode, Read},
+    kernel::{Dentry, Fault, Inode, Read},
     maps::CROSSINGS,
     roots,
 };
 
-/// A directory may have crossed a border with all it holds: user space measures it.
+/// 1 if a directory has crossed a border.
 ///
 /// A global function (exported, scalars only): the verifier checks it once, with a stack of its own.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn directory_renamed(thread: u64, slot: u32) -> u64 {
+pub(super) extern "C" fn directory_crosses(thread: u64, slot: u32) -> u64 {
+    // What cannot be read is a fault of the comparison that follows.
+    touched(thread, slot).map_or(0, |(_, item)| u64::from(crosses(item).unwrap_or(false)))
+}
+
+#[inline(always)]
+fn crosses(item: &Touched) -> Read<bool> {
+    let inode = Inode::at(item.inode);
+    if !inode.is(&item.key, item.generation) || inode.nlink()? == 0 || inode.is_subvolume()? {
+        return Ok(false);
+    }
+    Ok(match inode.any_dentry()? {
+        Some(dentry) => roots::holder_of_name(dentry)? != item.root,
+        None => false,
+    })
+}
+
+/// A directory may have crossed a border with all it holds: user space measures it.
+///
+/// A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn directory_changed(thread: u64, slot: u32) -> u64 {
     if let Some((_, item)) = touched(thread, slot) {
         events::count_fault(compare(item));
     }
@@ -30,7 +53,12 @@ pub(super) extern "C" fn directory_renamed(thread: u64, slot: u32) -> u64 {
 #[inline(always)]
 fn compare(item: &Touched) -> Read<()> {
     let inode = Inode::at(item.inode);
-    if !inode.is(&item.key, item.generation) {
+    if !inode.is(&item.key, item.generation) || inode.nlink()? == 0 {
+        tell_moved(item, Dentry::at(0), NO_ROOT, OPERATION_DIRECTORY_GONE);
+        return Ok(());
+    }
+    // What it holds is in no root, wherever it is.
+    if inode.is_subvolume()? {
         return Ok(());
     }
     let Some(dentry) = inode.any_dentry()? else {
@@ -38,6 +66,10 @@ fn compare(item: &Touched) -> Read<()> {
     };
     let to = roots::holder_of_name(dentry)?;
     if to == item.root {
+        // Its directories, old and new, are touched too, but stay where they are.
+        if dentry.directory_number()? != item.parent || dentry.name_hash()? != item.name_hash {
+            tell_moved(item, dentry, to, OPERATION_DIRECTORY_MOVE);
+        }
         return Ok(());
     }
     roots::forget_verdicts();
@@ -48,25 +80,77 @@ fn compare(item: &Touched) -> Read<()> {
     ] {
         if root != NO_ROOT {
             crossed(root, process)?;
-            let Touched {
-                key, generation, ..
-            } = *item;
-            let fact = Fact {
-                key,
-                process,
-                before: 0,
-                after: 0,
-                operation,
-                root,
-                generation,
-                parent: 0,
-            };
-            events::emit(&fact, &Path::Of(dentry));
+            tell(item, dentry, root, operation, process);
         }
     }
     // Counted after it was told: whoever sees the count finds the events.
     roots::count_crossing();
     Ok(())
+}
+
+/// Where directories are matters while user space measures what others held.
+#[inline(always)]
+fn tell_moved(item: &Touched, dentry: Dentry, root: u32, operation: u32) {
+    if roots::is_measuring() {
+        tell(item, dentry, root, operation, NOBODY);
+    }
+}
+
+/// `dentry` leads to where the directory is now; it was in `item.parent`.
+#[inline(always)]
+fn tell(item: &Touched, dentry: Dentry, root: u32, operation: u32, process: ProcessKey) {
+    let Touched {
+        key,
+        generation,
+        parent,
+        ..
+    } = *item;
+    let fact = Fact {
+        key,
+        process,
+        before: item.inode,
+        after: item.inode,
+        operation,
+        root,
+        generation,
+        parent,
+    };
+    events::emit(&fact, &Path::Of(dentry));
+}
+
+/// Tells where a directory is now, as long as its inode is in memory.
+///
+/// A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn tell_place(inode: u64, number: u64, generation: u64) -> u64 {
+    match placed(Inode::at(inode), number, generation as u32) {
+        Ok(status) => status,
+        // The memory may be of something else by now: no fault.
+        Err(_) => control::REFUSED,
+    }
+}
+
+#[inline(always)]
+fn placed(inode: Inode, number: u64, generation: u32) -> Read<u64> {
+    if inode.number_and_generation()? != (number, generation) || inode.nlink()? == 0 {
+        return Ok(control::REFUSED);
+    }
+    let Some(dentry) = inode.any_dentry()? else {
+        return Ok(control::REFUSED);
+    };
+    let fact = Fact {
+        key: inode.key()?,
+        process: NOBODY,
+        before: inode.address(),
+        after: inode.address(),
+        operation: OPERATION_DIRECTORY_PLACE,
+        root: roots::holder_of_name(dentry)?,
+        generation,
+        parent: 0,
+    };
+    events::emit(&fact, &Path::Of(dentry));
+    Ok(control::OK)
 }
 
 #[inline(always)]

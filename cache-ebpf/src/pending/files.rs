@@ -42,7 +42,7 @@ pub(super) const LINK: u32 = 4;
 pub(super) const MOVE: u32 = 5;
 /// It cannot be told.
 pub(super) const FAULT: u32 = 6;
-/// A directory was renamed.
+/// A directory was renamed or removed.
 pub(super) const DIRECTORY: u32 = 7;
 
 impl Step {
@@ -122,7 +122,8 @@ macro_rules! known {
 #[inline(always)]
 pub(super) fn file_changed(call: u32, item: &Touched, holds: u32) -> Step {
     if call == PENDING_RESIZE {
-        return Step::plain(RESIZE, NO_ROOT);
+        let kind = if item.root == NO_ROOT { VANISH } else { RESIZE };
+        return Step::plain(kind, NO_ROOT);
     }
     let holds = if holds == MIXED { None } else { Some(holds) };
     let inode = Inode::at(item.inode);

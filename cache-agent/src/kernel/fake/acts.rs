@@ -101,18 +101,29 @@ impl FakeKernel {
     /// A process moves a directory over the border of a root.
     pub(crate) fn move_directory(&self, process: ProcessKey, from: &Path, to: &Path) {
         self.act(|state| {
+            let parent = fs::metadata(from.parent().unwrap()).unwrap().ino();
             fs::rename(from, to).unwrap();
             let key = key(to);
             if let Some(root) = state.root_of(from) {
                 let path = below_file_system(to);
-                state.cross(OPERATION_DIRECTORY_LEAVE, process, (root, key, &path));
+                state.cross(
+                    OPERATION_DIRECTORY_LEAVE,
+                    process,
+                    (root, key, &path),
+                    parent,
+                );
             }
             if let Some(root) = state.root_of(to) {
                 let path = to
                     .strip_prefix(&state.roots[&root].path)
                     .unwrap()
                     .to_owned();
-                state.cross(OPERATION_DIRECTORY_ENTER, process, (root, key, &path));
+                state.cross(
+                    OPERATION_DIRECTORY_ENTER,
+                    process,
+                    (root, key, &path),
+                    parent,
+                );
             }
         });
     }
@@ -193,24 +204,29 @@ impl State {
         self.tell(operation, process, (root, key, path), (known, 0));
     }
 
-    fn cross(&mut self, operation: u32, process: ProcessKey, about: About<'_>) {
+    fn cross(
+        &mut self,
+        operation: u32,
+        process: ProcessKey,
+        (root, key, path): About<'_>,
+        parent: u64,
+    ) {
         self.crossed += 1;
-        let crossing = self.crossings.entry(about.0).or_insert(Crossing {
+        let crossing = self.crossings.entry(root).or_insert(Crossing {
             mover: process,
             ..Crossing::zeroed()
         });
         crossing.count += 1;
         crossing.ambiguous |= u32::from(crossing.mover != process);
-        let (root, key, path) = about;
         let act = Act {
             operation,
             key,
             root,
             process,
-            before: 0,
-            after: 0,
+            before: key.ino,
+            after: key.ino,
         };
-        self.report(&act, &names(path), 0);
+        self.report(&act, &names(path), parent);
     }
 
     fn tell(

@@ -1,6 +1,7 @@
 //! The ledger's maps of the fake.
 
 use std::{
+    collections::HashMap,
     fs::{File, read_dir},
     os::{
         fd::{AsRawFd as _, BorrowedFd},
@@ -132,8 +133,27 @@ impl LedgerMaps for FakeKernel {
         Ok(())
     }
 
-    fn known_size(&self, key: &InodeKey, root: u32) -> Result<Option<u64>> {
-        Ok(self.state.borrow().known(key, root))
+    fn locate(&mut self, _inode: u64, _number: u64, _generation: u32) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn open_sizes(&self) -> Result<HashMap<InodeKey, u64>> {
+        let state = self.state.borrow();
+        let open = state.open.iter();
+        Ok(open.map(|(key, open)| (*key, open.known)).collect())
+    }
+
+    fn kept_size(&self, key: &InodeKey) -> Result<Option<u64>> {
+        Ok(self.state.borrow().sizes.get(key).map(|(_, size)| *size))
+    }
+
+    fn carry_size(&mut self, key: InodeKey, to: Option<(u32, u64)>) -> Result<()> {
+        let sizes = &mut self.state.borrow_mut().sizes;
+        match to {
+            Some((root, size)) => sizes.entry(key).or_insert((root, size)).0 = root,
+            None => drop(sizes.remove(&key)),
+        }
+        Ok(())
     }
 
     fn forget_file(&mut self, key: &InodeKey) -> Result<()> {

@@ -112,7 +112,11 @@ impl History {
         let ino = std::os::unix::fs::MetadataExt::ino(&found);
         if self.visited.insert(file) && self.walk.files.iter().all(|file| file.ino != ino) {
             let size = found.len();
-            self.walk.files.push(WalkedFile { ino, size });
+            self.walk.files.push(WalkedFile {
+                ino,
+                size,
+                directory: 1,
+            });
         }
     }
 

@@ -27,6 +27,18 @@ fn what_no_hook_saw_is_drift_and_nobodys() {
 }
 
 #[test]
+fn a_drift_that_a_second_walk_does_not_find_is_none() {
+    let mut watched = Watched::walked(Backend::Tracepoint, &[("a", 100)]);
+    fs::write(watched.path("not told yet"), "1234567").unwrap();
+    watched.ledger.start_walk(watched.index).unwrap();
+    watched.walk_done();
+    fs::remove_file(watched.path("not told yet")).unwrap();
+    let found = watched.ledger.wait_for_walks(|_| {}).unwrap().remove(0);
+    assert_eq!(found.drift_bytes, 0);
+    assert_eq!(watched.root().corrected, Changes::default());
+}
+
+#[test]
 fn the_first_walk_has_no_drift() {
     let mut watched = Watched::taken_up(Backend::Tracepoint, &[("a", 100)]);
     let go = watched.kernel.start("go build");

@@ -12,7 +12,7 @@ use crate::{
     ledger::{
         Ledger, Reconciliation,
         accounts::{Account, Accounts},
-        root::Base,
+        root::{Ambiguous, Base},
     },
     model::{
         changes::{Changes, difference},
@@ -46,6 +46,8 @@ pub struct RootRow {
     pub drift_bytes: i64,
     /// The part of the ledger credited to nobody.
     pub unattributed_bytes: i64,
+    /// What of that several processes may have moved.
+    pub ambiguous: Ambiguous,
 }
 
 impl RootRow {
@@ -61,6 +63,7 @@ impl RootRow {
             ledger: Changes::default(),
             drift_bytes: 0,
             unattributed_bytes: 0,
+            ambiguous: Ambiguous::default(),
         }
     }
 
@@ -197,6 +200,7 @@ fn root(row: &RootRow) -> Value {
         "path": row.path.to_string_lossy(), "kind": row.kind, "device": row.identity.0, "inode": row.identity.1,
         "before_bytes": row.before_bytes(), "after_bytes": row.after_bytes, "ledger_bytes": row.ledger.growth_bytes,
         "drift_bytes": row.drift_bytes, "unattributed_bytes": row.unattributed_bytes,
+        "ambiguous_moves": {"growth_bytes": row.ambiguous.growth_bytes, "movers": row.ambiguous.movers},
         "files_created": row.ledger.files_created, "files_deleted": row.ledger.files_deleted,
         "files_renamed": row.ledger.files_renamed,
     })

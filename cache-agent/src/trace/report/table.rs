@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     kernel::counters::{FAULT_CAUSES, TRACE_FAULT_CAUSES, named},
-    ledger::accounts::Account,
+    ledger::{accounts::Account, root::Ambiguous},
     model::{
         format::{signed, size},
         operation::Observation,
@@ -40,6 +40,18 @@ pub fn print(document: &Document<'_>, out: &mut impl Write) -> io::Result<()> {
         .sum();
     if unattributed != 0 {
         writeln!(out, "unattributed: {}", signed(unattributed))?;
+    }
+    let moved = document.roots.iter().map(|row| row.ambiguous);
+    for Ambiguous {
+        growth_bytes,
+        movers,
+    } in moved.filter(|moved| moved.movers > 0)
+    {
+        let growth = signed(growth_bytes);
+        writeln!(
+            out,
+            "{growth} of that came or went with directories that {movers} processes moved at the same time"
+        )?;
     }
     print_honesty(document, out)
 }

@@ -8,6 +8,7 @@ mod crowd;
 mod ending;
 mod paths;
 mod ring;
+mod sequence;
 mod sys;
 mod until_full;
 mod ways;
@@ -50,6 +51,10 @@ fn act(words: &[&str]) -> Result<()> {
             };
             case(Case::named(name)?, Ending::named(ending)?, &place)
         }
+        ["sequences", file, inside, outside] => {
+            sequence::all(file.as_ref(), inside.as_ref(), outside.as_ref())
+        }
+        ["sequence-worker", inside, outside] => sequence::worker(inside.as_ref(), outside.as_ref()),
         ["nothing"] => Ok(()),
         ["append-to", descriptor] => ending::append_to_inherited(descriptor),
         ["receive", descriptor] => ending::append_to_received(descriptor),
