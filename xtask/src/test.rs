@@ -23,13 +23,14 @@ use crate::{
 };
 
 /// Suites without which a green run would say too little.
-const REQUIRED: [&str; 9] = [
+const REQUIRED: [&str; 10] = [
     "conformance",
     "builds",
     "invocations",
     "metrics",
     "cli",
     "faults",
+    "hostile",
     "history",
     "live",
     VMS,
@@ -304,6 +305,7 @@ mod tests {
             "invocations",
             "metrics",
             "faults",
+            "hostile",
             "history",
             "live",
             "vm",

@@ -20,6 +20,7 @@ mod state_directory;
 mod take_up;
 #[cfg(test)]
 mod testbed;
+mod trouble;
 mod update_roots;
 mod wake;
 
@@ -105,7 +106,8 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
     serving.await.context("the server panicked")?;
     remembering.await.context("the history's task panicked")?;
     history.end();
-    outcome.and(settled)
+    // What ended the event loop, if it ended by itself, says more than that it did.
+    settled.and(outcome)
 }
 
 /// Sizes and crossings of every snapshot, until the event loop ends.

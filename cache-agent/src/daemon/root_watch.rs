@@ -9,6 +9,7 @@ use std::{
         unix::ffi::OsStrExt as _,
     },
     path::PathBuf,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -23,12 +24,18 @@ const CHANGES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::ONLYDIR);
 
+/// Between two times that the roots are looked after.
+const REST: Duration = Duration::from_millis(200);
+
 /// The watched directories.
 #[derive(Debug)]
 pub(super) struct RootWatch {
     inotify: OwnedFd,
     points: HashMap<PathBuf, Point>,
+    /// Those that cannot be watched, which has been logged.
+    refused: HashSet<PathBuf>,
     alarmed: bool,
+    rests_until: Option<Instant>,
 }
 
 /// A watched directory and the names in it that lead to a root.
@@ -46,7 +53,9 @@ impl RootWatch {
         Ok(Self {
             inotify,
             points: HashMap::new(),
+            refused: HashSet::new(),
             alarmed: false,
+            rests_until: None,
         })
     }
 
@@ -61,11 +70,18 @@ impl RootWatch {
             }
             stays
         });
+        self.refused.retain(|path| wanted.contains_key(path));
         for (path, names) in wanted {
             match inotify::add_watch(inotify, path.as_path(), CHANGES) {
-                Ok(watch) => drop(self.points.insert(path, Point { watch, names })),
+                Ok(watch) => {
+                    self.refused.remove(&path);
+                    self.points.insert(path, Point { watch, names });
+                }
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "cannot watch for roots that appear");
+                    if !self.refused.contains(&path) {
+                        tracing::warn!(path = %path.display(), %error, "cannot watch for roots that appear");
+                        self.refused.insert(path);
+                    }
                 }
             }
         }
@@ -91,9 +107,22 @@ impl RootWatch {
         self.alarmed
     }
 
+    /// How long nobody is to be woken for that: a user who makes and removes a directory in a loop takes no more
+    /// time than this leaves him.
+    pub(super) fn rest(&self, now: Instant) -> Option<Duration> {
+        let until = self.rests_until?;
+        Some(until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+    }
+
     /// The roots have been looked after.
-    pub(super) fn clear(&mut self) {
+    pub(super) fn clear(&mut self, now: Instant) {
         self.alarmed = false;
+        self.rests_until = Some(now + REST);
+    }
+
+    /// A root is not what it was, of which no directory tells.
+    pub(super) fn alarm(&mut self) {
+        self.alarmed = true;
     }
 }
 

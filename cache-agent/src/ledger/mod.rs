@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod merge;
 mod moved_directories;
 pub mod open_files;
+mod pseudo;
 mod reconcile;
 pub mod root;
 pub mod walk;
@@ -24,15 +25,17 @@ use cache_ebpf::{
     APPEARANCES, Credit, CreditKey, InodeKey, NO_ROOT, OPERATION_DIRECTORY_ENTER,
     OPERATION_DIRECTORY_LEAVE, OPERATION_VANISH, Process, ProcessKey, ROOTS_MAX, counter,
 };
+use rustix::io::Errno;
 
 use self::{
     accounts::Accounts,
+    pseudo::refuse_pseudo,
     root::{WatchedRoot, open_directory},
     walkers::Walkers,
 };
 pub use self::{
     moved_directories::{Crossed, First},
-    reconcile::{Reconciliation, Unsure},
+    reconcile::{Reconciled, Reconciliation, Unsure},
 };
 use crate::{
     kernel::{
@@ -189,13 +192,17 @@ impl<M: LedgerMaps> Ledger<M> {
             .unwrap_or(self.roots.len());
         let index = u32::try_from(slot).ok().filter(|index| *index < ROOTS_MAX);
         let index = index.with_context(|| format!("more than {ROOTS_MAX} roots"))?;
+        refuse_pseudo(path, directory.as_fd())?;
         self.maps.open_root(index)?;
         let registered = self.maps.register(directory.as_fd(), index)?;
         let registered = registered.with_context(|| {
             format!("the kernel side does not take {} as a root", path.display())
         })?;
         self.refuse_twin(path, &registered)?;
-        self.maps.watch_superblock(registered.superblock)?;
+        if let Err(error) = self.maps.watch_superblock(registered.superblock) {
+            // Its number is another root's next.
+            return self.maps.unregister(&registered).and(Err(error));
+        }
         let root = WatchedRoot::new(index, path.to_path_buf(), registered, directory);
         if slot == self.roots.len() {
             self.roots.push(Some(root));
@@ -215,10 +222,10 @@ impl<M: LedgerMaps> Ledger<M> {
         let unseen = self.unseen;
         let new = self.roots().filter(|root| root.base.is_none());
         let new: Vec<u32> = new.map(|root| root.index).collect();
-        for index in new.into_iter().filter(|index| unseen != Some(*index)) {
-            self.start_walk(index)?;
-        }
-        seeded
+        let new = new.into_iter().filter(|index| unseen != Some(*index));
+        // One that cannot be walked holds up no other.
+        let started: Vec<Result<()>> = new.map(|index| self.start_walk(index)).collect();
+        started.into_iter().fold(seeded, Result::and)
     }
 
     /// Two paths to one directory are one root; the registration just made has taken the first one's place.
@@ -284,7 +291,7 @@ impl<M: LedgerMaps> Ledger<M> {
         };
         let directory = root.directory().try_clone();
         let directory = directory.context("cannot walk a root: no descriptor left")?;
-        let ticket = self.walkers.submit(directory, inner);
+        let ticket = self.walkers.submit(directory, inner).ok_or(Errno::AGAIN);
         let ticket = ticket.context("cannot walk a root: too many walks wait")?;
         if let Some(root) = self.root_mut(index) {
             root.walk_started(ticket, dropped);

@@ -159,6 +159,7 @@ fn readiness(snapshot: &Snapshot) -> Response<Full<Bytes>> {
         .map(|degraded| format!("degraded: {}", degraded.sentence));
     let lines: Vec<String> = std::iter::once(first.to_owned())
         .chain(unready)
+        .chain(page::troubles(snapshot))
         .chain(degraded)
         .collect();
     text(status, lines.join("\n") + "\n")

@@ -116,6 +116,25 @@ fn unready_says_why() {
 }
 
 #[test]
+fn a_root_in_trouble_is_told_and_makes_nobody_unready() {
+    let mut snapshot = snapshot(&[RootState::Watched, RootState::Walking]);
+    snapshot.roots[1].trouble = Some("cannot be walked: a\nb".to_owned());
+    let response = ask(snapshot, "GET /readyz");
+    let body = "\r\n\r\nready\nroot r1: cannot be walked: a\\nb\ndegraded: no <io_uring>\n";
+    assert!(response.ends_with(body), "{response}");
+    let mut snapshot = self::snapshot(&[RootState::Walking; 25]);
+    for root in &mut snapshot.roots {
+        root.trouble = Some("no".to_owned());
+    }
+    let response = ask(snapshot, "GET /readyz");
+    assert_eq!(response.matches(": no\n").count(), 20, "{response}");
+    assert!(
+        response.contains("and 5 more roots in trouble\n"),
+        "{response}"
+    );
+}
+
+#[test]
 fn oversized_headers_are_refused() {
     let request = format!(
         "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
