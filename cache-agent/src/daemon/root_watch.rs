@@ -15,6 +15,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
+use crate::model::printable::Shown;
+
 /// What can make a root come or go.
 const CHANGES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE)
@@ -66,7 +68,7 @@ impl RootWatch {
             let stays = wanted.contains_key(path);
             if !stays && let Err(error) = inotify::remove_watch(inotify, point.watch) {
                 // The directory went and took its watch along.
-                tracing::debug!(path = %path.display(), %error, "watch was gone");
+                tracing::debug!(path = %Shown::path(path), %error, "watch was gone");
             }
             stays
         });
@@ -79,7 +81,7 @@ impl RootWatch {
                 }
                 Err(error) => {
                     if !self.refused.contains(&path) {
-                        tracing::warn!(path = %path.display(), %error, "cannot watch for roots that appear");
+                        tracing::warn!(path = %Shown::path(&path), %error, "cannot watch for roots that appear");
                         self.refused.insert(path);
                     }
                 }

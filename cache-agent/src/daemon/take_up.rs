@@ -1,6 +1,7 @@
 //! Roots that appear: at their path, or because a go command uses them.
 
 use std::{
+    ffi::OsString,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::PathBuf,
     time::{Duration, Instant},
@@ -18,7 +19,7 @@ use crate::{
     go::{env::FoundRoot, recognise::recognise},
     kernel::ledger_maps::LedgerMaps,
     ledger::{Ledger, root::open_directory},
-    model::root_name::Names,
+    model::{printable::Shown, root_name::Names},
     process::caches_in_use::{CacheInUse, Sighting},
     sys::shortage::is_caused_by_shortage,
 };
@@ -77,7 +78,9 @@ impl RootTable {
             found.path.clone()
         } else {
             let pid = sighting.process.tgid;
-            PathBuf::from(format!("/proc/{pid}/root{}", found.path.display()))
+            let mut path = OsString::from(format!("/proc/{pid}/root"));
+            path.push(&found.path);
+            PathBuf::from(path)
         };
         let candidate = Candidate {
             root: FoundRoot {
@@ -200,7 +203,7 @@ fn take_up_opened(
     root.state = State::Watched(index);
     root.trouble = Trouble::default();
     root.next_walk = Instant::now();
-    tracing::info!(root = root.name, path = %root.path.display(), kind = root.kind.as_str(), "watching root");
+    tracing::info!(root = root.name, path = %Shown::path(&root.path), kind = root.kind.as_str(), "watching root");
     Ok(true)
 }
 
@@ -215,5 +218,5 @@ fn refuse(root: &mut Root, reason: &str) -> bool {
 }
 
 fn log_refusal(root: &Root, reason: &str) {
-    tracing::warn!(root = root.name, path = %root.path.display(), reason, "cannot watch root");
+    tracing::warn!(root = root.name, path = %Shown::path(&root.path), reason, "cannot watch root");
 }

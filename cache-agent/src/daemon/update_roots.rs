@@ -10,7 +10,8 @@ use super::{
     roots::{Root, State},
 };
 use crate::{
-    kernel::kernel_side::KernelSide, process::namespaces, sys::shortage::is_caused_by_shortage,
+    kernel::kernel_side::KernelSide, model::printable::Shown, process::namespaces,
+    sys::shortage::is_caused_by_shortage,
 };
 
 /// Between two looks for containers that are gone; longer than it takes to tell an invocation.
@@ -196,7 +197,7 @@ impl<K: KernelSide> EventLoop<K> {
         if let Some(entry) = self.roots.all.get_mut(at) {
             entry.state = State::Absent;
             entry.returns.lost(Instant::now());
-            tracing::info!(root = entry.name, path = %entry.path.display(), "root is gone");
+            tracing::info!(root = entry.name, path = %Shown::path(&entry.path), "root is gone");
         }
         Ok(())
     }

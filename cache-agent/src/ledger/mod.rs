@@ -47,7 +47,10 @@ use crate::{
         process_maps::ProcessMaps,
         session::{Purpose, Registered, Session},
     },
-    model::changes::{Changes, changes},
+    model::{
+        changes::{Changes, changes},
+        printable::Shown,
+    },
 };
 
 /// Records handed over per look at the ring, so that nothing else starves.
@@ -196,7 +199,10 @@ impl<M: LedgerMaps> Ledger<M> {
         self.maps.open_root(index)?;
         let registered = self.maps.register(directory.as_fd(), index)?;
         let registered = registered.with_context(|| {
-            format!("the kernel side does not take {} as a root", path.display())
+            format!(
+                "the kernel side does not take {} as a root",
+                Shown::path(path)
+            )
         })?;
         self.refuse_twin(path, &registered)?;
         if let Err(error) = self.maps.watch_superblock(registered.superblock) {
@@ -236,12 +242,12 @@ impl<M: LedgerMaps> Ledger<M> {
         else {
             return Ok(());
         };
-        let (index, twin_path) = (twin.index, twin.path.display().to_string());
+        let (index, twin_path) = (twin.index, Shown::path(&twin.path).to_string());
         let directory = twin.directory().try_clone().context("no descriptor left")?;
         self.maps.register(directory.as_fd(), index)?;
         bail!(
             "roots {} and {twin_path} are the same directory",
-            path.display()
+            Shown::path(path)
         )
     }
 

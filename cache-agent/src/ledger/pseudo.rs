@@ -5,7 +5,7 @@ use std::{os::fd::BorrowedFd, path::Path};
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::fstatfs;
 
-use crate::model::printable::printable;
+use crate::model::printable::Shown;
 
 /// By their magic numbers (statfs(2), include/uapi/linux/magic.h), and as `mount` calls them.
 const PSEUDO: [(i64, &str); 21] = [
@@ -40,7 +40,7 @@ pub(super) fn refuse_pseudo(path: &Path, directory: BorrowedFd<'_>) -> Result<()
     match PSEUDO.iter().find(|(number, _)| *number == magic) {
         Some((_, name)) => bail!(
             "root {} lies on {name}, which holds no files of its own",
-            printable(path.as_os_str().as_encoded_bytes())
+            Shown::path(path)
         ),
         None => Ok(()),
     }

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     kernel::{file_events::Fact, ledger_maps::LedgerMaps},
-    model::changes::{Changes, changes, difference},
+    model::{
+        changes::{Changes, changes, difference},
+        printable::Shown,
+    },
     sys::shortage::is_caused_by_shortage,
 };
 
@@ -255,8 +258,10 @@ impl<M: LedgerMaps> Ledger<M> {
             let reconciled = self.reconcile(Unsure::Take, &mut each)?;
             done.extend(reconciled.done);
             if let Some((index, error)) = reconciled.failed.into_iter().next() {
-                let path = self.root(index).map(|root| root.path.display());
-                let path = path.map(|path| path.to_string()).unwrap_or_default();
+                let path = self
+                    .root(index)
+                    .map(|root| Shown::path(&root.path).to_string());
+                let path = path.unwrap_or_default();
                 return Err(error.context(format!("cannot walk {path}")));
             }
             let pause = if started.elapsed() < Duration::from_millis(100) {

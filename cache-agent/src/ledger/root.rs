@@ -15,7 +15,10 @@ use rustix::{
 };
 
 use super::{Crossed, First, pseudo::refuse_pseudo, walk::Walk, walkers::Walked};
-use crate::{kernel::session::Registered, model::changes::Changes};
+use crate::{
+    kernel::session::Registered,
+    model::{changes::Changes, printable::Shown},
+};
 
 /// A figure of the disk and the kernel's total at the same moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -165,7 +168,7 @@ pub struct WatchedRoot {
 pub fn open_directory(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let opened = open(path, flags, Mode::empty()).map_err(|error| {
-        let shown = path.display();
+        let shown = Shown::path(path);
         match error {
             Errno::NOTDIR => anyhow!("root {shown} is not a directory"),
             Errno::LOOP => anyhow!("root {shown} is a loop of symbolic links"),

@@ -46,7 +46,10 @@ pub fn of(
 /// The same of a process that is gone, by the words alone.
 pub fn presumed(told: &str, asked: Option<&str>) -> String {
     let path = asked.map(|asked| clean(&Path::new(told).join(asked)));
-    path.map_or_else(|| told.to_owned(), |path| path.display().to_string())
+    path.map_or_else(
+        || told.to_owned(),
+        |path| path.to_string_lossy().into_owned(),
+    )
 }
 
 /// Its path as the kernel tells it.

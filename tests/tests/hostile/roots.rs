@@ -1,12 +1,16 @@
 //! A root in trouble is in trouble alone.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, chown},
+    process::Command,
+};
 
 use anyhow::{Result, ensure};
 use cache_tests::wait;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 
-use crate::{ATTACK, Attacker, Host, RECOVERS};
+use crate::{ATTACK, ATTACKER, Attacker, Host, RECOVERS};
 
 /// Short walks: each finds the root in the middle of something.
 const OFTEN: &str = "walk_interval = \"1s\"";
@@ -70,29 +74,61 @@ fn a_root_of_8100_levels_is_walked_as_deep_as_the_hooks_see_and_told() -> Result
 }
 
 #[test]
-fn what_go_commands_call_their_cache_is_no_root_on_proc() -> Result<()> {
-    let mut host = Host::new("pseudo", "discover = true")?;
-    let tools = host.bench.outside().join("tools");
-    fs::create_dir(&tools)?;
-    fs::copy("/bin/sh", tools.join("compile"))?;
-    let go = tools.join("go");
-    let text = "#!/bin/sh\nGOCACHE=/proc/$$ ${0%go}compile -c 'sleep 0.5'\n";
-    fs::write(&go, text)?;
-    fs::set_permissions(&go, fs::Permissions::from_mode(0o755))?;
-    let attacker = Attacker::start("while :; do tools/go build; done", &host.bench.outside())?;
-    wait::until("a refusal", RECOVERS, || {
-        Ok((host.logged("which holds no files of its own")? > 0).then_some(()))
+fn a_cache_whose_name_is_a_line_of_the_log_forges_none() -> Result<()> {
+    let mut host = Host::new("forged", "discover = true")?;
+    let script = "cd tools; mkdir -p \"$cache/00\"; while :; do GOCACHE=$cache ./go build; done";
+    go(&host, "GOCACHE=\"$GOCACHE\"")?;
+    let cache = host
+        .bench
+        .outside()
+        .join("x\n2026-01-01T00:00:00Z ERROR forged\u{9b}\u{202e}");
+    let cache = cache.display();
+    let attacker = Attacker::start(&format!("cache='{cache}'; {script}"), &host.bench.outside())?;
+    wait::until("the cache", RECOVERS, || {
+        Ok((host.logged("gobuild:uid65534")? > 0).then_some(()))
     })?;
-    wait::pause(RECOVERS);
     drop(attacker);
     host.is_unharmed()?;
-    // However many commands named them.
     let log = host.daemon.log()?;
-    ensure!(host.logged("lies on")? == 1, "{log}");
-    let failures = host
-        .daemon
-        .scrape()?
-        .value("go_cache_agent_root_failures_total", &[])?;
-    ensure!(failures > 3.0, "{failures} failures\n{log}");
+    ensure!(
+        log.contains("x\\n2026-01-01T00:00:00Z ERROR forged\\u{9b}\\u{202e}"),
+        "{log}"
+    );
+    let forged = log.lines().filter(|line| line.starts_with("2026-01-01"));
+    ensure!(forged.count() == 0, "{log}");
+    Ok(())
+}
+
+/// A `go` of the attacker's, whose tool is told these variables.
+fn go(host: &Host, variables: &str) -> Result<()> {
+    let tools = host.bench.outside().join("tools");
+    fs::create_dir(&tools)?;
+    chown(&tools, Some(ATTACKER), Some(ATTACKER))?;
+    fs::copy("/bin/sh", tools.join("compile"))?;
+    let go = tools.join("go");
+    let text = format!("#!/bin/sh\n{variables} ${{0%go}}compile -c 'sleep 0.5'\n");
+    fs::write(&go, text)?;
+    fs::set_permissions(&go, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+#[test]
+fn what_go_commands_call_their_cache_is_no_root_on_proc() -> Result<()> {
+    let mut host = Host::new("pseudo", "discover = true")?;
+    go(&host, "GOCACHE=/proc/$$")?;
+    let attacker = Attacker::start("while :; do tools/go build; done", &host.bench.outside())?;
+    // However many commands name them.
+    wait::until("refusals", 4 * RECOVERS, || {
+        let exposition = host.daemon.scrape()?;
+        let failures = exposition.value("go_cache_agent_root_failures_total", &[])?;
+        Ok((failures > 3.0).then_some(()))
+    })?;
+    drop(attacker);
+    host.is_unharmed()?;
+    let log = host.daemon.log()?;
+    ensure!(
+        host.logged("lies on proc, which holds no files of its own")? == 1,
+        "{log}"
+    );
     Ok(())
 }

@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::trace::{options::Output, user};
+use crate::{
+    model::printable::Shown,
+    trace::{options::Output, user},
+};
 
 /// Paths and names of packages are the caller's own affair.
 const MODE: u32 = 0o600;
@@ -21,7 +24,7 @@ pub(in crate::trace) fn open(output: &Output) -> Result<Box<dyn Write>> {
     };
     let caller = user::caller()?.map(|user| (user.uid.as_raw(), user.gid.as_raw()));
     let file = create(path, caller);
-    let file = file.with_context(|| format!("cannot write the report to {}", path.display()))?;
+    let file = file.with_context(|| format!("cannot write the report to {}", Shown::path(path)))?;
     Ok(Box::new(file))
 }
 
