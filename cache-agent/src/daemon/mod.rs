@@ -45,7 +45,7 @@ use crate::{
     config::{self, Config, difference::Difference, overrides::Overrides},
     kernel::{detach::Detach, hooks::Choice, session::Purpose},
     ledger::Ledger,
-    serve::http,
+    serve::{hosts::Hosts, http},
     snapshot::Snapshot,
     store::{
         Settings,
@@ -94,7 +94,8 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
     tracing::info!(metrics = %format!("http://{address}/metrics"), "serving");
 
     let (stop_serving, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(http::serve(listener, readers.clone(), async move {
+    let hosts = Hosts::of_machine_and(&config.server.hosts);
+    let serving = tokio::spawn(http::serve(listener, hosts, readers.clone(), async move {
         // An error means that the sender is gone, which is as good as its word.
         stopped.await.unwrap_or_default();
     }));

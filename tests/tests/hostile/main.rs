@@ -1,6 +1,7 @@
 //! What an unprivileged user of the host does to the agent. Each test lets one do it, and finds the agent alive,
 //! ready, and right about somebody else's root.
 
+mod listener;
 mod roots;
 
 use std::{
