@@ -16,6 +16,7 @@ pub mod identities;
 pub mod report;
 pub mod scrape;
 pub mod tree;
+pub mod unit;
 pub mod vm;
 pub mod wait;
 pub mod workshop;

@@ -51,6 +51,7 @@ use crate::{
         Settings,
         writer::{StoreWriter, Writing},
     },
+    sys::fs_rights,
 };
 
 /// Where the configuration comes from, now and at a reload.
@@ -86,6 +87,8 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
     let history = Writing::start(Settings::of(&config))?;
     let (mut event_loop, mut orders) =
         EventLoop::start(ledger, process_maps, config.clone(), history.writer())?;
+    // The inspector alone reads with the rights of others, and has been started.
+    fs_rights::renounce();
     let (snapshots, readers) = watch::channel(Arc::new(event_loop.first_snapshot()?));
     let keeping = std::thread::Builder::new()
         .name("ledger".to_owned())

@@ -32,7 +32,9 @@ pub fn of(
     let Some((asked, told)) = asked.zip(told) else {
         return cwd;
     };
-    let _rights = Rights::of(uid, gid);
+    let Some(_rights) = Rights::of(uid, gid) else {
+        return cwd;
+    };
     let open = |path: &Path| place(root, path, Links::InRoot);
     let told = Path::new(told);
     let is_at_start = told.is_absolute()

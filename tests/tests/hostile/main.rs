@@ -1,7 +1,8 @@
-//! What an unprivileged user of the host does to the agent. Each test lets one do it, and finds the agent alive,
+//! What an unprivileged user of the host does to the agent under the capabilities and limits of its unit. Each test lets one do it, and finds the agent alive,
 //! ready, and right about somebody else's root.
 
 mod listener;
+mod rights;
 mod roots;
 
 use std::{
@@ -53,7 +54,7 @@ impl Host {
             )
         });
         fs::write(&file, format!("{lines}\n{}", roots.concat()))?;
-        let daemon = Run::new(&bench, "agent")?.config(&file).ready()?;
+        let daemon = Run::new(&bench, "agent")?.config(&file).as_unit().ready()?;
         Ok(Self { bench, daemon })
     }
 

@@ -100,7 +100,7 @@ fn a_cache_whose_name_is_a_line_of_the_log_forges_none() -> Result<()> {
 }
 
 /// A `go` of the attacker's, whose tool is told these variables.
-fn go(host: &Host, variables: &str) -> Result<()> {
+pub(super) fn go(host: &Host, variables: &str) -> Result<()> {
     let tools = host.bench.outside().join("tools");
     fs::create_dir(&tools)?;
     chown(&tools, Some(ATTACKER), Some(ATTACKER))?;
