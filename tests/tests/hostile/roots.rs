@@ -20,7 +20,7 @@ fn a_root_that_is_removed_and_made_again_in_a_loop_ends_nothing() -> Result<()> 
     let mut host = Host::new("flaps", OFTEN)?;
     let script = "while :; do rmdir attacked; mkdir attacked; done";
     let attacker = Attacker::start(script, &host.bench.outside())?;
-    wait::until("six losses", ATTACK, || {
+    wait::until("six losses", 4 * RECOVERS, || {
         Ok((host.logged("root is gone")? == 6).then_some(()))
     })?;
     wait::pause(ATTACK);
