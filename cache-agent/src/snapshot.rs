@@ -97,6 +97,15 @@ pub struct RootSnapshot {
     pub file_system: FileSystem,
     /// Its thresholds.
     pub thresholds: Vec<Threshold>,
+    /// What keeps it from being watched, or from being walked whole; one sentence without a subject.
+    pub trouble: Option<String>,
+}
+
+impl RootSnapshot {
+    /// Its first walk is under way. One that cannot be walked holds up nobody.
+    pub fn is_waited_for(&self) -> bool {
+        self.state == RootState::Walking && self.trouble.is_none()
+    }
 }
 
 /// Counters of detail events: `hits = delivered + sum(dropped)` once the ring is drained.
@@ -178,6 +187,8 @@ pub struct Snapshot {
     pub coverage: Vec<(&'static str, Observation)>,
     /// All roots, configured first, then discovered, each group by name.
     pub roots: Vec<RootSnapshot>,
+    /// Times that a root could not be taken up or walked whole.
+    pub root_failures: u64,
     /// Detail events.
     pub events: EventCounts,
     /// Forks, execs and exits that were lost, and processes that nobody followed.
@@ -197,11 +208,10 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Ready = every root that exists walked once; there is no snapshot before the hooks are attached.
+    /// Ready = every root that exists and can be walked was walked once; there is no snapshot before the hooks are
+    /// attached.
     pub fn is_ready(&self) -> bool {
-        self.roots
-            .iter()
-            .all(|root| root.state != RootState::Walking)
+        !self.roots.iter().any(RootSnapshot::is_waited_for)
     }
 }
 
@@ -215,6 +225,7 @@ impl Default for Snapshot {
             canary: None,
             coverage: Vec::new(),
             roots: Vec::new(),
+            root_failures: 0,
             events: EventCounts::default(),
             process_events_dropped: 0,
             maps: Vec::new(),

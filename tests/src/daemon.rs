@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{
     env::{self, Bench},
     scrape::{self, Exposition},
-    wait,
+    unit, wait,
 };
 
 /// Attached and first walk done; generous, because the kernel checks the programs first.
@@ -32,22 +32,20 @@ pub struct Run {
     address: SocketAddr,
     log: PathBuf,
     state: PathBuf,
+    is_limited: bool,
 }
 
 impl Run {
     /// The agent, with its log beside the bench's file systems.
     pub fn new(bench: &Bench, name: &str) -> Result<Self> {
         let mut command = Command::new(env::agent()?);
-        command
-            .arg("run")
-            .args(env::backend())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
+        command.arg("run").args(env::backend());
         Ok(Self {
             command,
             address: free_address()?,
             log: bench.aside(&format!("{name}.log")),
             state: bench.aside(&format!("{name}.state")),
+            is_limited: false,
         })
     }
 
@@ -79,12 +77,25 @@ impl Run {
         self
     }
 
+    /// Gives it no more capabilities and descriptors than the systemd unit does.
+    #[must_use]
+    pub fn as_unit(mut self) -> Self {
+        self.is_limited = true;
+        self
+    }
+
     /// Starts it.
     pub fn start(mut self) -> Result<Daemon> {
         self.command.arg("--listen").arg(self.address.to_string());
         self.command.arg("--state-dir").arg(&self.state);
-        self.command.stderr(File::create(&self.log)?);
-        let child = self.command.spawn().context("cannot start the agent")?;
+        let mut command = if self.is_limited {
+            unit::limited(&self.command)?
+        } else {
+            self.command
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(File::create(&self.log)?);
+        let child = command.spawn().context("cannot start the agent")?;
         Ok(Daemon {
             child,
             address: self.address,

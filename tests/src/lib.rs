@@ -17,6 +17,7 @@ pub mod report;
 pub mod scrape;
 pub mod sequence;
 pub mod tree;
+pub mod unit;
 pub mod vm;
 pub mod wait;
 pub mod workshop;

@@ -26,7 +26,6 @@ pub struct Report {
 pub enum Observation {
     Observed,
     Unattributed,
-    Unsupported,
 }
 
 /// The traced command.

@@ -80,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    const FULL: &str = "listen = \"[::1]:9\"\ndiscover = true\nwalk_interval = \"90min\"\nstate_dir = \"/srv/state\"\ncanary_interval = \"off\"\n\
+    const FULL: &str = "listen = \"[::1]:9\"\nhosts = [\"a.example\"]\ndiscover = true\nwalk_interval = \"90min\"\nstate_dir = \"/srv/state\"\ncanary_interval = \"off\"\n\
                         [history]\nenabled = false\nmax_age = \"7d\"\nmax_size = \"64MiB\"\n\
                         [maps]\nfiles = 7\n\
                         [invocations]\ncommands = [\"please\"]\ndeny = [\"/tmp/**\"]\n\

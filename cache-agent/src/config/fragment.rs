@@ -170,7 +170,7 @@ mod tests {
             (
                 "zzz = 1",
                 "unknown key `zzz` at /etc/x.toml:1:1 in the top level; \
-                 allowed are listen, discover, walk_interval, state_dir, canary_interval, history, maps, invocations, discovered, root",
+                 allowed are listen, hosts, discover, walk_interval, state_dir, canary_interval, history, maps, invocations, discovered, root",
             ),
             (
                 "\n[[root]]\nname = \"ci\"\n",

@@ -81,6 +81,7 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 struct RawConfig {
     listen: Option<Spanned<String>>,
+    hosts: Option<Spanned<Vec<String>>>,
     discover: Option<bool>,
     walk_interval: Option<Spanned<String>>,
     state_dir: Option<Spanned<String>>,
@@ -151,6 +152,7 @@ impl Config {
     fn refined(self, raw: RawConfig, reader: Reader<'_>) -> Result<Self, ConfigError> {
         let RawConfig {
             listen,
+            hosts,
             discover: _,
             walk_interval,
             state_dir,
@@ -162,7 +164,7 @@ impl Config {
             roots: _,
         } = raw;
         Ok(Self {
-            server: self.server.check(listen, reader)?,
+            server: self.server.check(listen, hosts, reader)?,
             reconcile: self.reconcile.check(walk_interval, reader)?,
             state: self.state.check(state_dir, reader)?,
             history: self.history.check(history, reader)?,

@@ -23,6 +23,7 @@ use crate::{
     ledger::Ledger,
     snapshot::{Latency, Snapshot},
     store::writer::{Condition, StoreWriter},
+    sys::shortage::is_caused_by_shortage,
 };
 
 /// The event loop.
@@ -46,7 +47,13 @@ pub(super) struct EventLoop<K: KernelSide> {
     pub(super) self_test: SelfTest,
     /// Something besides events changed since the last snapshot.
     pub(super) has_news: bool,
+    /// What the host lacks at the moment, which has been logged.
+    shortage: Option<String>,
+    is_stopping: bool,
 }
+
+/// Before the next try where the host lacks something.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(200);
 
 impl<K: KernelSide> EventLoop<K> {
     /// Attaches the kernel side and takes up the roots that are there.
@@ -80,6 +87,8 @@ impl<K: KernelSide> EventLoop<K> {
             last_sizes,
             self_test: SelfTest::new(),
             has_news: true,
+            shortage: None,
+            is_stopping: false,
         };
         // Before the roots: their walks leave out its directory, wherever that is.
         event_loop.configure_self_test();
@@ -99,34 +108,56 @@ impl<K: KernelSide> EventLoop<K> {
     }
 
     /// Keeps the ledger until told to stop.
+    ///
+    /// What is one root's trouble was dealt with below. Of the rest, what the host lacks it may have later; all
+    /// else means that the kernel side is gone.
     pub(super) fn run(mut self, snapshots: &watch::Sender<Arc<Snapshot>>) -> Result<()> {
         loop {
-            let events = self.read_events()?;
-            let stop = self.handle_orders()?;
-            self.measure()?;
-            self.take_found();
-            self.update_roots()?;
-            let walked = self.reconcile()?;
-            let has_open = self.ledger.sweep_open()?;
-            let settled = self.drain();
-            self.run_self_test()?;
-            let is_busy = events + settled > 0 || walked || has_open;
-            self.quiet = if is_busy {
-                0
-            } else {
-                self.quiet.saturating_add(1)
-            };
-            if is_busy || self.has_news || self.invocations.is_waiting() {
-                self.has_news = false;
-                snapshots.send_replace(Arc::new(self.publish()?));
+            match self.step(snapshots) {
+                Ok(()) => self.shortage = None,
+                Err(error) if is_caused_by_shortage(&error) => self.wait_out(&error),
+                Err(error) => return Err(error),
             }
             self.last_sizes.write_if_due(self.state.as_ref());
-            if stop {
+            if self.is_stopping {
                 self.last_sizes.write(self.state.as_ref());
                 self.invocations.end(&mut self.process_totals);
                 return Ok(());
             }
         }
+    }
+
+    fn step(&mut self, snapshots: &watch::Sender<Arc<Snapshot>>) -> Result<()> {
+        let events = self.read_events()?;
+        self.handle_orders()?;
+        self.measure()?;
+        self.take_found();
+        self.update_roots()?;
+        let walked = self.reconcile()?;
+        let has_open = self.ledger.sweep_open()?;
+        let settled = self.drain();
+        self.run_self_test()?;
+        let is_busy = events + settled > 0 || walked || has_open;
+        self.quiet = if is_busy {
+            0
+        } else {
+            self.quiet.saturating_add(1)
+        };
+        if is_busy || self.has_news || self.invocations.is_waiting() {
+            snapshots.send_replace(Arc::new(self.publish()?));
+            self.has_news = false;
+        }
+        Ok(())
+    }
+
+    fn wait_out(&mut self, error: &anyhow::Error) {
+        let error = format!("{error:#}");
+        if self.shortage.as_ref() != Some(&error) {
+            tracing::warn!(error, "the host lacks something; trying again");
+            self.shortage = Some(error);
+        }
+        self.has_news = true;
+        std::thread::sleep(SHORTAGE_PAUSE);
     }
 
     /// Figures, decisions, acts, and the snapshot that shows all of them.
@@ -172,18 +203,16 @@ impl<K: KernelSide> EventLoop<K> {
         }
     }
 
-    /// True when told to stop.
-    fn handle_orders(&mut self) -> Result<bool> {
-        let mut stop = false;
+    fn handle_orders(&mut self) -> Result<()> {
         while let Ok(order) = self.orders.try_recv() {
             self.bell
                 .read_exact(&mut [0])
                 .context("the pipe of orders broke")?;
             match order {
-                Order::Stop => stop = true,
+                Order::Stop => self.is_stopping = true,
                 Order::Reload(reload) => {
                     let (config, difference) = *reload;
-                    self.reload(config, &difference)?;
+                    self.reload(config, &difference);
                 }
                 Order::History(condition) => {
                     self.history = *condition;
@@ -191,7 +220,7 @@ impl<K: KernelSide> EventLoop<K> {
                 }
             }
         }
-        Ok(stop)
+        Ok(())
     }
 
     pub(super) fn configure_self_test(&mut self) {
@@ -201,7 +230,7 @@ impl<K: KernelSide> EventLoop<K> {
     }
 
     /// Acts on what differs; the rest goes on as it is.
-    fn reload(&mut self, config: Config, difference: &Difference) -> Result<()> {
+    fn reload(&mut self, config: Config, difference: &Difference) {
         if !difference.state.is_empty() {
             // The old one first: the new one may be the same by another name.
             self.last_sizes.write(self.state.as_ref());
@@ -213,13 +242,15 @@ impl<K: KernelSide> EventLoop<K> {
         if !difference.self_test.is_empty() || self.self_test.lacks_directory() {
             self.configure_self_test();
         }
-        if !difference.invocations.is_empty() {
-            self.invocations.follow(&self.config.invocations.commands)?;
+        if !difference.invocations.is_empty()
+            && let Err(error) = self.invocations.follow(&self.config.invocations.commands)
+        {
+            let error = format!("{error:#}");
+            tracing::error!(error, "commands of the configuration are not followed");
         }
         // Whatever differs: users are listed anew, and roots that were refused are tried again.
         self.apply();
         self.has_news = true;
-        Ok(())
     }
 }
 
@@ -248,7 +279,7 @@ mod tests {
     fn reload(testbed: &mut Testbed, config: Config) {
         let event_loop = &mut testbed.event_loop;
         let difference = Difference::between(&event_loop.config, &config);
-        event_loop.reload(config, &difference).unwrap();
+        event_loop.reload(config, &difference);
     }
 
     #[test]
@@ -268,7 +299,8 @@ mod tests {
         let started = asleep(&mut testbed);
         testbed.orders.give(Order::Stop);
         assert_eq!(testbed.event_loop.read_events().unwrap(), 0);
-        assert!(testbed.event_loop.handle_orders().unwrap());
+        testbed.event_loop.handle_orders().unwrap();
+        assert!(testbed.event_loop.is_stopping);
         assert!(started.elapsed() < LIMIT);
     }
 
@@ -311,7 +343,7 @@ mod tests {
         let difference = Difference::between(&testbed.event_loop.config, &config);
         let order = Order::Reload(Box::new((config, difference)));
         testbed.orders.give(order);
-        assert!(!testbed.event_loop.handle_orders().unwrap());
+        testbed.event_loop.handle_orders().unwrap();
         testbed.walk();
         let snapshot = testbed.look();
         let roots: Vec<_> = snapshot.roots.iter().collect();

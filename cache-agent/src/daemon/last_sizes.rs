@@ -18,6 +18,7 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use super::state_directory::StateDirectory;
+use crate::model::printable::Shown;
 
 /// Its name in the state directory.
 const FILE_NAME: &str = "roots.json";
@@ -127,7 +128,7 @@ impl LastSizes {
             return Some(found);
         }
         tracing::info!(
-            path = %path.display(),
+            path = %Shown::path(path),
             "another directory than in the last run; what changed since then is not known"
         );
         None

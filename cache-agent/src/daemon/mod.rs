@@ -20,6 +20,7 @@ mod state_directory;
 mod take_up;
 #[cfg(test)]
 mod testbed;
+mod trouble;
 mod update_roots;
 mod wake;
 
@@ -44,12 +45,13 @@ use crate::{
     config::{self, Config, difference::Difference, overrides::Overrides},
     kernel::{detach::Detach, hooks::Choice, session::Purpose},
     ledger::Ledger,
-    serve::http,
+    serve::{hosts::Hosts, http},
     snapshot::Snapshot,
     store::{
         Settings,
         writer::{StoreWriter, Writing},
     },
+    sys::fs_rights,
 };
 
 /// Where the configuration comes from, now and at a reload.
@@ -85,6 +87,8 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
     let history = Writing::start(Settings::of(&config))?;
     let (mut event_loop, mut orders) =
         EventLoop::start(ledger, process_maps, config.clone(), history.writer())?;
+    // The inspector alone reads with the rights of others, and has been started.
+    fs_rights::renounce();
     let (snapshots, readers) = watch::channel(Arc::new(event_loop.first_snapshot()?));
     let keeping = std::thread::Builder::new()
         .name("ledger".to_owned())
@@ -93,7 +97,8 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
     tracing::info!(metrics = %format!("http://{address}/metrics"), "serving");
 
     let (stop_serving, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(http::serve(listener, readers.clone(), async move {
+    let hosts = Hosts::of_machine_and(&config.server.hosts);
+    let serving = tokio::spawn(http::serve(listener, hosts, readers.clone(), async move {
         // An error means that the sender is gone, which is as good as its word.
         stopped.await.unwrap_or_default();
     }));
@@ -105,7 +110,8 @@ pub async fn run(source: Source, backend: Choice) -> Result<()> {
     serving.await.context("the server panicked")?;
     remembering.await.context("the history's task panicked")?;
     history.end();
-    outcome.and(settled)
+    // What ended the event loop, if it ended by itself, says more than that it did.
+    settled.and(outcome)
 }
 
 /// Sizes and crossings of every snapshot, until the event loop ends.

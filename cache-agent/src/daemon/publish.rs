@@ -130,6 +130,7 @@ impl<K: KernelSide> EventLoop<K> {
             coverage: self.self_test.corrected(session.coverage().operations()),
             maps: maps(&self.ledger, sums, &roots),
             roots,
+            root_failures: self.roots.failures,
             events,
             process_events_dropped: self.invocations.lost()?,
             processes_folded: self.process_totals.folded,
@@ -176,6 +177,7 @@ fn root_snapshot(
         walk_duration: watched.map_or(Duration::ZERO, |watched| watched.walk_duration),
         file_system,
         thresholds: root.limits.rows(),
+        trouble: root.trouble().map(str::to_owned),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use cache_ebpf::counter;
+use cache_ebpf::{DEPTH_MAX, counter};
 
 use super::{
     event_loop::{EventLoop, observe},
@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     kernel::kernel_side::KernelSide,
-    ledger::{Reconciliation, Unsure},
+    ledger::{
+        Reconciled, Reconciliation, Unsure,
+        root::{LeftOut, WatchedRoot},
+    },
 };
 
 /// After a counted loss all roots are walked, but not more often than this.
@@ -89,10 +92,14 @@ impl<K: KernelSide> EventLoop<K> {
     pub(super) fn reconcile(&mut self) -> Result<bool> {
         let now = publish::kernel_now_ns();
         let (latency, invocations) = (&mut self.latency, &mut self.invocations);
-        let done = self.ledger.reconcile(Unsure::Leave, |fact| {
+        let Reconciled { done, failed } = self.ledger.reconcile(Unsure::Leave, |fact| {
             observe(latency, now, &fact);
             invocations.fact(fact);
         })?;
+        for (index, error) in &failed {
+            self.walk_failed(*index, error);
+        }
+        let mut failures = 0;
         for Reconciliation {
             index,
             drift_bytes,
@@ -101,9 +108,13 @@ impl<K: KernelSide> EventLoop<K> {
             is_since_last_run,
         } in &done
         {
+            let left_out = self.ledger.root(*index).map(|root| root.left_out);
             let Some(entry) = self.roots.by_index(*index) else {
                 continue;
             };
+            let left_out = left_out.and_then(told);
+            failures += u64::from(left_out.is_some());
+            entry.trouble.works(&entry.name, left_out);
             match std::mem::replace(&mut entry.initial_content, InitialContent::Base) {
                 InitialContent::Base => {}
                 InitialContent::Nobodys => self.ledger.credit_initial_content(*index, None)?,
@@ -141,11 +152,37 @@ impl<K: KernelSide> EventLoop<K> {
                 "walked root"
             );
         }
+        self.roots.failures += failures;
         if !done.is_empty() {
             self.map_bytes = publish::map_bytes();
         }
-        Ok(!done.is_empty())
+        Ok(!(done.is_empty() && failed.is_empty()))
     }
+
+    /// The root keeps its figures until a later walk; one whose directory is gone is let go.
+    fn walk_failed(&mut self, index: u32, error: &anyhow::Error) {
+        if !self.ledger.root(index).is_some_and(WatchedRoot::exists) {
+            self.root_watch.alarm();
+            return;
+        }
+        self.roots.failures += 1;
+        if let Some(entry) = self.roots.by_index(index) {
+            entry.walk_failed(Instant::now(), error);
+        }
+    }
+}
+
+/// What a walk left out, in a sentence.
+fn told(left_out: LeftOut) -> Option<String> {
+    let LeftOut {
+        unreadable,
+        too_deep,
+    } = left_out;
+    let unreadable = (unreadable > 0).then(|| format!("{unreadable} directories cannot be read"));
+    let too_deep = (too_deep > 0)
+        .then(|| format!("directories lie deeper than {DEPTH_MAX} levels: {too_deep}"));
+    let parts: Vec<String> = unreadable.into_iter().chain(too_deep).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 #[cfg(test)]

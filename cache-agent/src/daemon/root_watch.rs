@@ -9,10 +9,13 @@ use std::{
         unix::ffi::OsStrExt as _,
     },
     path::PathBuf,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
+use crate::model::printable::Shown;
 
 /// What can make a root come or go.
 const CHANGES: WatchFlags = WatchFlags::CREATE
@@ -23,12 +26,18 @@ const CHANGES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::ONLYDIR);
 
+/// Between two times that the roots are looked after.
+const REST: Duration = Duration::from_millis(200);
+
 /// The watched directories.
 #[derive(Debug)]
 pub(super) struct RootWatch {
     inotify: OwnedFd,
     points: HashMap<PathBuf, Point>,
+    /// Those that cannot be watched, which has been logged.
+    refused: HashSet<PathBuf>,
     alarmed: bool,
+    rests_until: Option<Instant>,
 }
 
 /// A watched directory and the names in it that lead to a root.
@@ -46,7 +55,9 @@ impl RootWatch {
         Ok(Self {
             inotify,
             points: HashMap::new(),
+            refused: HashSet::new(),
             alarmed: false,
+            rests_until: None,
         })
     }
 
@@ -57,15 +68,22 @@ impl RootWatch {
             let stays = wanted.contains_key(path);
             if !stays && let Err(error) = inotify::remove_watch(inotify, point.watch) {
                 // The directory went and took its watch along.
-                tracing::debug!(path = %path.display(), %error, "watch was gone");
+                tracing::debug!(path = %Shown::path(path), %error, "watch was gone");
             }
             stays
         });
+        self.refused.retain(|path| wanted.contains_key(path));
         for (path, names) in wanted {
             match inotify::add_watch(inotify, path.as_path(), CHANGES) {
-                Ok(watch) => drop(self.points.insert(path, Point { watch, names })),
+                Ok(watch) => {
+                    self.refused.remove(&path);
+                    self.points.insert(path, Point { watch, names });
+                }
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "cannot watch for roots that appear");
+                    if !self.refused.contains(&path) {
+                        tracing::warn!(path = %Shown::path(&path), %error, "cannot watch for roots that appear");
+                        self.refused.insert(path);
+                    }
                 }
             }
         }
@@ -91,9 +109,22 @@ impl RootWatch {
         self.alarmed
     }
 
+    /// How long nobody is to be woken for that: a user who makes and removes a directory in a loop takes no more
+    /// time than this leaves him.
+    pub(super) fn rest(&self, now: Instant) -> Option<Duration> {
+        let until = self.rests_until?;
+        Some(until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+    }
+
     /// The roots have been looked after.
-    pub(super) fn clear(&mut self) {
+    pub(super) fn clear(&mut self, now: Instant) {
         self.alarmed = false;
+        self.rests_until = Some(now + REST);
+    }
+
+    /// A root is not what it was, of which no directory tells.
+    pub(super) fn alarm(&mut self) {
+        self.alarmed = true;
     }
 }
 

@@ -4,7 +4,7 @@
 //! Never: counts anything.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     ffi::OsString,
     os::fd::{AsRawFd as _, BorrowedFd},
     path::{Path, PathBuf},
@@ -13,6 +13,7 @@ use std::{
 
 use cache_ebpf::ProcessKey;
 
+use super::trouble::{Returns, Trouble};
 use crate::{
     config::{Config, limits::Thresholds, roots::RootConfig},
     discover::host::{Candidate, for_host},
@@ -68,6 +69,9 @@ pub(super) struct Root {
     pub(super) candidate: Option<Candidate>,
     /// Next reconciling walk.
     pub next_walk: Instant,
+    /// What keeps it from being walked, or walked whole.
+    pub(super) trouble: Trouble,
+    pub(super) returns: Returns,
     /// Changes by group of processes that ended, and of earlier directories at this path.
     pub folded: [Changes; GROUPS.len()],
     /// Totals of earlier directories at this path.
@@ -102,6 +106,8 @@ impl Root {
             live_users: HashSet::new(),
             candidate,
             next_walk: Instant::now(),
+            trouble: Trouble::default(),
+            returns: Returns::default(),
             folded: [Changes::default(); GROUPS.len()],
             carried: Changes::default(),
             corrected: Changes::default(),
@@ -132,6 +138,20 @@ impl Root {
         )
     }
 
+    /// What keeps it from being watched or walked, if anything does.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        match &self.state {
+            State::Refused(reason) => Some(reason),
+            State::Absent | State::Watched(_) => self.trouble.sentence(),
+        }
+    }
+
+    /// A walk failed, or could not be started: the figures stay, and it is tried again after a pause.
+    pub(super) fn walk_failed(&mut self, now: Instant, error: &anyhow::Error) {
+        let sentence = format!("cannot be walked: {error:#}");
+        self.next_walk = now + self.trouble.failed(&self.name, sentence);
+    }
+
     /// Its number in the ledger while it is watched.
     pub(super) fn index(&self) -> Option<u32> {
         match self.state {
@@ -153,6 +173,12 @@ impl Root {
 pub(super) struct RootTable {
     /// Configured ones first, then discovered ones.
     pub all: Vec<Root>,
+    /// When something that could not be taken up is tried again, whether or not anything tells of it.
+    pub(super) next_try: Option<Instant>,
+    /// Names of those that go commands use and that were refused, which has been logged.
+    pub(super) refused: VecDeque<String>,
+    /// Times that a root could not be taken up or walked whole.
+    pub(super) failures: u64,
 }
 
 impl RootTable {
@@ -297,6 +323,7 @@ mod tests {
                 root("gone", Some(2), Some(6)),
                 root("let go", None, Some(6)),
             ],
+            ..RootTable::default()
         };
         let inhabited = HashSet::from([4, 5]);
         assert!(roots.has_out_of_view());
@@ -315,6 +342,7 @@ mod tests {
         let host = (0..ROOTS_KEPT_MAX - 1).map(|_| root("host", None, None));
         let mut roots = RootTable {
             all: host.collect(),
+            ..RootTable::default()
         };
         roots.all.push(root("let go", None, Some(6)));
         assert!(roots.has_room());

@@ -8,7 +8,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::store::files;
+use crate::{model::printable::Shown, store::files};
 
 /// The state directory, this agent's own as long as it runs.
 #[derive(Debug)]
@@ -20,11 +20,11 @@ impl StateDirectory {
         let path = files::prepare(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = open(&path, flags, Mode::empty())
-            .with_context(|| format!("cannot open {}", path.display()))?;
+            .with_context(|| format!("cannot open {}", Shown::path(&path)))?;
         match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self(directory)),
-            Err(Errno::WOULDBLOCK) => bail!("another agent uses {}", path.display()),
-            Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+            Err(Errno::WOULDBLOCK) => bail!("another agent uses {}", Shown::path(&path)),
+            Err(error) => Err(error).with_context(|| format!("cannot lock {}", Shown::path(&path))),
         }
     }
 

@@ -1,22 +1,36 @@
 //! Roots that appear: at their path, or because a go command uses them.
 
 use std::{
+    ffi::OsString,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::PathBuf,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
 
-use super::roots::{InitialContent, ROOTS_KEPT_MAX, Root, RootTable, State};
+use super::{
+    roots::{InitialContent, ROOTS_KEPT_MAX, Root, RootTable, State},
+    trouble::Trouble,
+};
 use crate::{
     config::{Config, limits::Thresholds},
     discover::host::Candidate,
     go::{env::FoundRoot, recognise::recognise},
     kernel::ledger_maps::LedgerMaps,
     ledger::{Ledger, root::open_directory},
-    model::root_name::Names,
+    model::{printable::Shown, root_name::Names},
     process::caches_in_use::{CacheInUse, Sighting},
+    sys::shortage::is_caused_by_shortage,
 };
+
+const NOT_ITS_USERS: &str = "it is not its user's own and does not look like a cache";
+const COMES_AND_GOES: &str =
+    "its directory came and went too often; looked at again within a minute";
+/// Before another try where the host lacked something.
+const SHORTAGE_PAUSE: Duration = Duration::from_secs(1);
+/// Names of refused roots that are remembered: one line of the log for the caches of a user, not one a command.
+const REFUSED_MAX: usize = 100;
 
 impl RootTable {
     /// Takes up the caches that a go command uses, unless they are watched already. How many were new.
@@ -64,7 +78,9 @@ impl RootTable {
             found.path.clone()
         } else {
             let pid = sighting.process.tgid;
-            PathBuf::from(format!("/proc/{pid}/root{}", found.path.display()))
+            let mut path = OsString::from(format!("/proc/{pid}/root"));
+            path.push(&found.path);
+            PathBuf::from(path)
         };
         let candidate = Candidate {
             root: FoundRoot {
@@ -91,17 +107,38 @@ impl RootTable {
                 self.all.push(root);
                 true
             }
-            Ok(false) => false,
+            Ok(false) => {
+                self.refuse_found(&root, NOT_ITS_USERS);
+                false
+            }
             Err(error) => {
-                refuse(&mut root, &format!("{error:#}"));
+                self.refuse_found(&root, &format!("{error:#}"));
                 false
             }
         }
     }
 
+    fn refuse_found(&mut self, root: &Root, reason: &str) {
+        self.failures += 1;
+        if self.refused.contains(&root.name) {
+            return;
+        }
+        log_refusal(root, reason);
+        self.refused.truncate(REFUSED_MAX - 1);
+        self.refused.push_front(root.name.clone());
+    }
+
+    /// True when it is time for [`Self::take_up`], whether or not anything appeared.
+    pub(super) fn is_try_due(&self, now: Instant) -> bool {
+        self.next_try.is_some_and(|next| now >= next)
+    }
+
     /// Takes up what has appeared. Returns how many roots changed their state.
     pub(super) fn take_up(&mut self, ledger: &mut Ledger<impl LedgerMaps>) -> usize {
-        let mut changed = 0;
+        let now = Instant::now();
+        let (mut changed, mut failures) = (0, 0);
+        let mut next_try: Option<Instant> = None;
+        let mut try_at = |at: Instant| next_try = Some(next_try.map_or(at, |next| next.min(at)));
         for root in self
             .all
             .iter_mut()
@@ -111,12 +148,24 @@ impl RootTable {
                 root.state = State::Absent;
                 continue;
             }
+            if let Some(later) = root.returns.not_before(now) {
+                failures += u64::from(refuse(root, COMES_AND_GOES));
+                try_at(later);
+                continue;
+            }
             match take_up(root, ledger) {
                 Ok(true) => changed += 1,
-                Ok(false) => {}
-                Err(error) => refuse(root, &format!("{error:#}")),
+                Ok(false) => failures += u64::from(refuse(root, NOT_ITS_USERS)),
+                Err(error) => {
+                    failures += u64::from(refuse(root, &format!("{error:#}")));
+                    if is_caused_by_shortage(&error) {
+                        try_at(now + SHORTAGE_PAUSE);
+                    }
+                }
             }
         }
+        self.next_try = next_try;
+        self.failures += failures;
         changed
     }
 }
@@ -145,10 +194,6 @@ fn take_up_opened(
     directory: OwnedFd,
 ) -> Result<bool> {
     if !root.accepts(directory.as_fd()) {
-        refuse(
-            root,
-            "it is not its user's own and does not look like a cache",
-        );
         return Ok(false);
     }
     let index = ledger.watch_opened(&root.path, directory)?;
@@ -156,13 +201,22 @@ fn take_up_opened(
         root.kind = recognise(&root.path);
     }
     root.state = State::Watched(index);
-    tracing::info!(root = root.name, path = %root.path.display(), kind = root.kind.as_str(), "watching root");
+    root.trouble = Trouble::default();
+    root.next_walk = Instant::now();
+    tracing::info!(root = root.name, path = %Shown::path(&root.path), kind = root.kind.as_str(), "watching root");
     Ok(true)
 }
 
-fn refuse(root: &mut Root, reason: &str) {
-    if !matches!(&root.state, State::Refused(known) if known == reason) {
-        tracing::warn!(root = root.name, path = %root.path.display(), reason, "cannot watch root");
+/// True if it was not known already.
+fn refuse(root: &mut Root, reason: &str) -> bool {
+    let is_new = !matches!(&root.state, State::Refused(known) if known == reason);
+    if is_new {
+        log_refusal(root, reason);
         root.state = State::Refused(reason.to_owned());
     }
+    is_new
+}
+
+fn log_refusal(root: &Root, reason: &str) {
+    tracing::warn!(root = root.name, path = %Shown::path(&root.path), reason, "cannot watch root");
 }

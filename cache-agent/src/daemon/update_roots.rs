@@ -9,7 +9,10 @@ use super::{
     last_sizes::Remembered,
     roots::{Root, State},
 };
-use crate::{kernel::kernel_side::KernelSide, process::namespaces};
+use crate::{
+    kernel::kernel_side::KernelSide, model::printable::Shown, process::namespaces,
+    sys::shortage::is_caused_by_shortage,
+};
 
 /// Between two looks for containers that are gone; longer than it takes to tell an invocation.
 const CONTAINERS_INTERVAL: Duration = Duration::from_secs(10);
@@ -139,15 +142,15 @@ impl<K: KernelSide> EventLoop<K> {
     /// Lets go of roots that went, takes up those that came, starts the walks that are due.
     pub(super) fn update_roots(&mut self) -> Result<()> {
         self.root_watch.look();
-        if self.root_watch.has_changes() {
-            self.root_watch.clear();
+        let now = Instant::now();
+        if self.root_watch.has_changes() || self.roots.is_try_due(now) {
             self.has_news = true;
             for at in self.roots.displaced(&self.ledger) {
                 self.let_go(at)?;
             }
+            self.root_watch.clear(now);
             self.take_up();
         }
-        let now = Instant::now();
         self.let_deserted_go(now)?;
         self.has_news |= self.watches_space();
         let lost = self.lost(now)?;
@@ -156,7 +159,13 @@ impl<K: KernelSide> EventLoop<K> {
             let crossed = self.ledger.has_crossing(index)?;
             if lost || crossed || now >= entry.next_walk {
                 entry.next_walk = now + self.config.reconcile.walk_interval;
-                self.ledger.start_walk(index)?;
+                match self.ledger.start_walk(index) {
+                    Err(error) if is_caused_by_shortage(&error) => {
+                        entry.walk_failed(now, &error);
+                        self.roots.failures += 1;
+                    }
+                    started => started?,
+                }
             }
         }
         Ok(())
@@ -187,7 +196,8 @@ impl<K: KernelSide> EventLoop<K> {
         self.invocations.leave_root(Some(index));
         if let Some(entry) = self.roots.all.get_mut(at) {
             entry.state = State::Absent;
-            tracing::info!(root = entry.name, path = %entry.path.display(), "root is gone");
+            entry.returns.lost(Instant::now());
+            tracing::info!(root = entry.name, path = %Shown::path(&entry.path), "root is gone");
         }
         Ok(())
     }
@@ -198,8 +208,13 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use rustix::io::Errno;
+
     use crate::{
-        daemon::testbed::{Testbed, group},
+        daemon::{
+            testbed::{Testbed, group, root},
+            trouble::Returns,
+        },
         kernel::{fake::FakeKernel, hooks::Backend},
         model::root::RootState,
     };
@@ -241,6 +256,91 @@ mod tests {
         let root = testbed.look().roots.remove(0);
         assert_eq!((root.state, root.size_bytes), (RootState::Watched, 6));
         assert_eq!(group(&root, "go-build").growth_bytes, 101);
+    }
+
+    #[test]
+    fn a_root_that_comes_and_goes_in_a_loop_is_left_alone_for_a_while() {
+        let mut testbed = Testbed::new();
+        for _ in 0..20 {
+            fs::remove_dir_all(testbed.path("cache")).unwrap();
+            testbed.event_loop.update_roots().unwrap();
+            fs::create_dir(testbed.path("cache")).unwrap();
+            testbed.event_loop.update_roots().unwrap();
+        }
+        let root = testbed.look().roots.remove(0);
+        assert_eq!(root.state, RootState::Absent);
+        assert!(root.trouble.unwrap().contains("too often"));
+        let next_try = testbed.event_loop.roots.next_try.unwrap();
+        assert!(next_try <= Instant::now() + Duration::from_mins(1));
+        testbed.event_loop.roots.all[0].returns = Returns::default();
+        testbed.event_loop.roots.next_try = Some(Instant::now());
+        testbed.event_loop.update_roots().unwrap();
+        testbed.walk();
+        let root = testbed.look().roots.remove(0);
+        assert_eq!((root.state, root.trouble), (RootState::Watched, None));
+    }
+
+    #[test]
+    fn a_directory_that_went_under_its_walk_ends_its_root_and_nothing_else() {
+        let mut testbed = Testbed::with(FakeKernel::new(Backend::Fentry), |config| {
+            let top = config.roots[0].path.with_file_name("");
+            fs::create_dir(top.join("other")).unwrap();
+            config.roots.push(root(&top, "other"));
+        });
+        for root in &mut testbed.event_loop.roots.all {
+            root.next_walk = Instant::now();
+        }
+        fs::remove_dir(testbed.path("cache")).unwrap();
+        // What tells of it comes later than the walk's turn.
+        let told = &mut testbed.event_loop.root_watch;
+        told.look();
+        told.clear(Instant::now());
+        testbed.event_loop.update_roots().unwrap();
+        testbed.walk();
+        testbed.event_loop.update_roots().unwrap();
+        let roots = testbed.look().roots;
+        let states: Vec<RootState> = roots.iter().map(|root| root.state).collect();
+        assert_eq!(states, [RootState::Absent, RootState::Watched]);
+    }
+
+    #[test]
+    fn what_cannot_be_walked_keeps_its_figures_and_is_told() {
+        let mut testbed = Testbed::new();
+        let go = testbed.kernel.start("go build");
+        testbed.kernel.write(go, &testbed.path("cache/a"), 100);
+        testbed.look();
+        let index = testbed.event_loop.roots.all[0].index().unwrap();
+        testbed.event_loop.ledger.start_walk(index).unwrap();
+        let root = testbed.event_loop.ledger.root_mut(index).unwrap();
+        root.walk.as_mut().unwrap().fail(Errno::MFILE);
+        assert!(testbed.event_loop.reconcile().unwrap());
+        let snapshot = testbed.look();
+        let root = &snapshot.roots[0];
+        assert_eq!((root.state, root.size_bytes), (RootState::Watched, 100));
+        assert!(
+            root.trouble
+                .as_ref()
+                .unwrap()
+                .starts_with("cannot be walked")
+        );
+        assert_eq!(snapshot.root_failures, 1);
+        let next_walk = testbed.event_loop.roots.all[0].next_walk;
+        assert!(next_walk <= Instant::now() + Duration::from_secs(1));
+        testbed.walk_again();
+        assert_eq!(testbed.look().roots[0].trouble, None);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_walked_at_first_holds_up_nobody() {
+        let snapshot = Testbed::with(FakeKernel::new(Backend::Fentry), |config| {
+            config.roots[0].path = "/proc/self".into();
+        })
+        .look();
+        assert_eq!(snapshot.roots[0].state, RootState::Absent);
+        assert!(snapshot.is_ready());
+        let trouble = snapshot.roots[0].trouble.as_deref();
+        let expected = "root /proc/self lies on proc, which holds no files of its own";
+        assert_eq!((trouble, snapshot.root_failures), (Some(expected), 1));
     }
 
     #[test]

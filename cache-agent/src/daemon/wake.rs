@@ -28,8 +28,12 @@ const SPACE_INTERVAL: Duration = Duration::from_secs(30);
 impl<K: KernelSide> EventLoop<K> {
     /// Waits until something is to be done; how many events came meanwhile.
     pub(super) fn read_events(&mut self) -> Result<usize> {
-        let until = Instant::now() + self.timeout();
-        if self.quiet >= QUIET_TICKS && !self.is_walking() && !self.invocations.is_waiting() {
+        let now = Instant::now();
+        let mut until = now + self.timeout();
+        if let Some(rest) = self.root_watch.rest(now) {
+            until = until.min(now + rest);
+        } else if self.quiet >= QUIET_TICKS && !self.is_walking() && !self.invocations.is_waiting()
+        {
             return self.sleep(until);
         }
         let (mut events, mut tick) = (0, DRAIN_TICK);
@@ -69,9 +73,15 @@ impl<K: KernelSide> EventLoop<K> {
 
     /// Until an order or a root comes; true if one did. The ring is not waited for: it is looked at anyway.
     fn rest(&mut self, timeout: Duration) -> Result<bool> {
+        let is_resting = self.root_watch.rest(Instant::now()).is_some();
+        let roots = if is_resting {
+            PollFlags::empty()
+        } else {
+            PollFlags::IN
+        };
         let mut ready = [
             PollFd::new(&self.bell, PollFlags::IN),
-            PollFd::from_borrowed_fd(self.root_watch.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.root_watch.as_fd(), roots),
             // A tool may be gone before the next tick.
             PollFd::from_borrowed_fd(self.invocations.events_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.invocations.bell(), PollFlags::IN),
@@ -81,7 +91,7 @@ impl<K: KernelSide> EventLoop<K> {
         if !ready[1].revents().is_empty() {
             self.root_watch.look();
         }
-        Ok(is_ordered || self.root_watch.has_changes())
+        Ok(is_ordered || (self.root_watch.has_changes() && !is_resting))
     }
 
     fn is_walking(&self) -> bool {
@@ -107,6 +117,7 @@ impl<K: KernelSide> EventLoop<K> {
             self.self_test.due(),
             self.losses.due(),
             self.containers.due(),
+            self.roots.next_try,
         ];
         let others = others.into_iter().flatten();
         let others = others.map(|due| due.saturating_duration_since(now));

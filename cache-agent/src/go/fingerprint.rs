@@ -72,7 +72,7 @@ pub fn of(argv: &[String], own: &Variables, effective: &Variables, version: &str
     for name in IN_ACTION_IDS {
         let value = effective.get(name).or_else(|| own.get(name));
         if let Some(value) = value {
-            found.insert(name.to_owned(), mask::text(value));
+            found.insert(name.to_owned(), told(mask::variable(name, value), value));
         }
     }
     found
@@ -107,7 +107,7 @@ fn flags(argv: &[String]) -> Fingerprint {
             }
         } else if VALUED.contains(&name) {
             let value = value.or_else(|| words.next()).unwrap_or_default();
-            found.insert(name.to_owned(), shown(name, value));
+            found.insert(name.to_owned(), told(mask::flag(name, value), value));
         } else if VALUED_OTHERS.contains(&name) && value.is_none() {
             words.next();
         }
@@ -116,9 +116,7 @@ fn flags(argv: &[String]) -> Fingerprint {
 }
 
 /// Secrets are masked; a few digits of a hash tell different ones apart, too few to guess them by.
-fn shown(name: &str, value: &str) -> String {
-    let line = [format!("-{name}"), value.to_owned()];
-    let masked = mask::argv(&line).pop().unwrap_or_default();
+fn told(masked: String, value: &str) -> String {
     if masked == value {
         return masked;
     }

@@ -20,7 +20,7 @@ const GO_MOD_BYTES: u64 = 64 * 1024;
 /// The calling thread gets the file system rights of this user for as long as it looks: root's own would
 /// show what the user may not see.
 pub fn module(directory: OwnedFd, root: BorrowedFd<'_>, uid: u32, gid: u32) -> Option<String> {
-    let _rights = Rights::of(uid, gid);
+    let _rights = Rights::of(uid, gid)?;
     let mut directory = directory;
     for _ in 0..LEVELS {
         if let Some(text) = go_mod(directory.as_fd()) {

@@ -20,7 +20,7 @@ use crate::{
     model::{
         changes::Changes,
         invocation::{Class, Finished, Invocation, Package, RootShare},
-        mask,
+        mask::{self, Arguments},
         process::Identity,
         root::RootKind,
     },
@@ -52,8 +52,8 @@ pub struct Live {
     pub is_in_command: bool,
     /// What it builds.
     pub packages: Packages,
-    /// The leader's arguments, not masked; never shown.
-    argv: Vec<String>,
+    /// The leader's arguments.
+    argv: Arguments,
     /// The leader's variables.
     environment: Variables,
     /// Variables as go told its tools: with everything saved and defaulted.
@@ -79,7 +79,7 @@ impl Live {
             },
             is_in_command: false,
             packages: Packages::default(),
-            argv: Vec::new(),
+            argv: Arguments::default(),
             environment: Variables::new(),
             effective: Variables::new(),
             members: HashSet::new(),
@@ -94,10 +94,10 @@ impl Live {
         let record = &mut self.record;
         record.tool = tools::name(&step.comm(), &argv);
         tools::verb_of(&record.tool, &argv).clone_into(&mut record.verb);
-        record.argv = mask::argv(&argv);
+        self.argv = argv.into();
+        record.argv = self.argv.masked();
         record.uid = step.event.uid;
         self.is_in_command |= step.is_in_command();
-        self.argv = argv;
         self.environment = variables::allowed(step.environment);
     }
 
@@ -134,7 +134,7 @@ impl Live {
         let flags = flags.or_else(|| self.environment.get("GOFLAGS"));
         let words = flags.map(String::as_str).unwrap_or_default().split(' ');
         words
-            .chain(self.argv.iter().map(String::as_str))
+            .chain(self.argv.words().iter().map(String::as_str))
             .any(|word| matches!(word, "-trimpath" | "--trimpath" | "-trimpath=true"))
     }
 
@@ -192,7 +192,7 @@ impl Live {
     /// What /proc is to be asked of its leader.
     pub fn question(&self, gid: u32, wants_environment: bool) -> Question {
         let is_go = self.record.tool == "go";
-        let chdir = tools::chdir(&self.argv).filter(|_| is_go);
+        let chdir = tools::chdir(self.argv.words()).filter(|_| is_go);
         Question {
             process: self.key,
             uid: self.record.uid,
@@ -215,9 +215,9 @@ impl Live {
     /// What an account tells of a leader of which nothing else is known.
     pub fn identify(&mut self, identity: &Identity) {
         let record = &mut self.record;
-        record.tool = tools::name(&identity.comm, &identity.argv);
-        tools::verb_of(&record.tool, &identity.argv).clone_into(&mut record.verb);
-        record.argv = mask::argv(&identity.argv);
+        record.tool = tools::name(&identity.comm, identity.argv.words());
+        tools::verb_of(&record.tool, identity.argv.words()).clone_into(&mut record.verb);
+        record.argv = identity.argv.masked();
         record.uid = identity.uid;
         self.argv.clone_from(&identity.argv);
     }
@@ -227,6 +227,7 @@ impl Live {
         self.record.tool == "go"
             && self
                 .argv
+                .words()
                 .get(1)
                 .is_some_and(|word| word == "** telemetry **")
     }
@@ -310,13 +311,17 @@ impl Live {
         if self.record.cwd.is_empty()
             && let Some(directory) = self.environment.get("PWD")
         {
-            let place = working_directory::presumed(directory, tools::chdir(&self.argv));
+            let place = working_directory::presumed(directory, tools::chdir(self.argv.words()));
             self.record.cwd = mask::text(&place);
         }
         if self.record.tool == "go" {
             let version = &self.record.version;
-            self.record.fingerprint =
-                fingerprint::of(&self.argv, &self.environment, &self.effective, version);
+            self.record.fingerprint = fingerprint::of(
+                self.argv.words(),
+                &self.environment,
+                &self.effective,
+                version,
+            );
         }
         self.record.ci = ci::facts(&self.environment);
         self.record.traceparent = ci::traceparent(&self.environment);

@@ -97,7 +97,7 @@ impl Tracker {
             live.record.parent = parent_id;
             live.identify(&Identity {
                 comm: comm.clone(),
-                argv: argv.clone(),
+                argv: argv.clone().into(),
                 uid: *uid,
                 ..Identity::default()
             });

@@ -247,3 +247,24 @@ pub(super) fn is_full(error: &MapError) -> bool {
 fn is_syscall_error(error: &MapError, kind: ErrorKind) -> bool {
     matches!(error, MapError::SyscallError(error) if error.io_error.kind() == kind)
 }
+
+#[cfg(test)]
+mod tests {
+    use aya::sys::SyscallError;
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::sys::shortage::is_caused_by_shortage;
+
+    #[test]
+    fn a_map_without_room_is_a_shortage_and_one_that_is_gone_is_none() {
+        for (errno, expected) in [(Errno::TOOBIG, true), (Errno::BADF, false)] {
+            let error = MapError::SyscallError(SyscallError {
+                call: "bpf_map_update_elem",
+                io_error: errno.into(),
+            });
+            let error = anyhow::Error::new(error).context("cannot credit");
+            assert_eq!(is_caused_by_shortage(&error), expected, "{error:#}");
+        }
+    }
+}

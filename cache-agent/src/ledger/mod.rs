@@ -8,6 +8,7 @@ pub mod measure;
 pub mod merge;
 mod moved_directories;
 pub mod open_files;
+mod pseudo;
 mod reconcile;
 pub mod root;
 pub mod sequence;
@@ -26,10 +27,12 @@ use cache_ebpf::{
     APPEARANCES, Credit, CreditKey, InodeKey, NO_ROOT, OPERATION_VANISH, Process, ProcessKey,
     ROOTS_MAX, counter,
 };
+use rustix::io::Errno;
 
-pub use self::reconcile::{Reconciliation, Unsure};
+pub use self::reconcile::{Reconciled, Reconciliation, Unsure};
 use self::{
     accounts::Accounts,
+    pseudo::refuse_pseudo,
     root::{WatchedRoot, open_directory},
     sequence::Sequence,
     walkers::Walkers,
@@ -44,7 +47,10 @@ use crate::{
         process_maps::ProcessMaps,
         session::{Purpose, Registered, Session},
     },
-    model::changes::{Changes, changes},
+    model::{
+        changes::{Changes, changes},
+        printable::Shown,
+    },
 };
 
 /// Records handed over per look at the ring, so that nothing else starves.
@@ -192,13 +198,20 @@ impl<M: LedgerMaps> Ledger<M> {
             .unwrap_or(self.roots.len());
         let index = u32::try_from(slot).ok().filter(|index| *index < ROOTS_MAX);
         let index = index.with_context(|| format!("more than {ROOTS_MAX} roots"))?;
+        refuse_pseudo(path, directory.as_fd())?;
         self.maps.open_root(index)?;
         let registered = self.maps.register(directory.as_fd(), index)?;
         let registered = registered.with_context(|| {
-            format!("the kernel side does not take {} as a root", path.display())
+            format!(
+                "the kernel side does not take {} as a root",
+                Shown::path(path)
+            )
         })?;
         self.refuse_twin(path, &registered)?;
-        self.maps.watch_superblock(registered.superblock)?;
+        if let Err(error) = self.maps.watch_superblock(registered.superblock) {
+            // Its number is another root's next.
+            return self.maps.unregister(&registered).and(Err(error));
+        }
         let root = WatchedRoot::new(index, path.to_path_buf(), registered, directory);
         if slot == self.roots.len() {
             self.roots.push(Some(root));
@@ -218,10 +231,10 @@ impl<M: LedgerMaps> Ledger<M> {
         let unseen = self.unseen;
         let new = self.roots().filter(|root| root.base.is_none());
         let new: Vec<u32> = new.map(|root| root.index).collect();
-        for index in new.into_iter().filter(|index| unseen != Some(*index)) {
-            self.start_walk(index)?;
-        }
-        seeded
+        let new = new.into_iter().filter(|index| unseen != Some(*index));
+        // One that cannot be walked holds up no other.
+        let started: Vec<Result<()>> = new.map(|index| self.start_walk(index)).collect();
+        started.into_iter().fold(seeded, Result::and)
     }
 
     /// Two paths to one directory are one root; the registration just made has taken the first one's place.
@@ -232,12 +245,12 @@ impl<M: LedgerMaps> Ledger<M> {
         else {
             return Ok(());
         };
-        let (index, twin_path) = (twin.index, twin.path.display().to_string());
+        let (index, twin_path) = (twin.index, Shown::path(&twin.path).to_string());
         let directory = twin.directory().try_clone().context("no descriptor left")?;
         self.maps.register(directory.as_fd(), index)?;
         bail!(
             "roots {} and {twin_path} are the same directory",
-            path.display()
+            Shown::path(path)
         )
     }
 
@@ -287,7 +300,7 @@ impl<M: LedgerMaps> Ledger<M> {
         };
         let directory = root.directory().try_clone();
         let directory = directory.context("cannot walk a root: no descriptor left")?;
-        let ticket = self.walkers.submit(directory, inner);
+        let ticket = self.walkers.submit(directory, inner).ok_or(Errno::AGAIN);
         let ticket = ticket.context("cannot walk a root: too many walks wait")?;
         if let Some(root) = self.root_mut(index) {
             root.walk_started(ticket, dropped);

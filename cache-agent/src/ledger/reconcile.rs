@@ -7,15 +7,20 @@ use std::{
 
 use anyhow::Result;
 use cache_ebpf::{InodeKey, ProcessKey};
+use rustix::io::Errno;
 
 use super::{
     DRAIN_LIMIT, Ledger,
     merge::cut,
-    root::{Base, FinishedWalk, WatchedRoot},
+    root::{Base, FinishedWalk, LeftOut, WatchedRoot},
 };
 use crate::{
     kernel::{file_events::Fact, ledger_maps::LedgerMaps},
-    model::changes::{Changes, changes, difference},
+    model::{
+        changes::{Changes, changes, difference},
+        printable::Shown,
+    },
+    sys::shortage::is_caused_by_shortage,
 };
 
 /// Longer than the kernel side takes from a change to its event, as long as it runs.
@@ -57,36 +62,47 @@ pub struct Reconciliation {
     pub moved: Option<(ProcessKey, Changes)>,
 }
 
+/// What became of the walks that have finished.
+#[derive(Debug, Default)]
+pub struct Reconciled {
+    /// What they found out.
+    pub done: Vec<Reconciliation>,
+    /// Numbers of the roots that could not be, and why: they keep their figures, and want another walk.
+    pub failed: Vec<(u32, anyhow::Error)>,
+}
+
 impl<M: LedgerMaps> Ledger<M> {
     /// Reconciles every root whose walk has finished.
-    pub fn reconcile(
-        &mut self,
-        unsure: Unsure,
-        mut each: impl FnMut(Fact),
-    ) -> Result<Vec<Reconciliation>> {
+    pub fn reconcile(&mut self, unsure: Unsure, mut each: impl FnMut(Fact)) -> Result<Reconciled> {
         self.take_walks(Duration::ZERO);
-        let mut done = Vec::new();
+        let mut reconciled = Reconciled::default();
         let walking: Vec<u32> = self
             .roots()
             .filter(|root| root.walk.is_some())
             .map(|root| root.index)
             .collect();
         for index in walking {
-            if let Some(reconciliation) = self.reconcile_root(index, unsure, &mut each)? {
-                done.push(reconciliation);
+            match self.reconcile_root(index, unsure, &mut each) {
+                Ok(Ok(found)) => reconciled.done.extend(found),
+                Ok(Err(error)) => reconciled.failed.push((index, error.into())),
+                Err(error) if is_caused_by_shortage(&error) => {
+                    reconciled.failed.push((index, error));
+                }
+                Err(error) => return Err(error),
             }
         }
-        Ok(done)
+        Ok(reconciled)
     }
 
+    /// The inner error is the walk's own, the outer one that of a map.
     fn reconcile_root(
         &mut self,
         index: u32,
         unsure: Unsure,
         each: &mut impl FnMut(Fact),
-    ) -> Result<Option<Reconciliation>> {
+    ) -> Result<Result<Option<Reconciliation>, Errno>> {
         if !self.root(index).is_some_and(WatchedRoot::walk_finished) {
-            return Ok(None);
+            return Ok(Ok(None));
         }
         self.sweep()?;
         std::thread::sleep(QUIET_PAUSE);
@@ -98,21 +114,24 @@ impl<M: LedgerMaps> Ledger<M> {
         let measured = self
             .root_mut(index)
             .map_or(0, |root| std::mem::take(&mut root.measured));
-        let root = self.root_mut(index);
-        let Some(mut finished) = root.map(WatchedRoot::finish_walk).transpose()?.flatten() else {
-            return Ok(None);
+        let mut finished = match self.root_mut(index).and_then(WatchedRoot::finish_walk) {
+            None => return Ok(Ok(None)),
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(finished)) => finished,
         };
         if !self.maps.observes("rename") {
             finished.forget_departed();
         }
         let verdict = self.judge(index, unsure, &finished)?;
         if verdict == Verdict::Void {
-            return Ok(None);
+            return Ok(Ok(None));
         }
         let mover = crossing
             .filter(|crossing| crossing.count > measured && crossing.ambiguous == 0)
             .map(|crossing| crossing.mover);
-        self.compare(index, &finished, total, mover, verdict == Verdict::Sure)
+        let is_sure = verdict == Verdict::Sure;
+        self.compare(index, &finished, total, mover, is_sure)
+            .map(Ok)
     }
 
     /// The comparison itself; what a known mover explains is no drift, and a drift is believed when a second walk finds
@@ -152,6 +171,10 @@ impl<M: LedgerMaps> Ledger<M> {
         let is_first = root.base.replace(base).is_none();
         root.is_base_unsure = !is_sure;
         root.walk_duration = finished.duration;
+        root.left_out = LeftOut {
+            unreadable: finished.walk.unreadable,
+            too_deep: finished.walk.too_deep,
+        };
         if is_first || before.is_none() || missed != Changes::default() {
             self.remember(index, finished, is_first)?;
         }
@@ -233,14 +256,22 @@ impl<M: LedgerMaps> Ledger<M> {
         Ok(())
     }
 
-    /// Walks until every root has been reconciled.
+    /// Walks until every root has been reconciled; a root that cannot be walked is an error.
     pub fn wait_for_walks(&mut self, mut each: impl FnMut(Fact)) -> Result<Vec<Reconciliation>> {
         let mut done = Vec::new();
         let started = Instant::now();
         while self.roots().any(|root| root.walk.is_some()) {
             self.drain(&mut each);
             self.measure(&mut each)?;
-            done.extend(self.reconcile(Unsure::Take, &mut each)?);
+            let reconciled = self.reconcile(Unsure::Take, &mut each)?;
+            done.extend(reconciled.done);
+            if let Some((index, error)) = reconciled.failed.into_iter().next() {
+                let path = self
+                    .root(index)
+                    .map(|root| Shown::path(&root.path).to_string());
+                let path = path.unwrap_or_default();
+                return Err(error.context(format!("cannot walk {path}")));
+            }
             let pause = if started.elapsed() < Duration::from_millis(100) {
                 1
             } else {

@@ -2,20 +2,23 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    os::fd::OwnedFd,
+    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use cache_ebpf::InodeKey;
 use rustix::{
     fs::{Mode, OFlags, open},
     io::Errno,
 };
 
-use super::{walk::Walk, walkers::Walked};
-use crate::{kernel::session::Registered, model::changes::Changes};
+use super::{pseudo::refuse_pseudo, walk::Walk, walkers::Walked};
+use crate::{
+    kernel::session::Registered,
+    model::{changes::Changes, printable::Shown},
+};
 
 /// A figure of the disk and the kernel's total at the same moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,6 +75,20 @@ pub struct RunningWalk {
     pub arrivals: Arrivals,
 }
 
+#[cfg(test)]
+impl RunningWalk {
+    /// It has ended with this error.
+    pub(crate) fn fail(&mut self, error: Errno) {
+        self.done = Some(Walked {
+            ticket: self.ticket,
+            walk: Err(error),
+            duration: Duration::ZERO,
+        });
+        // What the walker finds is nobody's.
+        self.ticket = 0;
+    }
+}
+
 /// A finished walk and what changed while it ran.
 #[derive(Debug)]
 pub struct FinishedWalk {
@@ -107,6 +124,15 @@ pub struct Ambiguous {
     pub movers: usize,
 }
 
+/// Directories of a root that a walk left out, and what they hold with them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LeftOut {
+    /// They could not be read.
+    pub unreadable: u64,
+    /// Too many levels below the top.
+    pub too_deep: u64,
+}
+
 /// A registered root.
 #[derive(Debug)]
 pub struct WatchedRoot {
@@ -129,6 +155,8 @@ pub struct WatchedRoot {
     pub drift_bytes: i64,
     /// Duration of the last walk.
     pub walk_duration: Duration,
+    /// Directories that it left out because they could not be read, or were too deep.
+    pub left_out: LeftOut,
     /// Walks that had to be repeated.
     pub repeated: u32,
     /// What an earlier run left: the first sure walk is compared with it.
@@ -148,15 +176,17 @@ pub struct WatchedRoot {
 /// Opens a directory that is to become a root; says in one sentence why it cannot.
 pub fn open_directory(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    open(path, flags, Mode::empty()).map_err(|error| {
-        let shown = path.display();
+    let opened = open(path, flags, Mode::empty()).map_err(|error| {
+        let shown = Shown::path(path);
         match error {
             Errno::NOTDIR => anyhow!("root {shown} is not a directory"),
             Errno::LOOP => anyhow!("root {shown} is a loop of symbolic links"),
             Errno::NOENT => anyhow!("root {shown} does not exist"),
-            other => anyhow!("cannot open root {shown}: {other}"),
+            other => anyhow::Error::new(other).context(format!("cannot open root {shown}")),
         }
-    })
+    })?;
+    refuse_pseudo(path, opened.as_fd())?;
+    Ok(opened)
 }
 
 impl WatchedRoot {
@@ -173,6 +203,7 @@ impl WatchedRoot {
             corrected: Changes::default(),
             drift_bytes: 0,
             walk_duration: Duration::ZERO,
+            left_out: LeftOut::default(),
             repeated: 0,
             reported: Changes::default(),
             recalled: None,
@@ -242,8 +273,8 @@ impl WatchedRoot {
         self.walk.as_ref().is_some_and(|walk| walk.done.is_some())
     }
 
-    /// The walk under way if it has finished.
-    pub fn finish_walk(&mut self) -> Result<Option<FinishedWalk>> {
+    /// The walk under way if it has finished; why it could not be done, if it could not.
+    pub fn finish_walk(&mut self) -> Option<Result<FinishedWalk, Errno>> {
         let Some(RunningWalk {
             done: Some(Walked { walk, duration, .. }),
             dropped_before,
@@ -252,10 +283,9 @@ impl WatchedRoot {
             ..
         }) = self.walk.take_if(|walk| walk.done.is_some())
         else {
-            return Ok(None);
+            return None;
         };
-        let walk = walk.with_context(|| format!("cannot walk {}", self.path.display()))?;
-        Ok(Some(FinishedWalk {
+        Some(walk.map(|walk| FinishedWalk {
             walk,
             duration,
             recorder,

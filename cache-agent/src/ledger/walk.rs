@@ -6,10 +6,13 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
 };
 
+use cache_ebpf::DEPTH_MAX;
 use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxFlags, openat, statx},
     io::Errno,
 };
+
+use crate::sys::shortage::is_shortage;
 
 /// What one regular file contributes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,6 +47,8 @@ pub struct Walk {
     pub disk_bytes: u64,
     /// Directories that could not be read; their files are missing.
     pub unreadable: u64,
+    /// Directories deeper than [`DEPTH_MAX`] levels below the top; what they hold is missing.
+    pub too_deep: u64,
     /// When the file or directory that changed last did so, in seconds since 1970.
     pub last_change_s: i64,
 }
@@ -86,12 +91,13 @@ impl Walk {
     }
 
     /// Walks the tree below an open directory, leaving out the directories with inode numbers `inner`,
-    /// which are roots of their own. What vanishes meanwhile is left out.
+    /// which are roots of their own. What vanishes meanwhile is left out. Holds [`DEPTH_MAX`] descriptors at most.
     pub fn of(root: &OwnedFd, inner: &HashSet<u64>) -> rustix::io::Result<Self> {
         let mut walk = Self::default();
         let here = statx(root, c".", AtFlags::empty(), wanted())?;
         let device = (here.stx_dev_major, here.stx_dev_minor);
-        // Descriptors of the directories on the way down; the deepest cache is far below the limit of open files.
+        // Descriptors of the directories on the way down: no more than the kernel side climbs up, so that both
+        // count the same files.
         let mut open = vec![Level::read(
             open_directory(root, c".")?,
             0,
@@ -99,7 +105,14 @@ impl Walk {
             device,
             inner,
         )?];
-        while let Some(level) = open.last_mut() {
+        loop {
+            let is_deepest = open.len() == DEPTH_MAX as usize;
+            let Some(level) = open.last_mut() else {
+                return Ok(walk);
+            };
+            if is_deepest {
+                walk.too_deep += level.directories.drain(..).len() as u64;
+            }
             let Some(name) = level.directories.pop() else {
                 open.pop();
                 continue;
@@ -110,10 +123,11 @@ impl Walk {
             {
                 Ok(level) => open.push(level),
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {}
+                // Not the directory's fault: without its files the walk would find a drift that there is not.
+                Err(error) if is_shortage(error) => return Err(error),
                 Err(_) => walk.unreadable += 1,
             }
         }
-        Ok(walk)
     }
 
     fn add(&mut self, found: &Statx, directory: u64) {
@@ -213,6 +227,43 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn what_is_too_deep_is_told_and_takes_no_descriptors() {
+        const LEVELS: usize = 8_100;
+        let top = tempfile::tempdir().unwrap();
+        let mut directory: OwnedFd = fs::File::open(top.path()).unwrap().into();
+        for level in 0..LEVELS {
+            let mode = Mode::RUSR | Mode::WUSR;
+            if level % 100 == 0 {
+                let file = openat(&directory, "f", OFlags::CREATE | OFlags::WRONLY, mode);
+                rustix::io::write(file.unwrap(), b"1").unwrap();
+            }
+            rustix::fs::mkdirat(&directory, "d", mode | Mode::XUSR).unwrap();
+            directory = open_directory(&directory, c"d").unwrap();
+        }
+        let walk = Walk::of(&fs::File::open(top.path()).unwrap().into(), &HashSet::new());
+        let walk = walk.unwrap();
+        // The file at the top, and the one a hundred levels below it.
+        assert_eq!((walk.bytes(), walk.files.len()), (2, 2));
+        assert_eq!(walk.directories.len(), DEPTH_MAX as usize);
+        assert_eq!((walk.too_deep, walk.unreadable), (1, 0));
+        // tempfile would take a descriptor for each level.
+        let removed = std::process::Command::new("rm")
+            .arg("-rf")
+            .arg(top.path())
+            .status();
+        assert!(removed.unwrap().success());
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_is_an_error_and_nothing_else() {
+        let top = tempfile::tempdir().unwrap();
+        let root: OwnedFd = fs::File::open(top.path()).unwrap().into();
+        top.close().unwrap();
+        let walk = Walk::of(&root, &HashSet::new());
+        assert_eq!(walk.unwrap_err(), Errno::NOENT);
+    }
 
     #[test]
     fn counts_regular_files_once_and_follows_nothing() {

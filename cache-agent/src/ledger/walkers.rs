@@ -10,7 +10,10 @@ use std::{
 use cache_ebpf::ROOTS_MAX;
 
 use super::walk::Walk;
-use crate::sys::worker::{Answers, Worker};
+use crate::sys::{
+    fs_rights,
+    worker::{Answers, Worker},
+};
 
 /// Walks at the same time: one waits for its disk while the other one computes.
 const THREADS: usize = 2;
@@ -46,7 +49,7 @@ impl Walkers {
     pub(super) fn start() -> io::Result<Self> {
         // No root has more than one walk under way.
         let capacity = ROOTS_MAX as usize;
-        let (worker, walked) = Worker::pool("walk", THREADS, capacity, || walk, |_| false)?;
+        let (worker, walked) = Worker::pool("walk", THREADS, capacity, walker, |_| false)?;
         Ok(Self {
             worker,
             walked,
@@ -77,6 +80,11 @@ impl Walkers {
             .chain(self.walked.take())
             .collect()
     }
+}
+
+fn walker() -> impl FnMut(Job) -> Walked {
+    fs_rights::renounce();
+    walk
 }
 
 fn walk(job: Job) -> Walked {

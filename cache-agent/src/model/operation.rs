@@ -7,8 +7,6 @@ pub enum Observation {
     Observed,
     /// The root's total is right after the next walk; nobody is credited.
     Unattributed,
-    /// Not counted at all.
-    Unsupported,
 }
 
 impl Observation {
@@ -17,7 +15,6 @@ impl Observation {
         match self {
             Self::Observed => "observed",
             Self::Unattributed => "unattributed",
-            Self::Unsupported => "unsupported",
         }
     }
 }

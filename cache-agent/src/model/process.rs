@@ -2,15 +2,15 @@
 
 use cache_ebpf::{PROCESS_IN_COMMAND, Process, ProcessKey};
 
-use super::tool_group;
+use super::{mask::Arguments, tool_group};
 
-/// Who a process is; strings from the observed side, never trusted, never printed raw.
+/// Who a process is; text from the observed side, never trusted, never printed raw.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Identity {
     /// Command name.
     pub comm: String,
     /// Arguments, possibly cut.
-    pub argv: Vec<String>,
+    pub argv: Arguments,
     /// Real user id.
     pub uid: u32,
     /// Parent's process id when it was first seen.
@@ -36,7 +36,7 @@ impl Identity {
         Self {
             group: tool_group::group(&comm, &argv),
             comm,
-            argv,
+            argv: argv.into(),
             uid: process.uid,
             ppid: process.ppid,
             in_command: process.flags & PROCESS_IN_COMMAND != 0,

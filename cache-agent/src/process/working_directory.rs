@@ -32,7 +32,9 @@ pub fn of(
     let Some((asked, told)) = asked.zip(told) else {
         return cwd;
     };
-    let _rights = Rights::of(uid, gid);
+    let Some(_rights) = Rights::of(uid, gid) else {
+        return cwd;
+    };
     let open = |path: &Path| place(root, path, Links::InRoot);
     let told = Path::new(told);
     let is_at_start = told.is_absolute()
@@ -46,7 +48,10 @@ pub fn of(
 /// The same of a process that is gone, by the words alone.
 pub fn presumed(told: &str, asked: Option<&str>) -> String {
     let path = asked.map(|asked| clean(&Path::new(told).join(asked)));
-    path.map_or_else(|| told.to_owned(), |path| path.display().to_string())
+    path.map_or_else(
+        || told.to_owned(),
+        |path| path.to_string_lossy().into_owned(),
+    )
 }
 
 /// Its path as the kernel tells it.

@@ -2,9 +2,9 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,20 +17,26 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time;
 
-use super::{metrics, page};
+use super::{connections::Connections, hosts::Hosts, metrics, page};
 use crate::snapshot::Snapshot;
 
-/// Connections served at once; a scraper needs one.
+/// Connections served at once; a scraper needs one. Beyond them the oldest that asked for nothing goes, or the new
+/// one is refused.
 const MAX_CONNECTIONS: usize = 64;
 
 /// Room for the headers of a scraper behind a proxy or two; hyper's smallest is 8 KiB.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// For sending a request's head.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// For sending a request's head, from the first moment.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// For who asks by a name that is not the agent's.
+const NOT_CALLED_THAT: &str =
+    "asked by a name that is not this host's; `hosts` in the configuration adds names\n";
 
 /// For everything from accept to the last byte of the response: no client holds a place for longer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,17 +50,19 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(200);
 /// Serves until `shutdown`, then finishes the requests in flight.
 pub async fn serve(
     listener: TcpListener,
+    hosts: Hosts,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     shutdown: impl Future,
 ) {
     let mut shutdown = pin!(shutdown);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let hosts = Arc::new(hosts);
+    let mut connections = Connections::new(MAX_CONNECTIONS);
     let graceful = GracefulShutdown::new();
     loop {
-        let (stream, place) = tokio::select! {
+        let stream = tokio::select! {
             _ = &mut shutdown => break,
-            accepted = accept(&listener, &places) => match accepted {
-                Ok(accepted) => accepted,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     time::sleep(ACCEPT_RETRY).await;
@@ -62,7 +70,11 @@ pub async fn serve(
                 }
             },
         };
-        spawn_connection(stream, place, snapshots.clone(), &graceful);
+        if let Some(stream) = connections.admit(stream) {
+            let (task, has_asked) =
+                spawn_connection(stream, Arc::clone(&hosts), snapshots.clone(), &graceful);
+            connections.add(task, has_asked);
+        }
     }
     drop(listener);
     if time::timeout(DRAIN_TIMEOUT, graceful.shutdown())
@@ -73,27 +85,21 @@ pub async fn serve(
     }
 }
 
-/// Waits for a free place first, so that clients beyond the bound wait in the kernel's queue.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
-}
-
 fn spawn_connection(
     stream: TcpStream,
-    place: OwnedSemaphorePermit,
+    hosts: Arc<Hosts>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     graceful: &GracefulShutdown,
-) {
+) -> (AbortHandle, Arc<AtomicBool>) {
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&has_asked);
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = respond(request.method(), request.uri().path(), &snapshots.borrow());
+        asked.store(true, Ordering::Relaxed);
+        let response = if hosts.allow(request.uri(), request.headers()) {
+            respond(request.method(), request.uri().path(), &snapshots.borrow())
+        } else {
+            text(StatusCode::FORBIDDEN, NOT_CALLED_THAT)
+        };
         async { Ok::<_, Infallible>(response) }
     });
     let connection = http1::Builder::new()
@@ -104,14 +110,14 @@ fn spawn_connection(
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     let connection = graceful.watch(connection);
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         match time::timeout(CONNECTION_TIMEOUT, connection).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "connection ended early"),
             Err(_elapsed) => tracing::debug!("connection timed out"),
         }
-        drop(place);
     });
+    (task.abort_handle(), has_asked)
 }
 
 /// The whole API: a method, a path and the snapshot make the response.
@@ -159,6 +165,7 @@ fn readiness(snapshot: &Snapshot) -> Response<Full<Bytes>> {
         .map(|degraded| format!("degraded: {}", degraded.sentence));
     let lines: Vec<String> = std::iter::once(first.to_owned())
         .chain(unready)
+        .chain(page::troubles(snapshot))
         .chain(degraded)
         .collect();
     text(status, lines.join("\n") + "\n")

@@ -24,21 +24,26 @@ fn snapshot(states: &[RootState]) -> Snapshot {
     }
 }
 
+fn with_runtime<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(future)
+}
+
 /// Starts a server, lets `client` talk to it, stops it, and waits for its end.
 fn with_server<F: Future>(
     snapshot: Snapshot,
     client: impl FnOnce(SocketAddr, oneshot::Sender<()>) -> F,
 ) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    with_runtime(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (_sender, receiver) = watch::channel(Arc::new(snapshot));
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(serve(listener, receiver, stopped));
+        let hosts = Hosts::of_machine_and(&["x".to_owned()]);
+        let server = tokio::spawn(serve(listener, hosts, receiver, stopped));
         let output = client(address, stop).await;
         server.await.unwrap();
         output
@@ -113,6 +118,102 @@ fn unready_says_why() {
     assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
     let body = "\r\n\r\nnot ready\nroot r1 is not walked yet\ndegraded: no <io_uring>\n";
     assert!(response.ends_with(body), "{response}");
+}
+
+#[test]
+fn a_root_in_trouble_is_told_and_makes_nobody_unready() {
+    let mut snapshot = snapshot(&[RootState::Watched, RootState::Walking]);
+    snapshot.roots[1].trouble = Some("cannot be walked: a\nb".to_owned());
+    let response = ask(snapshot, "GET /readyz");
+    let body = "\r\n\r\nready\nroot r1: cannot be walked: a\\nb\ndegraded: no <io_uring>\n";
+    assert!(response.ends_with(body), "{response}");
+    let mut snapshot = self::snapshot(&[RootState::Walking; 25]);
+    for root in &mut snapshot.roots {
+        root.trouble = Some("no".to_owned());
+    }
+    let response = ask(snapshot, "GET /readyz");
+    assert_eq!(response.matches(": no\n").count(), 20, "{response}");
+    assert!(
+        response.contains("and 5 more roots in trouble\n"),
+        "{response}"
+    );
+}
+
+#[test]
+fn who_asks_by_another_name_learns_nothing() {
+    for head in [
+        "Host: evil.example:10435",
+        "Host: x\r\nOrigin: http://evil.example",
+    ] {
+        let request = format!("GET /metrics HTTP/1.1\r\n{head}\r\n\r\n");
+        let response = with_server(snapshot(&[]), async |address, stop| {
+            let response = exchange(address, &request).await;
+            drop(stop);
+            response
+        });
+        assert!(response.starts_with("HTTP/1.1 403 "), "{response}");
+        assert!(!response.contains("go_cache"), "{response}");
+    }
+}
+
+#[test]
+fn those_who_hold_connections_keep_nobody_out() {
+    let (response, held) = with_server(snapshot(&[]), async |address, stop| {
+        let mut held = Vec::new();
+        for _ in 0..2 * MAX_CONNECTIONS {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+            held.push(stream);
+        }
+        let response = exchange(address, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        drop(stop);
+        (response, held.len())
+    });
+    assert!(response.ends_with("\r\n\r\nok\n"), "{response}");
+    assert_eq!(held, 2 * MAX_CONNECTIONS);
+}
+
+#[test]
+fn a_head_that_does_not_come_is_waited_for_no_longer_than_its_time() {
+    let waited = with_server(snapshot(&[]), async |address, stop| {
+        let started = std::time::Instant::now();
+        let response = exchange(address, "GET / HTTP/1.1\r\n").await;
+        drop(stop);
+        assert!(!response.contains("200 OK"), "{response}");
+        started.elapsed()
+    });
+    assert!(waited < CONNECTION_TIMEOUT / 2, "{waited:?}");
+}
+
+#[test]
+fn beyond_the_bound_of_those_who_asked_the_next_one_is_told() {
+    let answer = with_runtime(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut connections = Connections::new(1);
+        let mut clients = Vec::new();
+        for is_admitted in [true, false] {
+            clients.push(TcpStream::connect(address).await.unwrap());
+            let (stream, _) = listener.accept().await.unwrap();
+            let stream = connections.admit(stream);
+            assert_eq!(stream.is_some(), is_admitted);
+            if let Some(stream) = stream {
+                let task = tokio::spawn(async move {
+                    let _stream = stream;
+                    std::future::pending::<()>().await;
+                });
+                let has_asked = Arc::new(AtomicBool::new(true));
+                connections.add(task.abort_handle(), has_asked);
+            }
+        }
+        let mut answer = String::new();
+        let client = clients.last_mut().unwrap();
+        client.read_to_string(&mut answer).await.unwrap();
+        answer
+    });
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(&format!("content-length: {}", body.len())));
 }
 
 #[test]

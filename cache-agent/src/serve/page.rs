@@ -1,16 +1,32 @@
 //! The start page, and the words of readiness.
 
-use crate::{model::root::RootState, snapshot::Snapshot};
+use crate::{
+    model::printable::printable,
+    snapshot::{RootSnapshot, Snapshot},
+};
+
+/// Roots in trouble that are listed.
+const TROUBLES_MAX: usize = 20;
 
 /// Why the agent is not ready, one line each.
 pub(super) fn unready_reasons(snapshot: &Snapshot) -> Vec<String> {
-    let walking = snapshot
-        .roots
-        .iter()
-        .filter(|root| root.state == RootState::Walking);
+    let walking = snapshot.roots.iter().filter(|root| root.is_waited_for());
     walking
         .map(|root| format!("root {} is not walked yet", root.name))
         .collect()
+}
+
+/// What keeps single roots from being watched, or walked whole, one line each. It makes nobody unready.
+pub(super) fn troubles(snapshot: &Snapshot) -> Vec<String> {
+    let line = |root: &RootSnapshot| {
+        let trouble = printable(root.trouble.as_ref()?.as_bytes());
+        Some(format!("root {}: {trouble}", root.name))
+    };
+    let mut lines: Vec<String> = snapshot.roots.iter().filter_map(line).collect();
+    let more = lines.len().saturating_sub(TROUBLES_MAX);
+    lines.truncate(TROUBLES_MAX);
+    lines.extend((more > 0).then(|| format!("and {more} more roots in trouble")));
+    lines
 }
 
 /// Links, backend and coverage. Nothing on it comes from outside but the degraded reasons.

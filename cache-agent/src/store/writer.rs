@@ -16,7 +16,10 @@ use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 
 use super::{Settings, query::EarlierFilter, record::Record, thread::Thread};
-use crate::{model::invocation::Finished, sys::worker::Worker};
+use crate::{
+    model::invocation::Finished,
+    sys::{fs_rights, worker::Worker},
+};
 
 /// Records that wait for the thread.
 const CAPACITY: usize = 4096;
@@ -159,6 +162,7 @@ impl Writing {
         let (told, condition) = watch::channel(Condition::default());
         let counted = Arc::clone(&waiting);
         let worker = Worker::start("history", CAPACITY, move |messages| {
+            fs_rights::renounce();
             Thread::new(messages, counted, told, settings).run();
         })
         .context("no thread for the history")?;

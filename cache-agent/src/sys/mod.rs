@@ -7,5 +7,6 @@ pub(crate) mod files;
 pub(crate) mod fs_rights;
 pub(crate) mod openat;
 pub(crate) mod procfs;
+pub(crate) mod shortage;
 pub(crate) mod usage;
 pub(crate) mod worker;

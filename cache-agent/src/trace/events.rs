@@ -29,7 +29,7 @@ impl EventLines {
         let up = event_clock();
         let roots = roots
             .iter()
-            .map(|row| (row.index, row.path.display().to_string()))
+            .map(|row| (row.index, row.path.to_string_lossy().into_owned()))
             .collect();
         let now = SystemTime::now();
         Self {

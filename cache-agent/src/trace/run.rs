@@ -12,7 +12,7 @@ use super::{
     command::{self, Ended, Family},
     events::EventLines,
     history::Past,
-    options::{Options, Output},
+    options::Options,
     report::{
         self,
         json::{Document, RootRow},
@@ -41,7 +41,7 @@ const SWEEP_TICK: Duration = Duration::from_secs(1);
 pub fn run(args: &Options) -> Result<Ended> {
     let credentials = user::resolve(args.user.as_ref())?;
     command::find(&args.command)?;
-    let report_to = args.json.as_ref().map(open_report).transpose()?;
+    let report_to = args.json.as_ref().map(report::file::open).transpose()?;
     // Names are what packages are told by.
     let (mut ledger, process_maps) = Ledger::open(Purpose {
         with_paths: true,
@@ -208,18 +208,6 @@ fn since(earlier: &Counters, later: &Counters) -> Counters {
 }
 
 /// Opened before anything is started: a report that cannot be written must not cost a build.
-fn open_report(output: &Output) -> Result<Box<dyn std::io::Write>> {
-    Ok(match output {
-        Output::Stdout => Box::new(std::io::stdout()),
-        Output::File(path) => {
-            let file = std::fs::File::create(path);
-            Box::new(
-                file.with_context(|| format!("cannot write the report to {}", path.display()))?,
-            )
-        }
-    })
-}
-
 fn write_json(output: &mut impl std::io::Write, document: &Document<'_>) -> Result<()> {
     let mut text = serde_json::to_vec(&document.to_json()).context("cannot write the report")?;
     text.push(b'\n');

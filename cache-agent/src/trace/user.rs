@@ -39,7 +39,7 @@ pub fn resolve(named: Option<&UserName>) -> Result<Credentials> {
         Some(UserName::Name(name)) => {
             User::from_name(name)?.with_context(|| format!("there is no user {name}"))?
         }
-        None => match sudo_user()? {
+        None => match caller()? {
             Some(user) => user,
             None => return Ok(Credentials::Own),
         },
@@ -62,7 +62,8 @@ pub fn resolve(named: Option<&UserName>) -> Result<Credentials> {
     }))
 }
 
-fn sudo_user() -> Result<Option<User>> {
+/// Who called sudo, if root runs by that.
+pub(super) fn caller() -> Result<Option<User>> {
     let Some(uid) = std::env::var("SUDO_UID")
         .ok()
         .and_then(|uid| uid.parse().ok())

@@ -246,7 +246,7 @@ mod tests {
         let hooks = vec![
             ("open", Observation::Observed),
             ("write", Observation::Observed),
-            ("link", Observation::Unsupported),
+            ("link", Observation::Unattributed),
             ("io_uring", Observation::Unattributed),
         ];
         let states: Vec<_> = canary
@@ -257,7 +257,7 @@ mod tests {
         let expected = [
             Observation::Observed,
             Observation::Unattributed,
-            Observation::Unsupported,
+            Observation::Unattributed,
             Observation::Unattributed,
         ];
         assert_eq!(states, expected);

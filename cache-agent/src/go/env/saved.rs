@@ -27,7 +27,7 @@ pub fn of(root: BorrowedFd<'_>, environment: &Variables, uid: u32, gid: u32) -> 
 }
 
 fn read(root: BorrowedFd<'_>, path: &Path, uid: u32, gid: u32) -> Option<Vec<u8>> {
-    let _rights = Rights::of(uid, gid);
+    let _rights = Rights::of(uid, gid)?;
     // Links are the user's own affair: with his rights, and within what his process sees, they betray nothing.
     let file = regular_file(root, path, Links::InRoot)?;
     let is_trusted = [0, uid].contains(&file.metadata().ok()?.uid());

@@ -118,7 +118,7 @@ fn an_invocation_whose_steps_were_lost_is_told_by_its_account() {
     bench.kernel.lose_steps(2);
     let leader = Identity {
         comm: "go".to_owned(),
-        argv: vec!["go".to_owned(), "test".to_owned()],
+        argv: vec!["go".to_owned(), "test".to_owned()].into(),
         uid: 7,
         ..Identity::default()
     };
@@ -135,7 +135,7 @@ fn gos_own_helper_is_nobodys_invocation_unless_it_changed_something() {
         let argv = vec!["go".to_owned(), "** telemetry **".to_owned()];
         let helper = Identity {
             comm: "go".to_owned(),
-            argv,
+            argv: argv.into(),
             ..Identity::default()
         };
         let key = bench.kernel.start("go");

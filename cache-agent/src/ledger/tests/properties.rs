@@ -136,12 +136,9 @@ impl History {
         };
         let root = self.watched.ledger.root_mut(self.watched.index).unwrap();
         root.walk.as_mut().unwrap().done = Some(walked);
-        let mut done = self
-            .watched
-            .ledger
-            .reconcile(Unsure::Leave, |_| {})
-            .unwrap();
-        done.remove(0)
+        let ledger = &mut self.watched.ledger;
+        let mut found = ledger.reconcile(Unsure::Leave, |_| {}).unwrap();
+        found.done.remove(0)
     }
 }
 

@@ -21,6 +21,7 @@ names! {
     BUILD_INFO = GAUGE "go_cache_agent_build_info" "Always 1; version of the agent and kernel hooks in use are in the labels.";
     COVERAGE = GAUGE "go_cache_agent_coverage_operations" "Kinds of file operations by how well the hooks in use observe them; the start page lists them.";
     ROOTS_ABSENT = GAUGE "go_cache_agent_roots_absent" "Roots whose directory does not exist at the moment.";
+    ROOT_FAILURES = COUNTER "go_cache_agent_root_failures_total" "Times that a root could not be taken up, or not walked whole; /readyz tells which, and why.";
     EVENT_HITS = COUNTER "go_cache_agent_events_hits_total" "Ledger operations seen by the hooks under a root.";
     EVENTS_DELIVERED = COUNTER "go_cache_agent_events_delivered_total" "Detail events that reached the agent.";
     EVENTS_DROPPED = COUNTER "go_cache_agent_events_dropped_total" "Detail events lost; totals are not affected.";
@@ -78,11 +79,7 @@ fn add_condition(families: &mut Families, snapshot: &Snapshot) {
             .count();
         ([("observation", observation.as_str())], count(number))
     };
-    let observations = [
-        Observation::Observed,
-        Observation::Unattributed,
-        Observation::Unsupported,
-    ];
+    let observations = [Observation::Observed, Observation::Unattributed];
     families.add(&COVERAGE, observations.map(operations));
     let absent = snapshot
         .roots
@@ -90,6 +87,7 @@ fn add_condition(families: &mut Families, snapshot: &Snapshot) {
         .filter(|root| root.state == RootState::Absent)
         .count();
     families.add_single(&ROOTS_ABSENT, count(absent));
+    families.add_single(&ROOT_FAILURES, figure(snapshot.root_failures));
 }
 
 fn add_events(families: &mut Families, events: &EventCounts, process_events_dropped: u64) {

@@ -59,6 +59,7 @@ fn root(number: u64) -> RootSnapshot {
             threshold("free_space", 0.05),
             threshold("free_inodes", 0.05),
         ],
+        trouble: None,
     }
 }
 
@@ -91,6 +92,7 @@ pub(crate) fn snapshot(roots: u64) -> Snapshot {
             proved_at: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(77)),
             operations: vec!["open"],
         }),
+        root_failures: 8,
         coverage: vec![
             ("open", Observation::Observed),
             ("io_uring", Observation::Unattributed),
@@ -175,7 +177,7 @@ fn values_arrive() {
         ),
         "go_cache_agent_process_events_dropped_total 6",
         "go_cache_agent_coverage_operations{observation=\"unattributed\"} 1",
-        "go_cache_agent_coverage_operations{observation=\"unsupported\"} 0",
+        "go_cache_agent_root_failures_total 8",
         "go_cache_agent_events_dropped_total{cause=\"ring_full\"} 1",
         "go_cache_agent_map_capacity{map=\"m1\"} 9",
         "go_cache_agent_map_capacity{map=\"other\"} 54",

@@ -17,6 +17,7 @@ use crate::{
     model::{
         changes::{Changes, difference},
         invocation::Finished,
+        mask::Arguments,
         operation::Observation,
     },
     sys::usage::Usage,
@@ -166,11 +167,9 @@ impl Document<'_> {
             .iter()
             .map(|(name, state)| ((*name).to_owned(), json!(state.as_str())))
             .collect();
-        let argv: Vec<_> = self
-            .argv
-            .iter()
-            .map(|argument| argument.to_string_lossy())
-            .collect();
+        let argv = self.argv.iter();
+        let argv = argv.map(|argument| argument.to_string_lossy().into_owned());
+        let argv = Arguments::from(argv.collect::<Vec<_>>()).masked();
         let dropped: serde_json::Map<_, _> = named(&DROP_CAUSES, &self.counters)
             .into_iter()
             .map(|(name, value)| (name.to_owned(), json!(value)))
@@ -210,7 +209,7 @@ fn process((key, account): (ProcessKey, &Account)) -> Value {
     let total = account.total();
     json!({
         "pid": key.tgid, "start_ns": key.start_ns, "ppid": account.identity.ppid, "uid": account.identity.uid,
-        "comm": account.identity.comm, "argv": account.identity.argv, "growth_bytes": total.growth_bytes,
+        "comm": account.identity.comm, "argv": account.identity.argv.masked(), "growth_bytes": total.growth_bytes,
         "freed_bytes": total.freed_bytes, "files_created": total.files_created, "files_deleted": total.files_deleted,
         "files_renamed": total.files_renamed, "in_command": account.identity.in_command,
     })

@@ -152,10 +152,11 @@ fn print_honesty(document: &Document<'_>, out: &mut impl Write) -> io::Result<()
 }
 
 fn command(account: &Account) -> String {
-    let line = if account.identity.argv.is_empty() {
+    let argv = account.identity.argv.masked();
+    let line = if argv.is_empty() {
         format!("[{}]", account.identity.comm)
     } else {
-        account.identity.argv.join(" ")
+        argv.join(" ")
     };
     let shown = printable(line.as_bytes());
     if shown.chars().count() > COMMAND_WIDTH {
@@ -194,7 +195,11 @@ mod tests {
             let account = Account {
                 identity: Identity {
                     comm: comm.to_owned(),
-                    argv: argv.into_iter().map(str::to_owned).collect(),
+                    argv: argv
+                        .into_iter()
+                        .map(str::to_owned)
+                        .collect::<Vec<_>>()
+                        .into(),
                     ..Identity::default()
                 },
                 ..Account::default()
