@@ -25,7 +25,15 @@ const VALUED: [&str; 11] = [
     "tags",
 ];
 /// Those that are set or not.
-const SWITCHES: [&str; 6] = ["asan", "cover", "linkshared", "msan", "race", "trimpath"];
+const SWITCHES: [&str; 7] = [
+    "a",
+    "asan",
+    "cover",
+    "linkshared",
+    "msan",
+    "race",
+    "trimpath",
+];
 /// Other flags with a value, which must not be mistaken for a package.
 const VALUED_OTHERS: [&str; 31] = [
     "C",

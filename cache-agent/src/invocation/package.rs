@@ -63,11 +63,15 @@ pub struct Packages {
     /// Entries of known actions, for what is kept beside them.
     named: Vec<(Place, Prefix)>,
     shares: Shares,
+    /// Compilers and linkers that ran for a package.
+    ran: u64,
 }
 
 impl Packages {
     /// A child of the go command works on a package.
     pub fn built(&mut self, built: Built) {
+        let is_action = matches!(built.class, Class::Compile | Class::Link);
+        self.ran += u64::from(is_action && !built.path.is_empty());
         if let Some(prefix) = built.action
             && self.actions.len() < ACTIONS_MAX
         {
@@ -201,6 +205,11 @@ impl Packages {
         for (share, bytes, files) in rest {
             self.shares.add(&share, bytes, files);
         }
+    }
+
+    /// Compilers and linkers that ran for a package: actions that no cache had.
+    pub(super) fn ran(&self) -> u64 {
+        self.ran
     }
 
     /// Sums so far, largest first.

@@ -8,7 +8,11 @@ use std::{
 
 use cache_ebpf::{ProcessKey, ancestry::ProcessEvent};
 
-use super::package::{About, Built, Packages, Read};
+use super::{
+    lookups::Seen,
+    package::{About, Built, Packages, Read},
+    sums::{count, packages},
+};
 use crate::{
     go::{
         env::{self, FoundRoot},
@@ -19,7 +23,7 @@ use crate::{
     ledger::accounts::Sums,
     model::{
         changes::Changes,
-        invocation::{Class, Finished, Invocation, Package, RootShare},
+        invocation::{Class, Finished, Invocation},
         mask,
         process::Identity,
         root::RootKind,
@@ -130,12 +134,36 @@ impl Live {
 
     /// `-trimpath` was asked for, by argument or by setting.
     pub(super) fn is_trimmed(&self) -> bool {
-        let flags = self.effective.get("GOFLAGS");
-        let flags = flags.or_else(|| self.environment.get("GOFLAGS"));
-        let words = flags.map(String::as_str).unwrap_or_default().split(' ');
+        let words = self.goflags().split(' ');
         words
             .chain(self.argv.iter().map(String::as_str))
             .any(|word| matches!(word, "-trimpath" | "--trimpath" | "-trimpath=true"))
+    }
+
+    /// Everything is to be built, whatever the cache has: `-a`, by argument or by setting.
+    fn is_forced(&self) -> bool {
+        let is_flag = |word: &str| matches!(word, "-a" | "--a" | "-a=true");
+        self.record.fingerprint.contains_key("a") || self.goflags().split(' ').any(is_flag)
+    }
+
+    /// What the actions of this invocation put out is kept where nobody watches.
+    fn is_elsewhere(&self, paths: &HashMap<u32, String>) -> bool {
+        let mut told = self.environment.clone();
+        told.extend(self.effective.clone());
+        let own = env::of_variables(&told).roots;
+        let mut builds = own.iter().filter(|root| root.kind == RootKind::GoBuild);
+        let is_watched = |root: &FoundRoot| {
+            paths
+                .values()
+                .any(|path| *path == root.path.display().to_string())
+        };
+        told.contains_key("GOCACHEPROG") || builds.any(|root| !is_watched(root))
+    }
+
+    fn goflags(&self) -> &str {
+        let flags = self.effective.get("GOFLAGS");
+        let flags = flags.or_else(|| self.environment.get("GOFLAGS"));
+        flags.map(String::as_str).unwrap_or_default()
     }
 
     pub(super) fn exit(&mut self, event: &ProcessEvent, tool: &str) {
@@ -277,6 +305,12 @@ impl Live {
         self.packages.settle(read, &about);
         self.complete();
         let trim = self.trim(paths);
+        let mut seen = Seen {
+            ran: self.packages.ran(),
+            is_forced: self.is_forced(),
+            is_elsewhere: self.is_elsewhere(paths),
+            ..Seen::default()
+        };
         for (root, sum) in sums {
             let mut changes = sum.changes;
             if let Some(trimmed) = self.trimmed.get(root) {
@@ -284,9 +318,10 @@ impl Live {
             }
             let path = paths.get(root).cloned().unwrap_or_default();
             count(&mut self.record, path, &changes);
-            self.record.hits += sum.hits;
-            self.record.misses += sum.misses;
+            seen.found += sum.hits;
+            seen.created += sum.misses;
         }
+        (self.record.hits, self.record.misses) = seen.hits_and_misses();
         self.record.lookups = self.record.hits + self.record.misses;
         let packages = packages(&self.record, &self.packages);
         let own = Finished {
@@ -359,52 +394,6 @@ impl Live {
             packages: Vec::new(),
         })
     }
-}
-
-/// Adds what happened in one root.
-fn count(record: &mut Invocation, path: String, changes: &Changes) {
-    record.growth_bytes += changes.growth_bytes;
-    record.freed_bytes += changes.freed_bytes;
-    record.files_created += changes.files_created;
-    record.files_deleted += changes.files_deleted;
-    let share = RootShare {
-        growth_bytes: changes.growth_bytes,
-        freed_bytes: changes.freed_bytes,
-    };
-    if share != RootShare::default() {
-        record.roots.insert(path, share);
-    }
-}
-
-/// Packages with their bytes; what the account has beyond them is unmapped.
-fn packages(record: &Invocation, packages: &Packages) -> Vec<Package> {
-    let row = |path: &str, class: Class, variant: &str, growth_bytes, files| Package {
-        invocation: record.id.clone(),
-        path: path.to_owned(),
-        class: class.as_str().to_owned(),
-        variant: variant.to_owned(),
-        growth_bytes,
-        files,
-    };
-    let mut rows: Vec<_> = packages
-        .shares()
-        .iter()
-        .map(|(share, bytes, files)| row(&share.path, share.class, &share.variant, bytes, files))
-        .collect();
-    let grown = record
-        .growth_bytes
-        .saturating_add_unsigned(record.freed_bytes);
-    let (mapped, _) = packages.shares().total();
-    if grown > mapped {
-        rows.push(row("", Class::Other, "", grown - mapped, 0));
-    }
-    rows.sort_by_key(|package| {
-        (
-            std::cmp::Reverse(package.growth_bytes),
-            package.path.clone(),
-        )
-    });
-    rows
 }
 
 /// Exit status as a shell gives it, from what `wait` tells.

@@ -63,11 +63,11 @@ pub struct Invocation {
     pub files_created: u64,
     /// Files deleted.
     pub files_deleted: u64,
-    /// Look-ups in a build cache: hits and misses.
+    /// Compile and link actions: hits and misses; 0 where the cache that was asked is not watched.
     pub lookups: u64,
-    /// Look-ups that found an entry.
+    /// Those whose output was in the cache.
     pub hits: u64,
-    /// Look-ups that found none: entries created.
+    /// Those that ran.
     pub misses: u64,
     /// Growth and freed bytes by path of the root.
     pub roots: BTreeMap<String, RootShare>,
