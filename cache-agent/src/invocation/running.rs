@@ -10,7 +10,7 @@ use cache_ebpf::{ProcessKey, ancestry::ProcessEvent};
 
 use super::{
     lookups::Seen,
-    package::{About, Built, Packages, Read},
+    package::{About, Built, Identify, Packages, Read},
     sums::{count, packages},
 };
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     ledger::accounts::Sums,
     model::{
         changes::Changes,
+        compiled::{self, Compiled},
         invocation::{Class, Finished, Invocation},
         mask,
         process::Identity,
@@ -62,6 +63,7 @@ pub struct Live {
     environment: Variables,
     /// Variables as go told its tools: with everything saved and defaulted.
     effective: Variables,
+    is_argv_cut: bool,
     members: HashSet<ProcessKey>,
     ended_ns: Option<u64>,
     /// Entries of the cache that go's daily trim deleted, by root.
@@ -86,6 +88,7 @@ impl Live {
             argv: Vec::new(),
             environment: Variables::new(),
             effective: Variables::new(),
+            is_argv_cut: false,
             members: HashSet::new(),
             ended_ns: None,
             trimmed: HashMap::new(),
@@ -102,6 +105,7 @@ impl Live {
         record.uid = step.event.uid;
         self.is_in_command |= step.is_in_command();
         self.argv = argv;
+        self.is_argv_cut = step.is_argv_cut();
         self.environment = variables::allowed(step.environment);
     }
 
@@ -113,12 +117,12 @@ impl Live {
         self.members.remove(process);
     }
 
-    pub(super) fn built(&mut self, built: Built) {
+    pub(super) fn built(&mut self, process: ProcessKey, built: Built) {
         if built.class == Class::Cgo {
             self.packages
                 .generates(&built.path, built.class, built.generated.clone());
         }
-        self.packages.built(built);
+        self.packages.built(process, built);
     }
 
     /// Variables of one of its tools; the first one names the caches.
@@ -168,6 +172,7 @@ impl Live {
 
     pub(super) fn exit(&mut self, event: &ProcessEvent, tool: &str) {
         self.members.remove(&event.process);
+        self.packages.ended(&event.process, event.cpu_ns);
         let is_known = self.record.processes.contains_key(tool);
         let name = if is_known || self.record.processes.len() < TOOLS_MAX {
             tool
@@ -297,13 +302,16 @@ impl Live {
         sums: &HashMap<u32, Sums>,
         paths: &HashMap<u32, String>,
         read: Read<'_>,
+        cache: Identify<'_>,
     ) -> Vec<Finished> {
         let about = About {
             verb: &self.record.verb,
             module: &self.record.module,
         };
         self.packages.settle(read, &about);
-        self.complete();
+        let compiled = self.packages.compiled(read, cache);
+        self.record.keys = compiled.iter().flat_map(Compiled::keys).collect();
+        self.complete(&compiled);
         let trim = self.trim(paths);
         let mut seen = Seen {
             ran: self.packages.ran(),
@@ -327,12 +335,13 @@ impl Live {
         let own = Finished {
             record: self.record,
             packages,
+            compiled,
         };
         std::iter::once(own).chain(trim).collect()
     }
 
     /// What can be said once all is known.
-    fn complete(&mut self) {
+    fn complete(&mut self, built: &[Compiled]) {
         let end = self.ended_ns.unwrap_or_else(boot_now_ns);
         let duration = Duration::from_nanos(end.saturating_sub(self.key.start_ns));
         self.record.duration_s = duration.as_secs_f64();
@@ -352,6 +361,8 @@ impl Live {
             let version = &self.record.version;
             self.record.fingerprint =
                 fingerprint::of(&self.argv, &self.environment, &self.effective, version);
+            let told = compiled::told(built, &self.record.module);
+            fingerprint::complete(&mut self.record.fingerprint, &told, self.is_argv_cut);
         }
         self.record.ci = ci::facts(&self.environment);
         self.record.traceparent = ci::traceparent(&self.environment);
@@ -391,7 +402,7 @@ impl Live {
         }
         Some(Finished {
             record,
-            packages: Vec::new(),
+            ..Finished::default()
         })
     }
 }
