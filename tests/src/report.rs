@@ -111,6 +111,9 @@ pub struct Invocation {
 pub struct Cause {
     pub kind: String,
     pub detail: String,
+    pub bytes: i64,
+    pub packages: u64,
+    pub cpu_s: f64,
 }
 
 /// Processes of one tool.

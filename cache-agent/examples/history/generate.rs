@@ -126,6 +126,7 @@ fn causes(is_writer: bool) -> Vec<Cause> {
     let cause = is_writer.then(|| Cause {
         kind: "GOFLAGS".to_owned(),
         detail: "\"\" -> \"-race\"".to_owned(),
+        ..Cause::default()
     });
     cause.into_iter().collect()
 }

@@ -232,6 +232,7 @@ mod tests {
             cause: vec![Cause {
                 kind: "GOFLAGS".to_owned(),
                 detail: "\"\" -> \"-race\"".to_owned(),
+                ..Cause::default()
             }],
             ..Invocation::default()
         }

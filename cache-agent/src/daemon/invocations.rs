@@ -22,7 +22,8 @@ use crate::{
     kernel::{file_events::Fact, kernel_side::FollowsProcesses, ledger_maps::LedgerMaps},
     ledger::{Ledger, accounts::Sums},
     model::{
-        invocation::{Finished, Invocation},
+        compiled::{Compiled, Past},
+        invocation::Finished,
         printable::printable,
         process::Identity,
     },
@@ -53,7 +54,7 @@ struct ExitedSums {
 #[derive(Debug)]
 struct Waiting {
     finished: Finished,
-    answer: Option<Receiver<Vec<Finished>>>,
+    answer: Option<Receiver<Past>>,
 }
 
 /// Follows invocations for the daemon.
@@ -226,7 +227,7 @@ impl<P: FollowsProcesses> Invocations<P> {
     fn tell(&mut self, finished: Vec<Finished>) {
         for one in finished {
             self.counts.count(&one.record);
-            let answer = (one.record.growth_bytes > 0).then(|| self.ask(&one.record));
+            let answer = cause::wants_past(&one).then(|| self.ask(&one));
             self.waiting.push_back(Waiting {
                 finished: one,
                 answer,
@@ -235,13 +236,16 @@ impl<P: FollowsProcesses> Invocations<P> {
         self.explain(Duration::ZERO);
     }
 
-    fn ask(&self, record: &Invocation) -> Receiver<Vec<Finished>> {
-        self.history.earlier(&EarlierFilter {
+    fn ask(&self, finished: &Finished) -> Receiver<Past> {
+        let record = &finished.record;
+        let keys = finished.compiled.iter().flat_map(Compiled::wanted);
+        let filter = EarlierFilter {
             module: &record.module,
             cwd: record.module.is_empty().then_some(record.cwd.as_str()),
             before_ms: record.start_ms,
             limit: EARLIER,
-        })
+        };
+        self.history.past(&filter, keys.collect())
     }
 
     /// Explains what can be explained by now, in the order in which it was over, and hands it to the history.
@@ -251,17 +255,18 @@ impl<P: FollowsProcesses> Invocations<P> {
             answer,
         }) = self.waiting.pop_front()
         {
-            let earlier = match answer.as_ref().map(|answer| answer.recv_timeout(patience)) {
-                Some(Ok(earlier)) => earlier,
+            let past = match answer.as_ref().map(|answer| answer.recv_timeout(patience)) {
+                Some(Ok(past)) => past,
                 Some(Err(RecvTimeoutError::Timeout)) if self.may_wait(patience) => {
                     self.waiting.push_front(Waiting { finished, answer });
                     return;
                 }
-                _ => Vec::new(),
+                _ => Past::default(),
             };
-            let earlier: Vec<_> = earlier.into_iter().rev().collect();
-            finished.record.cause = cause::causes(&finished, &earlier);
-            let Finished { record, packages } = finished;
+            finished.record.cause = cause::causes(&finished, &past);
+            let Finished {
+                record, packages, ..
+            } = finished;
             self.history
                 .record(Record::Invocation(Box::new(record), packages));
         }

@@ -2,6 +2,7 @@
 
 use super::{
     action_id::{self, Prefix},
+    compile_flags::{CompilerCall, of_compiler},
     variables::Variables,
 };
 use crate::model::{invocation::Class, printable::printable};
@@ -22,6 +23,8 @@ pub struct Built {
     pub variant: String,
     /// Names of files generated for the package, as the cache keeps them.
     pub generated: Vec<String>,
+    /// How it is compiled.
+    pub call: CompilerCall,
 }
 
 /// What a child works on; `None` for probes (`-V=full`) and programs that are no tools of go.
@@ -57,6 +60,11 @@ pub fn of_child(
             cgo_files(argv)
         } else {
             Vec::new()
+        },
+        call: if class == Class::Compile {
+            of_compiler(argv)
+        } else {
+            CompilerCall::default()
         },
     })
 }

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::variables::{IN_ACTION_IDS, Variables};
+use super::{
+    compile_flags::CompileFlags,
+    variables::{IN_ACTION_IDS, Variables},
+};
 use crate::model::mask;
 
 /// Settings by name: variables as they are called, flags without their dash, `go` for the version.
 pub type Fingerprint = BTreeMap<String, String>;
 
 /// Flags that enter action ids and take a value.
-const VALUED: [&str; 11] = [
+const VALUED: [&str; 14] = [
     "asmflags",
     "buildmode",
     "compiler",
@@ -21,13 +24,24 @@ const VALUED: [&str; 11] = [
     "gcflags",
     "installsuffix",
     "ldflags",
+    "mod",
+    "overlay",
     "pgo",
     "tags",
+    "toolexec",
 ];
 /// Those that are set or not.
-const SWITCHES: [&str; 6] = ["asan", "cover", "linkshared", "msan", "race", "trimpath"];
+const SWITCHES: [&str; 7] = [
+    "a",
+    "asan",
+    "cover",
+    "linkshared",
+    "msan",
+    "race",
+    "trimpath",
+];
 /// Other flags with a value, which must not be mistaken for a package.
-const VALUED_OTHERS: [&str; 31] = [
+const VALUED_OTHERS: [&str; 28] = [
     "C",
     "bench",
     "benchtime",
@@ -42,12 +56,10 @@ const VALUED_OTHERS: [&str; 31] = [
     "fuzztime",
     "list",
     "memprofile",
-    "mod",
     "modfile",
     "mutexprofile",
     "o",
     "outputdir",
-    "overlay",
     "p",
     "parallel",
     "pkgdir",
@@ -55,10 +67,15 @@ const VALUED_OTHERS: [&str; 31] = [
     "shuffle",
     "skip",
     "timeout",
-    "toolexec",
     "trace",
     "vet",
     "vettool",
+];
+
+/// Flags that compilers are told, whatever became of the command line.
+pub const OF_COMPILERS: [&str; 11] = [
+    "asan", "cover", "dwarf", "fuzz", "gcflags", "lang", "msan", "pgo", "race", "shared",
+    "trimpath",
 ];
 
 /// Fingerprint of a go command: its arguments, its variables, and those that its tools were told.
@@ -76,6 +93,20 @@ pub fn of(argv: &[String], own: &Variables, effective: &Variables, version: &str
         }
     }
     found
+}
+
+/// What compilers of its own module were told stands beside what the command line says; where that was cut,
+/// it stands for it.
+pub fn complete(found: &mut Fingerprint, flags: &CompileFlags, is_cut: bool) {
+    if is_cut {
+        found.insert("argv".to_owned(), "cut".to_owned());
+    }
+    for (name, value) in flags {
+        let is_own = name == "gcflags" && !is_cut;
+        if !is_own && OF_COMPILERS.contains(&name.as_str()) {
+            found.insert(name.clone(), told(mask::flag(name, value), value));
+        }
+    }
 }
 
 /// Flags of a go command line that enter action ids.

@@ -4,8 +4,10 @@
 //! Never: runs it.
 
 pub mod action_id;
+pub mod archive;
 pub mod build_info;
 pub mod child_args;
+pub mod compile_flags;
 pub mod env;
 pub mod fingerprint;
 pub mod go_mod;

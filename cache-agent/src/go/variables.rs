@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest as _, Sha256};
+
 /// Variables by name, of the allow-list only.
 pub type Variables = BTreeMap<&'static str, String>;
 
@@ -111,8 +113,7 @@ pub fn allowed(strings: &[u8]) -> Variables {
         let Some(name) = allowed_name(name) else {
             continue;
         };
-        if !value.is_empty() && value.len() <= VALUE_BYTES {
-            let value = String::from_utf8_lossy(value).into_owned();
+        if let Some(value) = bounded(name, value).filter(|value| !value.is_empty()) {
             variables.entry(name).or_insert(value);
         }
     }
@@ -127,13 +128,25 @@ pub fn saved(text: &[u8]) -> Variables {
     for (name, value) in settings(text, b'\n') {
         let name = find(IN_ACTION_IDS.iter().chain(&CACHES), name);
         if let Some(name) = name
-            && value.len() <= VALUE_BYTES
+            && let Some(value) = bounded(name, value)
         {
-            found.insert(name, String::from_utf8_lossy(value).into_owned());
+            found.insert(name, value);
         }
     }
     found.retain(|_, value| !value.is_empty());
     found
+}
+
+/// A value that fits; of a longer one that enters action ids, enough to tell it from others.
+fn bounded(name: &str, value: &[u8]) -> Option<String> {
+    if value.len() <= VALUE_BYTES {
+        return Some(String::from_utf8_lossy(value).into_owned());
+    }
+    let [a, b, c, d, ..] = Sha256::digest(value)[..] else {
+        return None;
+    };
+    let told = format!("#{a:02x}{b:02x}{c:02x}{d:02x} ({} bytes)", value.len());
+    IN_ACTION_IDS.contains(&name).then_some(told)
 }
 
 /// Names and values of strings `NAME=value` with this byte between them; neither is trimmed, unquoted or expanded.
@@ -173,8 +186,15 @@ mod tests {
     }
 
     #[test]
-    fn a_value_too_long_is_none() {
-        let long = [b"GOFLAGS=".as_slice(), &[b'x'; VALUE_BYTES + 1]].concat();
-        assert!(allowed(&long).is_empty());
+    fn a_value_too_long_is_none_or_told_from_others() {
+        let long = |name: &str, byte| [name.as_bytes(), &[byte; VALUE_BYTES + 1]].concat();
+        assert!(allowed(&long("HOME=", b'x')).is_empty());
+        let [one, other] =
+            [b'x', b'y'].map(|byte| allowed(&long("GOFLAGS=", byte))["GOFLAGS"].clone());
+        assert_ne!(one, other);
+        assert!(
+            one.starts_with('#') && one.ends_with(" (513 bytes)"),
+            "{one}"
+        );
     }
 }

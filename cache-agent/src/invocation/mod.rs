@@ -6,7 +6,9 @@
 
 pub mod cause;
 pub mod counts;
+mod lookups;
 pub mod observer;
 pub mod package;
 pub mod running;
+mod sums;
 pub mod tracker;

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use cache_ebpf::ProcessKey;
+use rustix::fs::fstat;
 
 use super::{cause, tracker::Tracker};
 use crate::{
@@ -17,11 +18,7 @@ use crate::{
         process_maps::ProcessMaps,
     },
     ledger::accounts::Sums,
-    model::{
-        invocation::{Finished, Invocation},
-        process::Identity,
-        root::RootKind,
-    },
+    model::{compiled::Past, invocation::Finished, process::Identity, root::RootKind},
     process::{
         caches_in_use::{CacheInUse, Sighting},
         inspector::Inspector,
@@ -158,7 +155,9 @@ impl<P: FollowsProcesses> Observer<P> {
             if live.is_in_command && !live.is_sidecar() || own.is_some() {
                 let places = &self.places;
                 let read = |root, path: &[u8]| places.read(root, path);
-                all.extend(live.finish(own.unwrap_or(&nothing), &paths, &read));
+                let cache = |root| places.cache(root);
+                let finished = live.finish(own.unwrap_or(&nothing), &paths, &read, &cache);
+                all.extend(finished);
             }
         }
         all.sort_by(|a, b| {
@@ -187,7 +186,8 @@ impl<P: FollowsProcesses> Observer<P> {
         }
         let places = &self.places;
         let read = |root, path: &[u8]| places.read(root, path);
-        live.finish(sums, &self.places.paths(), &read)
+        let cache = |root| places.cache(root);
+        live.finish(sums, &self.places.paths(), &read, &cache)
     }
 
     /// Follows every tool that ran before the hooks came, with all that descends from it, and asks /proc about
@@ -275,16 +275,18 @@ impl Observer {
         Ok(spawned)
     }
 
-    /// Gives each its causes, from `earlier` ones (earliest first) and those before it.
-    pub fn explain(finished: &mut [Finished], earlier: impl Fn(&Invocation) -> Vec<Finished>) {
+    /// Gives each its causes, from what was before and from those before it.
+    pub fn explain(finished: &mut [Finished], past: impl Fn(&Finished) -> Past) {
         let mut before: Vec<Finished> = Vec::new();
         for one in finished {
-            let mut known = if one.record.growth_bytes > 0 {
-                earlier(&one.record)
+            let mut known = if cause::wants_past(one) {
+                past(one)
             } else {
-                Vec::new()
+                Past::default()
             };
-            known.extend(before.iter().cloned());
+            for earlier in &before {
+                known.add(earlier);
+            }
             one.record.cause = cause::causes(one, &known);
             before.push(one.clone());
         }
@@ -297,6 +299,19 @@ impl Places {
         places
             .map(|(index, place)| (*index, place.path.clone()))
             .collect()
+    }
+
+    /// Device and inode of a root, or of the first one that builds can be kept in.
+    fn cache(&self, root: Option<u32>) -> (u64, u64) {
+        let builds = self
+            .0
+            .iter()
+            .filter(|(_, place)| place.kind != RootKind::GoMod);
+        let root = root.or_else(|| builds.map(|(index, _)| *index).min());
+        let place = root.and_then(|root| self.0.get(&root));
+        place
+            .and_then(|place| fstat(&place.directory).ok())
+            .map_or((0, 0), |stat| (stat.st_dev, stat.st_ino))
     }
 
     /// Beginning of a file below a root; never of anything outside, or that is no plain file.

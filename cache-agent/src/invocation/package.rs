@@ -3,16 +3,21 @@
 
 mod shares;
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use cache_ebpf::ProcessKey;
 
 pub use self::shares::{Share, Shares};
 pub use crate::go::child_args::{Built, of_child};
 use crate::{
     go::{
         action_id::{self, Id, Name, Prefix},
-        module_path, package_index,
+        archive, module_path, package_index,
     },
-    model::{invocation::Class, root::RootKind},
+    model::{compiled::Compiled, invocation::Class, root::RootKind},
 };
 
 /// Entries and objects of one invocation that wait for their names.
@@ -54,6 +59,9 @@ pub struct Growth<'a> {
 /// Reads the beginning of a file below a root.
 pub type Read<'a> = &'a dyn Fn(u32, &[u8]) -> Option<Vec<u8>>;
 
+/// Device and inode of a root; of none, those of the only cache that there can be.
+pub type Identify<'a> = &'a dyn Fn(Option<u32>) -> (u64, u64);
+
 /// Packages of one invocation.
 #[derive(Debug, Default)]
 pub struct Packages {
@@ -63,14 +71,30 @@ pub struct Packages {
     /// Entries of known actions, for what is kept beside them.
     named: Vec<(Place, Prefix)>,
     shares: Shares,
+    /// Compilers and linkers that ran for a package.
+    ran: u64,
+    /// Objects that the cache took for known actions.
+    outputs: HashMap<Prefix, (u32, Option<Id>)>,
+    /// Packages with sources in C.
+    cgo: HashSet<String>,
+    /// Compilers under way.
+    compilers: HashMap<ProcessKey, Prefix>,
+    /// CPU time of those that have ended, in nanoseconds.
+    cpu_ns: HashMap<Prefix, u64>,
 }
 
 impl Packages {
     /// A child of the go command works on a package.
-    pub fn built(&mut self, built: Built) {
+    pub fn built(&mut self, process: ProcessKey, built: Built) {
+        let is_action = matches!(built.class, Class::Compile | Class::Link);
+        self.ran += u64::from(is_action && !built.path.is_empty());
+        if built.class == Class::Cgo {
+            self.cgo.insert(built.path.clone());
+        }
         if let Some(prefix) = built.action
             && self.actions.len() < ACTIONS_MAX
         {
+            self.compilers.insert(process, prefix);
             self.actions.entry(prefix).or_insert(built);
         }
     }
@@ -126,6 +150,9 @@ impl Packages {
         };
         let object = entry.output.and_then(|id| self.objects.remove(&(at.0, id)));
         let object = object.unwrap_or_default();
+        if action_id::prefix_of(&at.1) == prefix {
+            self.outputs.insert(prefix, (at.0, entry.output));
+        }
         let class = match class {
             Some(class) => class,
             None if object.is_executable => Class::Executable,
@@ -201,6 +228,54 @@ impl Packages {
         for (share, bytes, files) in rest {
             self.shares.add(&share, bytes, files);
         }
+    }
+
+    /// Compilers and linkers that ran for a package: actions that no cache had.
+    pub(super) fn ran(&self) -> u64 {
+        self.ran
+    }
+
+    /// A compiler has ended.
+    pub(super) fn ended(&mut self, process: &ProcessKey, cpu_ns: u64) {
+        if let Some(prefix) = self.compilers.remove(process) {
+            *self.cpu_ns.entry(prefix).or_default() += cpu_ns;
+        }
+    }
+
+    /// What was compiled, by path.
+    pub(super) fn compiled(&self, read: Read<'_>, cache: Identify<'_>) -> Vec<Compiled> {
+        let links = self
+            .actions
+            .values()
+            .filter(|built| built.class == Class::Link);
+        let linked: HashSet<&str> = links.map(|built| built.path.as_str()).collect();
+        let compiles = self
+            .actions
+            .iter()
+            .filter(|(_, built)| built.class == Class::Compile && !built.path.is_empty());
+        let mut all: Vec<_> = compiles
+            .map(|(prefix, built)| {
+                let output = self.outputs.get(prefix);
+                let object = output.and_then(|(root, id)| read(*root, &object_path(&(*id)?)));
+                Compiled {
+                    path: built.path.clone(),
+                    directory: built.call.directory.clone(),
+                    is_standard: built.call.is_standard,
+                    is_cgo: self.cgo.contains(&built.path),
+                    is_main: linked.contains(built.path.as_str()),
+                    variant: built.variant.clone(),
+                    flags: built.call.flags.clone(),
+                    imports: object.and_then(|object| archive::imports(&object)),
+                    cache: cache(output.map(|(root, _)| *root)),
+                    action: *prefix,
+                    is_kept: output.is_some(),
+                    cpu_s: Duration::from_nanos(self.cpu_ns.get(prefix).copied().unwrap_or(0))
+                        .as_secs_f64(),
+                }
+            })
+            .collect();
+        all.sort_by(|one, other| one.path.cmp(&other.path));
+        all
     }
 
     /// Sums so far, largest first.

@@ -8,7 +8,11 @@ use std::{
 
 use cache_ebpf::{ProcessKey, ancestry::ProcessEvent};
 
-use super::package::{About, Built, Packages, Read};
+use super::{
+    lookups::Seen,
+    package::{About, Built, Identify, Packages, Read},
+    sums::{count, packages},
+};
 use crate::{
     go::{
         env::{self, FoundRoot},
@@ -19,7 +23,8 @@ use crate::{
     ledger::accounts::Sums,
     model::{
         changes::Changes,
-        invocation::{Class, Finished, Invocation, Package, RootShare},
+        compiled::{self, Compiled},
+        invocation::{Class, Finished, Invocation},
         mask::{self, Arguments},
         process::Identity,
         root::RootKind,
@@ -58,6 +63,7 @@ pub struct Live {
     environment: Variables,
     /// Variables as go told its tools: with everything saved and defaulted.
     effective: Variables,
+    is_argv_cut: bool,
     members: HashSet<ProcessKey>,
     ended_ns: Option<u64>,
     /// Entries of the cache that go's daily trim deleted, by root.
@@ -82,6 +88,7 @@ impl Live {
             argv: Arguments::default(),
             environment: Variables::new(),
             effective: Variables::new(),
+            is_argv_cut: false,
             members: HashSet::new(),
             ended_ns: None,
             trimmed: HashMap::new(),
@@ -98,6 +105,7 @@ impl Live {
         record.argv = self.argv.masked();
         record.uid = step.event.uid;
         self.is_in_command |= step.is_in_command();
+        self.is_argv_cut = step.is_argv_cut();
         self.environment = variables::allowed(step.environment);
     }
 
@@ -109,12 +117,12 @@ impl Live {
         self.members.remove(process);
     }
 
-    pub(super) fn built(&mut self, built: Built) {
+    pub(super) fn built(&mut self, process: ProcessKey, built: Built) {
         if built.class == Class::Cgo {
             self.packages
                 .generates(&built.path, built.class, built.generated.clone());
         }
-        self.packages.built(built);
+        self.packages.built(process, built);
     }
 
     /// Variables of one of its tools; the first one names the caches.
@@ -130,16 +138,41 @@ impl Live {
 
     /// `-trimpath` was asked for, by argument or by setting.
     pub(super) fn is_trimmed(&self) -> bool {
-        let flags = self.effective.get("GOFLAGS");
-        let flags = flags.or_else(|| self.environment.get("GOFLAGS"));
-        let words = flags.map(String::as_str).unwrap_or_default().split(' ');
+        let words = self.goflags().split(' ');
         words
             .chain(self.argv.words().iter().map(String::as_str))
             .any(|word| matches!(word, "-trimpath" | "--trimpath" | "-trimpath=true"))
     }
 
+    /// Everything is to be built, whatever the cache has: `-a`, by argument or by setting.
+    fn is_forced(&self) -> bool {
+        let is_flag = |word: &str| matches!(word, "-a" | "--a" | "-a=true");
+        self.record.fingerprint.contains_key("a") || self.goflags().split(' ').any(is_flag)
+    }
+
+    /// What the actions of this invocation put out is kept where nobody watches.
+    fn is_elsewhere(&self, paths: &HashMap<u32, String>) -> bool {
+        let mut told = self.environment.clone();
+        told.extend(self.effective.clone());
+        let own = env::of_variables(&told).roots;
+        let mut builds = own.iter().filter(|root| root.kind == RootKind::GoBuild);
+        let is_watched = |root: &FoundRoot| {
+            paths
+                .values()
+                .any(|path| *path == root.path.display().to_string())
+        };
+        told.contains_key("GOCACHEPROG") || builds.any(|root| !is_watched(root))
+    }
+
+    fn goflags(&self) -> &str {
+        let flags = self.effective.get("GOFLAGS");
+        let flags = flags.or_else(|| self.environment.get("GOFLAGS"));
+        flags.map(String::as_str).unwrap_or_default()
+    }
+
     pub(super) fn exit(&mut self, event: &ProcessEvent, tool: &str) {
         self.members.remove(&event.process);
+        self.packages.ended(&event.process, event.cpu_ns);
         let is_known = self.record.processes.contains_key(tool);
         let name = if is_known || self.record.processes.len() < TOOLS_MAX {
             tool
@@ -270,14 +303,23 @@ impl Live {
         sums: &HashMap<u32, Sums>,
         paths: &HashMap<u32, String>,
         read: Read<'_>,
+        cache: Identify<'_>,
     ) -> Vec<Finished> {
         let about = About {
             verb: &self.record.verb,
             module: &self.record.module,
         };
         self.packages.settle(read, &about);
-        self.complete();
+        let compiled = self.packages.compiled(read, cache);
+        self.record.keys = compiled.iter().flat_map(Compiled::keys).collect();
+        self.complete(&compiled);
         let trim = self.trim(paths);
+        let mut seen = Seen {
+            ran: self.packages.ran(),
+            is_forced: self.is_forced(),
+            is_elsewhere: self.is_elsewhere(paths),
+            ..Seen::default()
+        };
         for (root, sum) in sums {
             let mut changes = sum.changes;
             if let Some(trimmed) = self.trimmed.get(root) {
@@ -285,20 +327,22 @@ impl Live {
             }
             let path = paths.get(root).cloned().unwrap_or_default();
             count(&mut self.record, path, &changes);
-            self.record.hits += sum.hits;
-            self.record.misses += sum.misses;
+            seen.found += sum.hits;
+            seen.created += sum.misses;
         }
+        (self.record.hits, self.record.misses) = seen.hits_and_misses();
         self.record.lookups = self.record.hits + self.record.misses;
         let packages = packages(&self.record, &self.packages);
         let own = Finished {
             record: self.record,
             packages,
+            compiled,
         };
         std::iter::once(own).chain(trim).collect()
     }
 
     /// What can be said once all is known.
-    fn complete(&mut self) {
+    fn complete(&mut self, built: &[Compiled]) {
         let end = self.ended_ns.unwrap_or_else(boot_now_ns);
         let duration = Duration::from_nanos(end.saturating_sub(self.key.start_ns));
         self.record.duration_s = duration.as_secs_f64();
@@ -322,6 +366,8 @@ impl Live {
                 &self.effective,
                 version,
             );
+            let told = compiled::told(built, &self.record.module);
+            fingerprint::complete(&mut self.record.fingerprint, &told, self.is_argv_cut);
         }
         self.record.ci = ci::facts(&self.environment);
         self.record.traceparent = ci::traceparent(&self.environment);
@@ -361,55 +407,9 @@ impl Live {
         }
         Some(Finished {
             record,
-            packages: Vec::new(),
+            ..Finished::default()
         })
     }
-}
-
-/// Adds what happened in one root.
-fn count(record: &mut Invocation, path: String, changes: &Changes) {
-    record.growth_bytes += changes.growth_bytes;
-    record.freed_bytes += changes.freed_bytes;
-    record.files_created += changes.files_created;
-    record.files_deleted += changes.files_deleted;
-    let share = RootShare {
-        growth_bytes: changes.growth_bytes,
-        freed_bytes: changes.freed_bytes,
-    };
-    if share != RootShare::default() {
-        record.roots.insert(path, share);
-    }
-}
-
-/// Packages with their bytes; what the account has beyond them is unmapped.
-fn packages(record: &Invocation, packages: &Packages) -> Vec<Package> {
-    let row = |path: &str, class: Class, variant: &str, growth_bytes, files| Package {
-        invocation: record.id.clone(),
-        path: path.to_owned(),
-        class: class.as_str().to_owned(),
-        variant: variant.to_owned(),
-        growth_bytes,
-        files,
-    };
-    let mut rows: Vec<_> = packages
-        .shares()
-        .iter()
-        .map(|(share, bytes, files)| row(&share.path, share.class, &share.variant, bytes, files))
-        .collect();
-    let grown = record
-        .growth_bytes
-        .saturating_add_unsigned(record.freed_bytes);
-    let (mapped, _) = packages.shares().total();
-    if grown > mapped {
-        rows.push(row("", Class::Other, "", grown - mapped, 0));
-    }
-    rows.sort_by_key(|package| {
-        (
-            std::cmp::Reverse(package.growth_bytes),
-            package.path.clone(),
-        )
-    });
-    rows
 }
 
 /// Exit status as a shell gives it, from what `wait` tells.

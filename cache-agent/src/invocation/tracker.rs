@@ -186,7 +186,7 @@ impl Tracker {
         let environment = variables::allowed(step.environment);
         let built = of_child(&comm, &step.argv(), &environment, live.is_trimmed());
         if let Some(built) = built {
-            live.built(built);
+            live.built(step.event.process, built);
         }
         let sighting = live.told(environment);
         if self.sightings.len() < SIGHTINGS_MAX {

@@ -1,7 +1,8 @@
 //! Process events out of their ring.
 
 use cache_ebpf::ancestry::{
-    LINEAGE_ENV_CUT, LINEAGE_IN_COMMAND, PROCESS_EXEC, PROCESS_EXIT, PROCESS_FORK, ProcessEvent,
+    LINEAGE_ARGV_CUT, LINEAGE_ENV_CUT, LINEAGE_IN_COMMAND, PROCESS_EXEC, PROCESS_EXIT,
+    PROCESS_FORK, ProcessEvent,
 };
 
 use crate::model::process::{arguments, text};
@@ -66,6 +67,11 @@ impl<'a> Step<'a> {
     /// Command name.
     pub fn comm(&self) -> String {
         text(&self.event.comm)
+    }
+
+    /// There were more arguments.
+    pub fn is_argv_cut(&self) -> bool {
+        self.event.flags & LINEAGE_ARGV_CUT != 0
     }
 
     /// There was more environment.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::compiled::Compiled;
+
 /// One run of a build tool with its whole process tree.
 ///
 /// Bytes count once, at the innermost invocation; texts are bounded, and secrets in them masked.
@@ -63,11 +65,11 @@ pub struct Invocation {
     pub files_created: u64,
     /// Files deleted.
     pub files_deleted: u64,
-    /// Look-ups in a build cache: hits and misses.
+    /// Compile and link actions: hits and misses; 0 where the cache that was asked is not watched.
     pub lookups: u64,
-    /// Look-ups that found an entry.
+    /// Those whose output was in the cache.
     pub hits: u64,
-    /// Look-ups that found none: entries created.
+    /// Those that ran.
     pub misses: u64,
     /// Growth and freed bytes by path of the root.
     pub roots: BTreeMap<String, RootShare>,
@@ -77,6 +79,9 @@ pub struct Invocation {
     pub fingerprint: BTreeMap<String, String>,
     /// Processes of the tree by tool.
     pub processes: BTreeMap<String, Processes>,
+    /// Keys under which the history finds again what it compiled; told to nobody.
+    #[serde(skip)]
+    pub keys: Vec<i64>,
 }
 
 /// What an invocation did to one root.
@@ -89,13 +94,19 @@ pub struct RootShare {
 }
 
 /// Why an invocation made a cache grow.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Cause {
-    /// Name of the setting that differs (`GOFLAGS`, `go`, ...), or `first build`, `source changed`,
-    /// `cache was cleaned`, `timestamps/-trimpath/workdir differ`, `flapping`.
+    /// `settings:NAME`, or one of a closed list.
     pub kind: String,
     /// What differs, for people: `"" -> "-race"`.
     pub detail: String,
+    /// Growth for this reason, in bytes.
+    pub bytes: i64,
+    /// Packages built for this reason.
+    pub packages: u64,
+    /// CPU time of their compilers, in seconds.
+    pub cpu_s: f64,
 }
 
 /// Processes of one tool in an invocation's tree.
@@ -132,6 +143,8 @@ pub struct Finished {
     pub record: Invocation,
     /// What it built.
     pub packages: Vec<Package>,
+    /// What it compiled, for its causes; not kept.
+    pub compiled: Vec<Compiled>,
 }
 
 /// What kind of thing was put into a cache.

@@ -3,6 +3,7 @@
 //! Never: I/O, or an import of ours but the contract of `cache-ebpf`.
 
 pub mod changes;
+pub mod compiled;
 pub mod exit_status;
 pub mod format;
 pub mod invocation;

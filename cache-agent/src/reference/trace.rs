@@ -85,8 +85,9 @@ fn document() -> Value {
         kind: RootKind::GoBuild,
     };
     let cause = Cause {
-        kind: "first build".to_owned(),
+        kind: "first_build".to_owned(),
         detail: String::new(),
+        ..Cause::default()
     };
     let record = Invocation {
         ci: BTreeMap::from([("system".to_owned(), "x".to_owned())]),
@@ -109,6 +110,7 @@ fn document() -> Value {
         finished: &[Finished {
             record,
             packages: vec![Package::default()],
+            compiled: Vec::new(),
         }],
         counters: [0; counter::COUNT as usize],
         process_events_dropped: 0,

@@ -8,6 +8,7 @@ pub mod query;
 pub mod record;
 pub mod retain;
 pub mod schema;
+mod seen;
 mod thread;
 pub mod write;
 pub mod writer;

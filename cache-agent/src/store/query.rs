@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Row, named_params, types::Type};
+use rusqlite::{OptionalExtension as _, Row, named_params, types::Type};
 use serde::de::DeserializeOwned;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, seen};
 use crate::{
-    model::invocation::{Finished, Invocation, Package},
+    model::{
+        compiled::{Key, Past},
+        invocation::{Finished, Invocation, Package},
+    },
     sys::clock::rfc3339,
 };
 
@@ -143,6 +146,7 @@ pub(super) fn sql() -> Vec<String> {
     let fixed = [
         format!("SELECT {COLUMNS}, key FROM invocation {EARLIER}"),
         format!("SELECT {COLUMNS} FROM invocation {FREED}"),
+        format!("SELECT {COLUMNS} FROM invocation WHERE key = ?1"),
         GROWTH.to_owned(),
     ];
     filters.iter().map(invocations_sql).chain(fixed).collect()
@@ -164,20 +168,51 @@ pub fn earlier(store: &Store, filter: &EarlierFilter<'_>) -> Result<Vec<Finished
         found.push(Finished {
             record: invocation,
             packages,
+            compiled: Vec::new(),
         });
     }
     if let Some(first) = found.last() {
         let since_ms = first.record.start_ms;
-        let freed = freed(store, since_ms, filter.before_ms)?;
-        let is_known = |one: &Invocation| found.iter().any(|known| known.record.id == one.id);
-        let freed: Vec<_> = freed.into_iter().filter(|one| !is_known(one)).collect();
-        found.extend(freed.into_iter().map(|record| Finished {
-            record,
-            packages: Vec::new(),
-        }));
+        add_freed(store, since_ms, filter.before_ms, &mut found)?;
         found.sort_by_key(|one| std::cmp::Reverse(one.record.start_ms));
     }
     Ok(found)
+}
+
+/// Adds whoever freed much between two moments, unless it is among them.
+pub(super) fn add_freed(
+    store: &Store,
+    since_ms: i64,
+    before_ms: i64,
+    found: &mut Vec<Finished>,
+) -> Result<(), StoreError> {
+    for record in freed(store, since_ms, before_ms)? {
+        if !found.iter().any(|known| known.record.id == record.id) {
+            found.push(Finished {
+                record,
+                ..Finished::default()
+            });
+        }
+    }
+    Ok(())
+}
+
+/// One invocation by the key of its row.
+pub(super) fn by_key(store: &Store, key: i64) -> Result<Option<Invocation>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM invocation WHERE key = ?1");
+    let mut statement = store.connection.prepare_cached(&sql)?;
+    Ok(statement.query_row([key], invocation).optional()?)
+}
+
+/// What was before an invocation, earliest first.
+pub fn past(store: &Store, filter: &EarlierFilter<'_>, keys: &[Key]) -> Result<Past, StoreError> {
+    let mut past = Past {
+        earlier: earlier(store, filter)?,
+        ..Past::default()
+    };
+    seen::makers(store, keys, filter.before_ms, &mut past)?;
+    past.earlier.sort_by_key(|one| one.record.start_ms);
+    Ok(past)
 }
 
 fn freed(store: &Store, since_ms: i64, before_ms: i64) -> Result<Vec<Invocation>, StoreError> {
@@ -299,6 +334,7 @@ fn invocation(row: &Row<'_>) -> rusqlite::Result<Invocation> {
         cause: json(row, 30)?,
         fingerprint: json(row, 31)?,
         processes: json(row, 32)?,
+        keys: Vec::new(),
     })
 }
 

@@ -92,6 +92,7 @@ fn invocation_texts(invocation: &Invocation) -> usize {
             .sum::<usize>()
         + invocation.roots.keys().map(String::len).sum::<usize>()
         + invocation.processes.keys().map(String::len).sum::<usize>()
+        + size_of_val(invocation.keys.as_slice())
 }
 
 fn package(package: &Package) -> usize {

@@ -62,6 +62,7 @@ impl Store {
         if removed > 0 {
             transaction.execute(REMOVE_ROOTS, [])?;
             transaction.execute(REMOVE_ROOT_PATHS, [])?;
+            transaction.execute(REMOVE_COMPILED, [])?;
         }
         transaction.commit()?;
         Ok(removed > 0)
@@ -104,6 +105,9 @@ const REMOVE_ROOT_SIZES: &str = "\
 const REMOVE_CROSSINGS: &str = "\
     DELETE FROM crossing WHERE key IN
         (SELECT key FROM crossing WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)";
+/// What invocations compiled that are forgotten: keys of rows only grow, so that those before the first are.
+const REMOVE_COMPILED: &str = "\
+    DELETE FROM compiled WHERE invocation < coalesce((SELECT min(key) FROM invocation), 9223372036854775807)";
 /// Roots of which nothing is told any more.
 const REMOVE_ROOTS: &str = "\
     DELETE FROM root WHERE NOT EXISTS (SELECT 1 FROM root_size WHERE root = root.key)

@@ -7,7 +7,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Script number n leads from schema n to schema n + 1; an empty file has schema 0.
-pub const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql")];
+pub const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/1.sql"),
+    include_str!("migrations/2.sql"),
+];
 
 /// The newest schema known.
 #[expect(

@@ -1,5 +1,6 @@
 //! Real files in directories of their own.
 
+mod compiled;
 mod keeping;
 mod places;
 mod scale;
@@ -114,6 +115,7 @@ fn invocation(id: &str, start_ms: i64) -> Invocation {
         freed_bytes: 2,
         files_created: 3,
         files_deleted: 4,
+        keys: Vec::new(),
         lookups: 5,
         hits: 6,
         misses: 7,
@@ -121,6 +123,7 @@ fn invocation(id: &str, start_ms: i64) -> Invocation {
         cause: vec![Cause {
             kind: "GOFLAGS".to_owned(),
             detail: "\"\" -> \"-race\"".to_owned(),
+            ..Cause::default()
         }],
         fingerprint: texts("GOFLAGS", "-race"),
         processes: [(

@@ -22,7 +22,7 @@ use super::{
     set_aside,
     writer::{Condition, Message, Question, Waiting},
 };
-use crate::{model::invocation::Finished, sys::clock::milliseconds};
+use crate::{model::compiled::Past, sys::clock::milliseconds};
 
 /// From a record's arrival to its commit. A killed agent may lose 2 s, of which the event loop takes one.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
@@ -325,14 +325,14 @@ impl Thread {
         }
     }
 
-    fn earlier(&mut self, question: &Question) -> Option<Vec<Finished>> {
+    fn earlier(&mut self, question: &Question) -> Option<Past> {
         let filter = EarlierFilter {
             module: &question.module,
             cwd: question.cwd.as_deref(),
             before_ms: question.before_ms,
             limit: question.limit,
         };
-        match query::earlier(self.store.as_ref()?, &filter) {
+        match query::past(self.store.as_ref()?, &filter, &question.keys) {
             Ok(found) => Some(found),
             Err(error) => {
                 self.cope_reading(&error);

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     Store, StoreError,
     record::{Crossing, Record, Root, RootSize},
+    seen,
 };
 use crate::model::invocation::{Invocation, Package};
 
@@ -86,6 +87,7 @@ fn put_run(
         return Ok(());
     };
     put_touched(transaction, key, invocation)?;
+    seen::put(transaction, key, &invocation.keys)?;
     transaction.prepare_cached(CLEAR_PACKAGES)?.execute([key])?;
     let mut put = transaction.prepare_cached(PUT_PACKAGE)?;
     for package in packages {
@@ -143,6 +145,8 @@ fn put_invocation(
         cause,
         fingerprint,
         processes,
+        // Rows of their own.
+        keys: _,
     } = invocation;
     let mut rows = put.query(named_params! {
         ":id": id, ":parent": parent, ":tool": tool, ":verb": verb, ":version": version,

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::{Settings, query::EarlierFilter, record::Record, thread::Thread};
 use crate::{
-    model::invocation::Finished,
+    model::compiled::{Key, Past},
     sys::{fs_rights, worker::Worker},
 };
 
@@ -70,7 +70,7 @@ pub(super) enum Message {
     /// Say when everything so far is committed.
     Flush(SyncSender<bool>),
     /// Answer.
-    Earlier(Question, SyncSender<Vec<Finished>>),
+    Earlier(Question, SyncSender<Past>),
     /// Commit and end.
     End,
 }
@@ -81,6 +81,7 @@ pub(super) struct Question {
     pub(super) cwd: Option<String>,
     pub(super) before_ms: i64,
     pub(super) limit: u32,
+    pub(super) keys: Vec<Key>,
 }
 
 /// What waits, counted by those who send.
@@ -123,16 +124,18 @@ impl StoreWriter {
         done.recv_timeout(timeout).unwrap_or(false)
     }
 
-    /// Asks for earlier invocations, those handed over before included; the answer comes through the channel.
+    /// Asks for what was before an invocation, what was handed over before included; the answer comes through the
+    /// channel. `keys` are those of what it compiled.
     ///
     /// No answer (the channel is closed) means that the history cannot tell, or has too much to do. Never waits.
-    pub fn earlier(&self, filter: &EarlierFilter<'_>) -> Receiver<Vec<Finished>> {
+    pub fn past(&self, filter: &EarlierFilter<'_>, keys: Vec<Key>) -> Receiver<Past> {
         let (sender, answer) = sync_channel(1);
         let question = Question {
             module: filter.module.to_owned(),
             cwd: filter.cwd.map(str::to_owned),
             before_ms: filter.before_ms,
             limit: filter.limit,
+            keys,
         };
         // What is not sent closes the channel.
         drop(self.sender.try_send(Message::Earlier(question, sender)));

@@ -7,7 +7,10 @@ use std::{path::Path, time::SystemTime};
 
 use crate::{
     config::{self, Config},
-    model::invocation::{Finished, Invocation, Package},
+    model::{
+        compiled::{Compiled, Past as Before},
+        invocation::{Finished, Invocation, Package},
+    },
     store::{
         Settings, Store, StoreError,
         query::{self, EarlierFilter},
@@ -55,26 +58,31 @@ impl Past {
     }
 
     /// Earlier invocations of the same module (of the same directory, outside of modules) that wrote something,
-    /// newest first, with what they wrote.
-    pub fn earlier(&self, invocation: &Invocation) -> Vec<Finished> {
+    /// earliest first, with what they wrote, and who compiled what it compiled.
+    pub fn before(&self, finished: &Finished) -> Before {
         let Some((store, _)) = &self.history else {
-            return Vec::new();
+            return Before::default();
         };
         let Invocation {
             module,
             cwd,
             start_ms,
             ..
-        } = invocation;
+        } = &finished.record;
         let filter = EarlierFilter {
             module,
             cwd: module.is_empty().then_some(cwd),
             before_ms: *start_ms,
             limit: EARLIER,
         };
-        query::earlier(store, &filter).unwrap_or_else(|error| {
+        let keys: Vec<_> = finished
+            .compiled
+            .iter()
+            .flat_map(Compiled::wanted)
+            .collect();
+        query::past(store, &filter, &keys).unwrap_or_else(|error| {
             complain(&error);
-            Vec::new()
+            Before::default()
         })
     }
 
@@ -143,6 +151,13 @@ mod tests {
         (invocation, vec![package])
     }
 
+    fn alone(invocation: &Invocation) -> Finished {
+        Finished {
+            record: invocation.clone(),
+            ..Finished::default()
+        }
+    }
+
     #[test]
     fn a_trace_knows_what_the_one_before_wrote() {
         let state = tempfile::tempdir().unwrap();
@@ -150,7 +165,7 @@ mod tests {
         let open = || Past::open(Some(state.path()));
         open().keep([finished("one", now - 2, "m"), finished("two", now - 1, "")]);
         let ids = |invocation: &Invocation| -> Vec<String> {
-            let found = open().earlier(invocation).into_iter();
+            let found = open().before(&alone(invocation)).earlier.into_iter();
             found.map(|earlier| earlier.record.id).collect()
         };
         assert_eq!(ids(&finished("three", now, "m").0), ["one"]);
@@ -165,7 +180,8 @@ mod tests {
         let file = state.path().join("file");
         std::fs::write(&file, "").unwrap();
         for past in [Past::none(), Past::open(Some(&file))] {
-            assert!(past.earlier(&finished("one", 1, "m").0).is_empty());
+            let found = past.before(&alone(&finished("one", 1, "m").0));
+            assert!(found.earlier.is_empty());
             past.keep([finished("one", 1, "m")]);
         }
         assert_eq!(std::fs::read(&file).unwrap(), b"");

@@ -178,17 +178,12 @@ fn remember(args: &Options, finished: &mut [Finished]) {
     } else {
         Past::open(args.state_dir.as_deref())
     };
-    Observer::explain(finished, |record| in_order(past.earlier(record)));
+    Observer::explain(finished, |one| past.before(one));
     past.keep(
         finished
             .iter()
             .map(|one| (one.record.clone(), one.packages.clone())),
     );
-}
-
-/// What the history tells newest first, earliest first.
-fn in_order(earlier: Vec<Finished>) -> Vec<Finished> {
-    earlier.into_iter().rev().collect()
 }
 
 /// Processes that changed something.

@@ -92,7 +92,7 @@ mod tests {
             ("GOFLAGS", "-race".to_owned()),
         ]);
         assert_eq!(variables::saved(text), expected);
-        let long = [b"GOFLAGS=".as_slice(), &[b'x'; VALUE_BYTES + 1]].concat();
+        let long = [b"GOCACHE=".as_slice(), &[b'x'; VALUE_BYTES + 1]].concat();
         assert!(variables::saved(&long).is_empty());
     }
 

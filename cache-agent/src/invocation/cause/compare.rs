@@ -1,8 +1,11 @@
-//! Two invocations side by side.
+//! Two invocations side by side, as far as a package is concerned.
 
 use crate::{
-    go::{fingerprint::Fingerprint, variables::IN_ACTION_IDS},
-    model::invocation::{Cause, Invocation},
+    go::{
+        fingerprint::{Fingerprint, OF_COMPILERS},
+        variables::IN_ACTION_IDS,
+    },
+    model::compiled::Compiled,
 };
 
 /// A setting that differs.
@@ -14,33 +17,60 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    pub(super) fn cause(self) -> Cause {
+    /// It is set now.
+    pub(super) fn is_set(&self) -> bool {
+        !self.after.is_empty()
+    }
+
+    /// Kind and detail of a cause.
+    pub(super) fn told(&self) -> (String, String) {
         let Self {
             name,
             before,
             after,
         } = self;
-        let detail = if name == "go" {
-            format!("{before} -> {after}")
-        } else {
-            format!("\"{before}\" -> \"{after}\"")
-        };
-        Cause { kind: name, detail }
+        match (name.as_str(), after.as_str()) {
+            ("go", _) => ("toolchain".to_owned(), format!("{before} -> {after}")),
+            // go run and go tool, which keep the program, have main packages compiled without it.
+            ("dwarf", "false") => ("executable_kept".to_owned(), String::new()),
+            _ => (
+                format!("settings:{name}"),
+                format!("\"{before}\" -> \"{after}\""),
+            ),
+        }
     }
 }
 
-/// Settings that differ, by name. A variable is told by go's tools with its default; where one side had
-/// none to tell, it is compared only if both sides know it.
+/// What a setting means for a package.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Weight {
+    /// Nothing.
+    None,
+    /// It may change which files belong to the package.
+    Files,
+    /// It is part of the action.
+    Input,
+}
+
+/// Settings that differ, by name. What one side could not know is not compared: a variable is told by go's
+/// tools with its default, flags by a command line that was kept whole.
 pub(super) fn differences(before: &Fingerprint, after: &Fingerprint) -> Vec<Difference> {
-    let is_told = |settings: &Fingerprint| settings.contains_key("GOOS");
-    let both_told = is_told(before) && is_told(after);
+    let both = |has: fn(&Fingerprint) -> bool| has(before) && has(after);
+    let both_told = both(|settings| settings.contains_key("GOOS"));
+    let both_whole = both(|settings| !settings.contains_key("argv"));
     let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
     names.sort();
     names.dedup();
     let differing = names.into_iter().filter_map(|name| {
         let (old, new) = (before.get(name), after.get(name));
-        let needs_both = name == "go" || IN_ACTION_IDS.contains(&name.as_str()) && !both_told;
-        if old == new || needs_both && (old.is_none() || new.is_none()) {
+        let is_variable = IN_ACTION_IDS.contains(&name.as_str());
+        let is_known = if is_variable {
+            both_told
+        } else {
+            both_whole || OF_COMPILERS.contains(&name.as_str())
+        };
+        let needs_both = matches!(name.as_str(), "go" | "lang") || !is_known;
+        if name == "argv" || old == new || needs_both && (old.is_none() || new.is_none()) {
             return None;
         }
         Some(Difference {
@@ -52,16 +82,69 @@ pub(super) fn differences(before: &Fingerprint, after: &Fingerprint) -> Vec<Diff
     differing.collect()
 }
 
-/// Both changed a common root; one that changed none says nothing.
-pub(super) fn shares_root(now: &Invocation, other: &Invocation) -> bool {
-    now.roots.keys().any(|root| other.roots.contains_key(root))
+/// Variables that only packages with sources in C are compiled with.
+const OF_CGO: [&str; 10] = [
+    "AR",
+    "CC",
+    "CGO_CFLAGS",
+    "CGO_CPPFLAGS",
+    "CGO_CXXFLAGS",
+    "CGO_FFLAGS",
+    "CGO_LDFLAGS",
+    "CXX",
+    "FC",
+    "PKG_CONFIG",
+];
+
+/// What it means for this package that a setting differs.
+pub(super) fn weight(difference: &Difference, compiled: &Compiled) -> Weight {
+    let Difference {
+        name,
+        before,
+        after,
+    } = difference;
+    let has = |flag: &str| compiled.flags.contains_key(flag);
+    let input = |is_input| {
+        if is_input {
+            Weight::Input
+        } else {
+            Weight::None
+        }
+    };
+    match name.as_str() {
+        // Of linkers, or of where sources are.
+        "a" | "ldflags" | "mod" => Weight::None,
+        "tags" | "overlay" | "CGO_ENABLED" => Weight::Files,
+        "GOFLAGS" => input(words(before) != words(after)),
+        "lang" => input(!compiled.is_standard && !compiled.directory.contains("@v")),
+        "covermode" | "coverpkg" => input(has("cover")),
+        "dwarf" => input(compiled.is_main || has(name)),
+        "cover" | "gcflags" | "pgo" | "fuzz" | "shared" => input(has(name) || !before.is_empty()),
+        name if OF_CGO.contains(&name) => input(compiled.is_cgo),
+        _ => Weight::Input,
+    }
 }
 
-/// A package that is not the invocation's own nor of a module: its first component is no domain.
-pub(super) fn is_standard(path: &str, record: &Invocation) -> bool {
-    let first = path.split(['/', ' ']).next().unwrap_or_default();
-    let is_own = !record.module.is_empty()
-        && record.module != "std"
-        && (path == record.module || path.starts_with(&format!("{}/", record.module)));
-    !is_own && !first.contains('.') && first != "main" && first != "command-line-arguments"
+/// Words of GOFLAGS that enter the actions of compilers; of a value that was too long, all of it.
+fn words(flags: &str) -> Vec<&str> {
+    const ASIDE: [&str; 9] = [
+        "a",
+        "json",
+        "ldflags",
+        "mod",
+        "modcacherw",
+        "n",
+        "p",
+        "v",
+        "x",
+    ];
+    let words = flags.split_whitespace().filter(|word| {
+        let name = word
+            .trim_start_matches('-')
+            .split('=')
+            .next()
+            .unwrap_or_default();
+        !ASIDE.contains(&name)
+    });
+    words.collect()
 }

@@ -1,55 +1,78 @@
+use std::collections::BTreeMap;
+
 use super::*;
-use crate::model::invocation::RootShare;
+use crate::model::{
+    compiled::Compiled,
+    invocation::{Invocation, RootShare},
+};
 
-const LARGE: i64 = 10_000_000;
-
-/// An invocation number `at` of example.com/shop with these settings that wrote these packages.
-fn run(at: i64, settings: &[(&str, &str)], packages: &[(&str, i64)]) -> Finished {
-    let id = format!("b-{at}");
-    let growth_bytes = packages.iter().map(|(_, bytes)| bytes).sum();
-    let share = RootShare {
-        growth_bytes,
-        freed_bytes: 0,
-    };
+/// An invocation number `at` of example.com/shop with these settings; nothing is built yet.
+fn run(at: i64, settings: &[(&str, &str)]) -> Finished {
     let mut fingerprint: BTreeMap<_, _> = settings
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    fingerprint
-        .entry("GOOS".to_owned())
-        .or_insert_with(|| "linux".to_owned());
+    fingerprint.insert("GOOS".to_owned(), "linux".to_owned());
     Finished {
         record: Invocation {
-            id: id.clone(),
+            id: format!("b-{at}"),
             tool: "go".to_owned(),
             module: "example.com/shop".to_owned(),
             cwd: "/src".to_owned(),
             user: "u1".to_owned(),
-            start_ms: at,
-            growth_bytes,
-            roots: BTreeMap::from([("/c".to_owned(), share)]),
+            start_ms: at * 1000,
+            roots: BTreeMap::from([("/c".to_owned(), RootShare::default())]),
             fingerprint,
             ..Invocation::default()
         },
-        packages: packages
-            .iter()
-            .map(|(path, bytes)| Package {
-                invocation: id.clone(),
-                path: (*path).to_owned(),
-                class: "compile".to_owned(),
-                growth_bytes: *bytes,
-                files: 2,
-                ..Package::default()
-            })
-            .collect(),
+        ..Finished::default()
     }
 }
 
-const BOTH: [(&str, i64); 2] = [("fmt", LARGE), ("example.com/shop/a", LARGE / 10)];
+/// It compiles a package of its module, so many bytes, as action number `action`.
+fn compiles(mut run: Finished, path: &str, action: u8, bytes: i64, imports: &[&str]) -> Finished {
+    let of_compilers = ["race", "gcflags", "trimpath", "fuzz", "dwarf"];
+    let flags = run.record.fingerprint.iter();
+    let flags = flags.filter(|(name, _)| of_compilers.contains(&name.as_str()));
+    run.compiled.push(Compiled {
+        path: path.to_owned(),
+        directory: format!("{}/{}", run.record.cwd, path.rsplit('/').next().unwrap()),
+        flags: flags
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        imports: Some(imports.iter().map(|one| (*one).to_owned()).collect()),
+        action: [action; 15],
+        is_kept: true,
+        cpu_s: 0.5,
+        ..Compiled::default()
+    });
+    run.packages.push(Package {
+        path: path.to_owned(),
+        class: "compile".to_owned(),
+        growth_bytes: bytes,
+        ..Package::default()
+    });
+    run.record.growth_bytes += bytes;
+    run
+}
+
+const A: &str = "example.com/shop/a";
+const B: &str = "example.com/shop/b";
+
+/// Causes after these, each of which is explained and remembered.
+fn after(earlier: &[Finished], now: &Finished) -> Vec<Cause> {
+    let mut past = Past::default();
+    for one in earlier {
+        let mut one = one.clone();
+        one.record.cause = causes(&one, &past);
+        past.add(&one);
+    }
+    causes(now, &past)
+}
 
 #[track_caller]
-fn check(now: &Finished, earlier: &[Finished], expected: &[(&str, &str)]) {
-    let found = causes(now, earlier);
+fn check(earlier: &[Finished], now: &Finished, expected: &[(&str, &str)]) {
+    let found = after(earlier, now);
     let found: Vec<_> = found
         .iter()
         .map(|cause| (cause.kind.as_str(), cause.detail.as_str()))
@@ -58,164 +81,316 @@ fn check(now: &Finished, earlier: &[Finished], expected: &[(&str, &str)]) {
 }
 
 #[test]
-fn the_first_build_of_a_module_is_named_so() {
-    let first = [("first build", "of example.com/shop in this cache")];
-    check(&run(1, &[], &BOTH), &[], &first);
-    let mut other = run(1, &[], &BOTH);
-    other.record.module = "example.com/other".to_owned();
-    check(&run(2, &[], &BOTH), &[other], &first);
-    let mut elsewhere = run(1, &[], &BOTH);
-    elsewhere.record.roots = BTreeMap::from([("/d".to_owned(), RootShare::default())]);
-    check(&run(2, &[], &BOTH), &[elsewhere], &first);
+fn what_nobody_compiled_is_built_first() {
+    let now = compiles(run(1, &[]), A, 1, 10, &[]);
+    let first = [(
+        "first_build",
+        "of example.com/shop in this cache: example.com/shop/a",
+    )];
+    check(&[], &now, &first);
+    let mut elsewhere = compiles(run(0, &[]), A, 1, 10, &[]);
+    elsewhere.compiled[0].cache = (1, 2);
+    check(&[elsewhere], &now, &first);
+    // Somebody else is at it at the same time.
+    let mut beside = compiles(run(0, &[]), A, 1, 10, &[]);
+    beside.record.duration_s = 5.0;
+    check(&[beside], &now, &first);
 }
 
 #[test]
-fn packages_not_built_before_are_new() {
-    let now = run(2, &[("race", "true")], &[("example.com/shop/b", LARGE)]);
-    let expected = [("first build", "of example.com/shop with example.com/shop/b")];
-    check(&now, &[run(1, &[], &BOTH)], &expected);
+fn bytes_packages_and_seconds_add_up() {
+    let now = compiles(compiles(run(1, &[]), A, 1, 10, &[]), B, 2, 32, &[A]);
+    let [cause] = <[Cause; 1]>::try_from(after(&[], &now)).unwrap();
+    assert_eq!((cause.bytes, cause.packages), (42, 2));
+    assert!((cause.cpu_s - 1.0).abs() < 1e-9);
 }
 
 #[test]
-fn settings_that_differ_are_the_cause() {
-    for (before, after, expected) in [
+fn the_first_input_that_differs_is_the_reason() {
+    for (before, now, expected) in [
         (
-            &[("GOFLAGS", "")][..],
-            &[("GOFLAGS", "-race")][..],
-            ("GOFLAGS", "\"\" -> \"-race\""),
+            &[][..],
+            &[("race", "true")][..],
+            ("settings:race", "\"\" -> \"true\""),
         ),
         (
             &[("go", "1.26.1")],
             &[("go", "1.27.3")],
-            ("go", "1.26.1 -> 1.27.3"),
+            ("toolchain", "1.26.1 -> 1.27.3"),
         ),
-        (&[], &[("tags", "a")], ("tags", "\"\" -> \"a\"")),
         (
             &[("GOAMD64", "v1")],
             &[("GOAMD64", "v3")],
-            ("GOAMD64", "\"v1\" -> \"v3\""),
+            ("settings:GOAMD64", "\"v1\" -> \"v3\""),
+        ),
+        (
+            &[("GOFLAGS", "-v")],
+            &[("GOFLAGS", "-gcflags=-l")],
+            ("settings:GOFLAGS", "\"-v\" -> \"-gcflags=-l\""),
         ),
         (
             &[],
-            &[("trimpath", "true")],
-            ("trimpath", "\"\" -> \"true\""),
+            &[("toolexec", "/x")],
+            ("settings:toolexec", "\"\" -> \"/x\""),
+        ),
+        (
+            &[("lang", "go1.22")],
+            &[("lang", "go1.23")],
+            ("settings:lang", "\"go1.22\" -> \"go1.23\""),
+        ),
+        (&[], &[("tags", "a")], ("settings:tags", "\"\" -> \"a\"")),
+        // These change no compiler's action.
+        (&[], &[("ldflags", "-s")], ("source", A)),
+        (
+            &[("GOFLAGS", "-v")],
+            &[("GOFLAGS", "-mod=mod -p=2")],
+            ("source", A),
+        ),
+        (&[("CC", "gcc")], &[("CC", "clang")], ("source", A)),
+        // Nobody told the one before.
+        (&[], &[("go", "1.27.3")], ("source", A)),
+        // What was cut is not empty.
+        (
+            &[("argv", "cut")],
+            &[("toolexec", "/x")],
+            (
+                "unknown",
+                "nothing differs in what was kept of a long command line: example.com/shop/a",
+            ),
+        ),
+        (
+            &[("argv", "cut")],
+            &[("argv", "cut"), ("gcflags", "-l")],
+            ("settings:gcflags", "\"\" -> \"-l\""),
         ),
     ] {
-        check(&run(2, after, &BOTH), &[run(1, before, &BOTH)], &[expected]);
+        let before = compiles(run(1, before), A, 1, 10, &[]);
+        check(
+            &[before],
+            &compiles(run(2, now), A, 2, 10, &[]),
+            &[expected],
+        );
     }
 }
 
 #[test]
-fn the_nearest_earlier_one_is_compared_with() {
-    let earlier = [
-        run(1, &[("tags", "a"), ("race", "true")], &BOTH),
-        run(2, &[("tags", "a")], &BOTH),
-        run(3, &[("cover", "true"), ("GOAMD64", "v4")], &BOTH),
-    ];
-    let now = run(4, &[("tags", "b")], &BOTH);
-    check(&now, &earlier, &[("tags", "\"a\" -> \"b\"")]);
+fn a_package_is_compared_with_its_own_last_build_of_that_kind() {
+    let plain = compiles(run(1, &[]), A, 1, 10, &[]);
+    let race = compiles(run(2, &[("race", "true")]), A, 2, 10, &[]);
+    let edited = compiles(run(3, &[]), A, 3, 10, &[]);
+    check(&[plain, race], &edited, &[("source", A)]);
 }
 
 #[test]
-fn variables_that_only_one_side_told_are_not_compared() {
-    let mut earlier = run(1, &[], &BOTH);
-    earlier.record.fingerprint.clear();
-    let now = run(
-        2,
-        &[("GOAMD64", "v1"), ("go", "1.27.3")],
-        &[("example.com/shop/a", LARGE)],
-    );
+fn an_entry_that_was_there_went() {
+    let before = compiles(run(1, &[]), A, 1, 10, &[]);
+    let again = compiles(run(5, &[]), A, 1, 10, &[]);
+    let unseen = [(
+        "removed",
+        "by somebody who was not seen: example.com/shop/a",
+    )];
+    check(std::slice::from_ref(&before), &again, &unseen);
+    for (line, kind) in [
+        ("go clean -cache", "cleaned"),
+        ("go trim", "trimmed"),
+        ("rm -rf x", "removed"),
+    ] {
+        let mut by = run(3, &[]);
+        by.record.argv = line.split(' ').map(str::to_owned).collect();
+        (by.record.tool, by.record.verb) = (by.record.argv[0].clone(), by.record.argv[1].clone());
+        by.record.freed_bytes = 5;
+        by.record.start = "then".to_owned();
+        let detail = format!("by {line} of u1 at then: {A}");
+        check(&[before.clone(), by], &again, &[(kind, &detail)]);
+    }
+    // What is new did not go.
     check(
+        std::slice::from_ref(&before),
+        &compiles(run(5, &[]), A, 2, 10, &[]),
+        &[("source", A)],
+    );
+    let forced = compiles(run(5, &[("a", "true")]), A, 1, 10, &[]);
+    check(&[before], &forced, &[("settings:a", "\"\" -> \"true\"")]);
+    let mut unkept = compiles(run(1, &[]), A, 1, 10, &[]);
+    unkept.compiled[0].is_kept = false;
+    check(&[unkept], &again, &[("source", A)]);
+}
+
+#[test]
+fn the_package_that_it_began_with_is_named() {
+    let all = |at, action: u8| {
+        let leaf = compiles(run(at, &[]), "example.com/shop/z", action, 10, &["fmt"]);
+        let middle = compiles(leaf, B, action + 1, 100, &["example.com/shop/z"]);
+        compiles(middle, A, action + 2, 1000, &[B])
+    };
+    let dragged =
+        "example.com/shop/z: example.com/shop/a, example.com/shop/b built anew because of it";
+    check(
+        &[all(1, 1)],
+        &all(2, 11),
+        &[("source", "example.com/shop/z"), ("dependency", dragged)],
+    );
+    // The leaf was built by another command in between.
+    let leaf = compiles(run(2, &[]), "example.com/shop/z", 11, 10, &["fmt"]);
+    let now = compiles(run(3, &[]), B, 12, 100, &["example.com/shop/z"]);
+    check(
+        &[all(1, 1), leaf],
         &now,
-        &[earlier],
-        &[("source changed", "example.com/shop/a")],
+        &[(
+            "dependency",
+            "example.com/shop/z: example.com/shop/b built anew because of it",
+        )],
     );
+    // It was only put back.
+    let put_back = compiles(run(2, &[]), "example.com/shop/z", 1, 10, &["fmt"]);
+    check(&[all(1, 1), put_back], &now, &[("source", B)]);
 }
 
 #[test]
-fn with_equal_settings_sources_changed_or_the_cache_was_cleaned() {
-    let before = run(1, &[], &BOTH);
-    let edited = run(3, &[], &[("example.com/shop/a", LARGE)]);
-    check(
-        &edited,
-        std::slice::from_ref(&before),
-        &[("source changed", "example.com/shop/a")],
+fn a_setting_of_the_leaf_is_the_reason_of_all() {
+    let before = compiles(
+        compiles(run(1, &[("race", "true")]), B, 1, 10, &[]),
+        A,
+        2,
+        10,
+        &[B],
     );
-    let mut clean = run(2, &[], &[]);
-    clean.record.argv = ["go", "clean", "-cache"].map(str::to_owned).to_vec();
-    clean.record.freed_bytes = 5;
-    clean.record.start = "then".to_owned();
-    let again = run(3, &[], &BOTH);
-    let expected = [("cache was cleaned", "by go clean -cache of u1 at then")];
-    check(&again, &[before.clone(), clean.clone()], &expected);
-    check(
-        &again,
-        std::slice::from_ref(&before),
-        &[("cache was cleaned", "")],
-    );
-    // All of what was built now was freed before: nothing need have changed.
-    let own = run(3, &[], &[("example.com/shop/a", LARGE)]);
-    clean.record.freed_bytes = LARGE.unsigned_abs();
-    check(&own, &[before.clone(), clean.clone()], &expected);
-    clean.record.start_ms = 0;
-    let expected = [("source changed", "example.com/shop/a")];
-    check(&own, &[clean, before], &expected);
+    let now = compiles(compiles(run(2, &[]), B, 3, 10, &[]), A, 4, 10, &[B]);
+    check(&[before], &now, &[("settings:race", "\"true\" -> \"\"")]);
 }
 
 #[test]
 fn another_checkout_is_told_unless_paths_are_trimmed() {
-    let own = [("example.com/shop/a", LARGE)];
-    let mut elsewhere = run(2, &[], &own);
-    elsewhere.record.cwd = "/src2".to_owned();
-    let expected = [("timestamps/-trimpath/workdir differ", "/src -> /src2")];
-    check(&elsewhere, &[run(1, &[], &own)], &expected);
-    elsewhere
-        .record
-        .fingerprint
-        .insert("trimpath".to_owned(), "true".to_owned());
-    let trimmed = run(1, &[("trimpath", "true")], &own);
+    let moved = |settings: &[(&str, &str)], path: &str, action| {
+        let mut run = run(2, settings);
+        run.record.cwd = "/src2".to_owned();
+        compiles(run, path, action, 10, &[])
+    };
+    let before = compiles(run(1, &[]), A, 1, 10, &[]);
     check(
-        &elsewhere,
-        &[trimmed],
-        &[("source changed", "example.com/shop/a")],
+        &[before],
+        &moved(&[], A, 2),
+        &[("directory", "/src -> /src2: example.com/shop/a")],
     );
+    let trimmed = [("trimpath", "true")];
+    let before = compiles(run(1, &trimmed), A, 1, 10, &[]);
+    check(&[before], &moved(&trimmed, A, 2), &[("source", A)]);
+    // A name without a domain is anybody's.
+    let other = compiles(run(1, &[]), "app/p", 1, 10, &[]);
+    let first = [("first_build", "of example.com/shop in this cache: app/p")];
+    check(&[other], &moved(&[], "app/p", 2), &first);
+}
+
+#[test]
+fn other_versions_and_vendored_copies_are_told() {
+    let before = compiles(run(1, &[]), "example.com/dep", 1, 10, &[]);
+    let mut upgraded = compiles(run(2, &[]), "example.com/dep", 2, 10, &[]);
+    upgraded.compiled[0].directory = "/root/go/pkg/mod/example.com/dep@v1.1.0".to_owned();
+    let expected = "example.com/dep@v1.1.0: example.com/dep built anew because of it";
+    check(
+        std::slice::from_ref(&before),
+        &upgraded,
+        &[("dependency", expected)],
+    );
+    let mut vendored = compiles(run(2, &[("mod", "vendor")]), "example.com/dep", 2, 10, &[]);
+    vendored.compiled[0].directory = "/src/vendor/example.com/dep".to_owned();
+    check(
+        &[before],
+        &vendored,
+        &[("settings:mod", "\"\" -> \"vendor\"")],
+    );
+}
+
+#[test]
+fn what_was_filled_by_others_is_compared_with_the_modules_last_build() {
+    let before = compiles(run(1, &[]), A, 1, 10, &[]);
+    let now = compiles(run(2, &[("fuzz", "true")]), "fmt", 2, 10, &[]);
+    check(&[before], &now, &[("settings:fuzz", "\"\" -> \"true\"")]);
+}
+
+#[test]
+fn what_is_kept_beside_packages_has_kinds_of_its_own() {
+    let mut now = run(1, &[]);
+    for (class, bytes) in [
+        ("executable", 50),
+        ("test", 40),
+        ("fuzz", 30),
+        ("index", 20),
+        ("vet", 10),
+        ("module", 99),
+    ] {
+        now.packages.push(Package {
+            class: class.to_owned(),
+            path: A.to_owned(),
+            growth_bytes: bytes,
+            ..Package::default()
+        });
+    }
+    let expected = [
+        "executable_kept",
+        "test_results",
+        "fuzz_corpus",
+        "index",
+        "vet",
+    ]
+    .map(|kind| (kind, A));
+    check(&[], &now, &expected);
+    let mut rest = Package {
+        class: "other".to_owned(),
+        growth_bytes: NEGLIGIBLE_BYTES - 1,
+        ..Package::default()
+    };
+    now.packages = vec![rest.clone()];
+    check(&[], &now, &[]);
+    rest.growth_bytes += 1;
+    now.packages = vec![rest];
+    check(&[], &now, &[("unknown", "without a name: other")]);
+}
+
+#[test]
+fn main_packages_of_programs_that_are_kept_changed_nothing() {
+    let before = compiles(run(1, &[]), A, 1, 10, &[]);
+    let mut now = compiles(run(2, &[("dwarf", "false")]), A, 2, 10, &[]);
+    now.compiled[0].is_main = true;
+    check(&[before], &now, &[("executable_kept", A)]);
 }
 
 #[test]
 fn a_setting_that_goes_back_and_forth_is_flapping() {
     let by = |at, user: &str, flags| {
-        // Each time something else, so that no earlier one has the same settings and packages.
-        let mut run = run(at, &[("GOFLAGS", flags), ("tags", &at.to_string())], &BOTH);
-        run.record.fingerprint.remove("tags");
+        let mut run = compiles(
+            run(at, &[("GOFLAGS", flags)]),
+            A,
+            u8::try_from(at).unwrap(),
+            10,
+            &[],
+        );
         user.clone_into(&mut run.record.user);
         run
     };
     let mut now = by(4, "u2", "-race");
-    // The one with the same value built something else.
-    let mut second = by(2, "u2", "-race");
-    second.packages[0].path = "net".to_owned();
-    second.packages[1].path = "os".to_owned();
-    let earlier = [by(1, "u1", ""), second, by(3, "u1", "")];
-    let expected = [("flapping", "GOFLAGS \"\" (u1) <-> \"-race\" (u2)")];
-    check(&now, &earlier, &expected);
+    let earlier = [by(1, "u1", ""), by(2, "u2", "-race"), by(3, "u1", "")];
+    check(
+        &earlier,
+        &now,
+        &[("flapping", "GOFLAGS \"\" (u1) <-> \"-race\" (u2)")],
+    );
+    assert_eq!(after(&earlier, &now)[0].bytes, 10);
     now.record.ci.insert("job".to_owned(), "lint".to_owned());
-    let expected = [("flapping", "GOFLAGS \"\" (u1) <-> \"-race\" (job lint, u2)")];
-    check(&now, &earlier, &expected);
+    check(
+        &earlier,
+        &now,
+        &[("flapping", "GOFLAGS \"\" (u1) <-> \"-race\" (job lint, u2)")],
+    );
 }
 
 #[test]
-fn flapping_is_told_beside_a_change_of_sources() {
-    let own = [("example.com/shop/a", LARGE)];
-    let by = |at, flags| run(at, &[("GOFLAGS", flags)], &own);
-    let earlier = [by(1, ""), by(2, "-race"), by(3, "")];
-    let expected = [
-        ("flapping", "GOFLAGS \"\" (u1) <-> \"-race\" (u1)"),
-        ("source changed", "example.com/shop/a"),
-    ];
-    check(&by(4, "-race"), &earlier, &expected);
-}
-
-#[test]
-fn what_hardly_grew_needs_no_cause() {
-    check(&run(1, &[], &[("example.com/shop/a", 720)]), &[], &[]);
+fn every_kind_has_its_row_in_the_documents() {
+    let page = include_str!("../../../docs/trace.md");
+    for (kind, meaning) in KINDS {
+        assert!(
+            page.contains(&format!("| `{kind}` | {meaning} |")),
+            "{kind}"
+        );
+    }
 }

@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
+use bytemuck::Zeroable as _;
+
 use super::*;
+use crate::go::compile_flags::CompilerCall;
 
 const ACTION: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const OUTPUT: &str = "00000000000000000000000000000000000000000000000000000000000000ff";
@@ -22,6 +25,7 @@ fn growth(path: &str, bytes: i64) -> Growth<'_> {
 
 fn built(class: Class) -> Built {
     Built {
+        call: CompilerCall::default(),
         action: Some(action_id::prefix_of(
             &action_id::id(ACTION.as_bytes()).unwrap(),
         )),
@@ -46,7 +50,7 @@ fn sums(packages: &Packages) -> BTreeMap<(String, &'static str), i64> {
 #[test]
 fn an_entry_brings_its_object_to_the_package() {
     let mut packages = Packages::default();
-    packages.built(built(Class::Compile));
+    packages.built(ProcessKey::zeroed(), built(Class::Compile));
     packages.grew(&growth(&format!("00/{OUTPUT}-d"), 5000), &entry);
     packages.grew(&growth(&format!("01/{ACTION}-a"), 175), &entry);
     let expected = BTreeMap::from([(("example.com/p".to_owned(), "compile"), 5175)]);
@@ -56,7 +60,7 @@ fn an_entry_brings_its_object_to_the_package() {
 #[test]
 fn a_linked_program_in_the_cache_is_an_executable() {
     let mut packages = Packages::default();
-    packages.built(built(Class::Link));
+    packages.built(ProcessKey::zeroed(), built(Class::Link));
     packages.grew(&growth(&format!("00/{OUTPUT}-d/prog"), 5000), &entry);
     packages.grew(&growth(&format!("01/{ACTION}-a"), 175), &entry);
     let expected = BTreeMap::from([(("example.com/p".to_owned(), "executable"), 5175)]);
@@ -66,7 +70,7 @@ fn a_linked_program_in_the_cache_is_an_executable() {
 #[test]
 fn what_is_kept_beside_an_action_is_the_packages() {
     let mut packages = Packages::default();
-    packages.built(built(Class::Compile));
+    packages.built(ProcessKey::zeroed(), built(Class::Compile));
     let action = action_id::id(ACTION.as_bytes()).unwrap();
     let aside: String = action_id::subkey(&action, "stdout")
         .iter()

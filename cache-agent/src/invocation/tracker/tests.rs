@@ -69,7 +69,7 @@ fn a_tool_begins_an_invocation_and_its_exit_ends_it() {
     step(&mut tracker, PROCESS_EXIT, child, [go, nobody], "");
     let live = tracker.take(&go).unwrap();
     assert!(live.is_over());
-    let finished = live.finish(&HashMap::new(), &HashMap::new(), &|_, _| None);
+    let finished = live.finish(&HashMap::new(), &HashMap::new(), &|_, _| None, &|_| (0, 0));
     let record = &finished[0].record;
     assert_eq!(
         (record.tool.as_str(), record.verb.as_str()),

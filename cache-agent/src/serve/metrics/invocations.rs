@@ -17,8 +17,8 @@ names! {
     GROUP_GROWTH = COUNTER "go_cache_group_growth_bytes_total" "Bytes that entered any root, by the tool that caused it.";
     INVOCATIONS = COUNTER "go_cache_invocations_total" "Runs of build tools that ended since the agent started.";
     INVOCATION_GROWTH = HISTOGRAM "go_cache_invocation_growth_bytes" "Bytes by which a run of a build tool made caches grow, nested runs not included.";
-    LOOKUPS = COUNTER "go_cache_lookups_total" "Look-ups in build caches by runs that ended: entries found, and entries created because they were not.";
-    LOOKUP_HITS = COUNTER "go_cache_lookup_hits_total" "Look-ups that found their entry; over all look-ups, the hit ratio.";
+    LOOKUPS = COUNTER "go_cache_lookups_total" "Compile and link actions of runs that ended: those found in a build cache, and those that ran.";
+    LOOKUP_HITS = COUNTER "go_cache_lookup_hits_total" "Those found in the cache; over all look-ups, the hit ratio.";
 }
 
 pub(super) fn add_groups(families: &mut Families, snapshot: &Snapshot) {

@@ -51,9 +51,10 @@ fn questions_see_what_was_handed_over_before() {
     };
     let found = writing
         .writer()
-        .earlier(&filter)
+        .past(&filter, Vec::new())
         .recv_timeout(SOON)
-        .unwrap();
+        .unwrap()
+        .earlier;
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].packages, [package("one", "fmt", 1)]);
     writing.end();

@@ -62,6 +62,7 @@ fn what_runs_is_replaced_and_what_has_ended_is_final() {
             Finished {
                 record: invocation,
                 packages,
+                ..
             },
         ] = <[Finished; 1]>::try_from(earlier(&store, &filter).unwrap()).unwrap();
         let [package] = <[Package; 1]>::try_from(packages).unwrap();

@@ -223,7 +223,7 @@ mod tests {
                 growth_bytes,
                 ..Invocation::default()
             },
-            packages: Vec::new(),
+            ..Finished::default()
         }
     }
 

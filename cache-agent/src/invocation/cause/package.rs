@@ -1,0 +1,324 @@
+//! Why one package was compiled.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    compare::{Difference, Weight, differences, weight},
+    gone,
+};
+use crate::model::{
+    compiled::{Compiled, Past, path_key},
+    invocation::{Finished, Invocation},
+};
+
+/// Imports followed to the one that everything began with.
+const CHAIN_MAX: usize = 1_000;
+
+/// Kind and what there is to say beside the packages.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Reason {
+    pub(super) kind: String,
+    pub(super) detail: String,
+}
+
+impl Reason {
+    pub(super) fn new(kind: &str, detail: &str) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            detail: detail.to_owned(),
+        }
+    }
+
+    fn of(difference: &Difference) -> Self {
+        let (kind, detail) = difference.told();
+        Self { kind, detail }
+    }
+
+    /// What its package put out may differ from what it put out before.
+    fn changes_content(&self) -> bool {
+        matches!(
+            self.kind.as_str(),
+            "source" | "dependency" | "directory" | "toolchain" | "unknown"
+        ) || self.kind.starts_with("settings:") && self.kind != "settings:a"
+    }
+}
+
+/// Reasons of all packages of an invocation.
+#[derive(Debug)]
+pub(super) struct Reasons<'a> {
+    now: &'a Finished,
+    past: &'a Past,
+    by_path: HashMap<&'a str, Vec<Reason>>,
+    nothing: Reason,
+}
+
+impl<'a> Reasons<'a> {
+    pub(super) fn of(now: &'a Finished, past: &'a Past) -> Self {
+        let mut reasons = Self {
+            now,
+            past,
+            by_path: HashMap::new(),
+            nothing: Reason::new("unknown", ""),
+        };
+        for compiled in &now.compiled {
+            reasons.find(compiled, 0);
+        }
+        reasons
+    }
+
+    /// Reasons of a package: at least one, the first one counts.
+    pub(super) fn of_package(&self, path: &str) -> &[Reason] {
+        self.by_path
+            .get(path)
+            .map_or(std::slice::from_ref(&self.nothing), Vec::as_slice)
+    }
+
+    /// Follows imports first: what they were compiled for is known by then.
+    fn find(&mut self, compiled: &'a Compiled, depth: usize) -> Vec<Reason> {
+        if let Some(known) = self.by_path.get(compiled.path.as_str()) {
+            return known.clone();
+        }
+        // Ends circles, which no compiler makes.
+        self.by_path
+            .insert(&compiled.path, vec![self.nothing.clone()]);
+        let found = self.reason(compiled, depth);
+        self.by_path.insert(&compiled.path, found.clone());
+        found
+    }
+
+    fn reason(&mut self, compiled: &'a Compiled, depth: usize) -> Vec<Reason> {
+        let now = &self.now.record;
+        if let Some(maker) = self.before(compiled.action_key()) {
+            let is_forced = now.fingerprint.contains_key("a");
+            let forced = || Reason::new("settings:a", "\"\" -> \"true\"");
+            return vec![if is_forced {
+                forced()
+            } else {
+                gone::reason(now, maker, self.past)
+            }];
+        }
+        let alike = self.before(compiled.variant_key());
+        if let Some(maker) = alike.or_else(|| self.before(compiled.place_key())) {
+            return self.input(compiled, maker, depth);
+        }
+        match self.before(compiled.path_key()) {
+            Some(maker) => self.elsewhere(compiled, maker, depth),
+            None => self.never_seen(compiled, depth),
+        }
+    }
+
+    /// Who made this last, if that was over when this invocation began.
+    fn before(&self, key: i64) -> Option<&'a Invocation> {
+        let maker = self.past.maker(key)?;
+        let is_over = gone::end_ms(maker) <= self.now.record.start_ms.saturating_add(1);
+        is_over.then_some(maker)
+    }
+
+    /// It was compiled before, but not from this directory.
+    fn elsewhere(
+        &mut self,
+        compiled: &'a Compiled,
+        maker: &'a Invocation,
+        depth: usize,
+    ) -> Vec<Reason> {
+        let now = &self.now.record;
+        let Compiled {
+            path,
+            directory,
+            flags,
+            ..
+        } = compiled;
+        if let Some((_, version)) = directory
+            .split_once("/pkg/mod/")
+            .or_else(|| versioned(directory))
+        {
+            return vec![Reason::new("dependency", version)];
+        }
+        if directory.contains("/vendor/")
+            || maker.fingerprint.get("mod") != now.fingerprint.get("mod")
+        {
+            let value =
+                |record: &Invocation| record.fingerprint.get("mod").cloned().unwrap_or_default();
+            let (before, after) = (value(maker), value(now));
+            return vec![Reason::new(
+                "settings:mod",
+                &format!("\"{before}\" -> \"{after}\""),
+            )];
+        }
+        // Names without a domain are anybody's: two projects called app are two.
+        if !path.split('/').next().unwrap_or_default().contains('.') {
+            return vec![Reason::new("first_build", "")];
+        }
+        if flags.contains_key("trimpath") && maker.fingerprint.contains_key("trimpath") {
+            return self.input(compiled, maker, depth);
+        }
+        let before = if maker.cwd == now.cwd {
+            "another directory"
+        } else {
+            &maker.cwd
+        };
+        vec![Reason::new(
+            "directory",
+            &format!(
+                "{before} -> {}",
+                if maker.cwd == now.cwd {
+                    directory
+                } else {
+                    &now.cwd
+                }
+            ),
+        )]
+    }
+
+    /// The first input that differs from those of `maker`, who compiled the same package.
+    fn input(
+        &mut self,
+        compiled: &'a Compiled,
+        maker: &'a Invocation,
+        depth: usize,
+    ) -> Vec<Reason> {
+        let now = &self.now.record;
+        let is_same_module = maker.module == now.module;
+        let mut all = differences(&maker.fingerprint, &now.fingerprint);
+        // Each module has its own language version.
+        all.retain(|one| one.name != "lang" || is_same_module);
+        all.sort_by_key(|one| !one.is_set());
+        let of = |wanted| -> Vec<Reason> {
+            let fitting = all.iter().filter(|one| weight(one, compiled) == wanted);
+            fitting.map(Reason::of).collect()
+        };
+        let certain = of(Weight::Input);
+        if !certain.is_empty() {
+            return certain;
+        }
+        if let Some(dragged) = self.imported(compiled, maker, depth) {
+            return dragged;
+        }
+        let possible = of(Weight::Files);
+        if !possible.is_empty() {
+            return possible;
+        }
+        vec![self.by_elimination(compiled, maker)]
+    }
+
+    /// Nobody was seen to compile it. If its module was built in another way, by somebody who found it in the
+    /// cache, that way is the reason.
+    fn never_seen(&mut self, compiled: &'a Compiled, depth: usize) -> Vec<Reason> {
+        let first = vec![Reason::new("first_build", "")];
+        let (now, past) = (&self.now.record, self.past);
+        let mut earlier = past.earlier.iter().map(|one| &one.record).rev();
+        let is_alike = |one: &Invocation| {
+            one.module == now.module && one.cwd == now.cwd && one.tool == now.tool
+        };
+        let maker = earlier.find(|one| !now.module.is_empty() && is_alike(one));
+        let Some(maker) = maker else {
+            return first;
+        };
+        let has =
+            |name: &str| !matches!(name, "lang" | "dwarf") && compiled.flags.contains_key(name);
+        let differing = differences(&maker.fingerprint, &now.fingerprint);
+        let mut set = differing
+            .iter()
+            .filter(|one| has(&one.name) && one.is_set());
+        if let Some(one) = set.next() {
+            return vec![Reason::of(one)];
+        }
+        let dragged = self.imported(compiled, maker, depth);
+        let is_setting =
+            |told: &Vec<Reason>| told.iter().any(|one| one.kind.starts_with("settings:"));
+        dragged.filter(is_setting).unwrap_or(first)
+    }
+
+    /// No setting differs, and no import that can be seen.
+    fn by_elimination(&self, compiled: &Compiled, maker: &Invocation) -> Reason {
+        let now = &self.now.record;
+        let is_set = |name: &str| now.fingerprint.contains_key(name);
+        let ran_cgo = self
+            .now
+            .compiled
+            .iter()
+            .any(|one| one.path == "runtime/cgo");
+        if compiled.imports.is_none() && compiled.is_kept {
+            return Reason::new("unknown", "what it imports could not be read");
+        }
+        if compiled.is_cgo && ran_cgo {
+            let compiler = now.fingerprint.get("CC").map_or("", String::as_str);
+            return Reason::new(
+                "toolchain",
+                &format!("the C compiler behind CC={compiler}, or what it includes"),
+            );
+        }
+        if compiled.is_standard && is_set("toolexec") {
+            return Reason::new(
+                "unknown",
+                "the program of -toolexec may call itself another version",
+            );
+        }
+        if is_set("argv") || maker.fingerprint.contains_key("argv") {
+            return Reason::new(
+                "unknown",
+                "nothing differs in what was kept of a long command line",
+            );
+        }
+        Reason::new("source", "")
+    }
+
+    /// An import changed, in this invocation or since `maker`.
+    fn imported(
+        &mut self,
+        compiled: &'a Compiled,
+        maker: &'a Invocation,
+        depth: usize,
+    ) -> Option<Vec<Reason>> {
+        let imports = compiled.imports.as_ref().filter(|_| depth < CHAIN_MAX)?;
+        let variant = compiled
+            .path
+            .split_once(' ')
+            .map_or("", |(_, variant)| variant);
+        let mut dragged: BTreeMap<String, Vec<Reason>> = BTreeMap::new();
+        for path in imports {
+            let now = self.now;
+            let own = format!("{path} {variant}");
+            let mut all = now.compiled.iter();
+            let import = all
+                .find(|one| one.path == own)
+                .or_else(|| now.compiled.iter().find(|one| one.path == *path));
+            let Some(import) = import.filter(|import| import.path != compiled.path) else {
+                if self.changed_since(compiled, path, maker) {
+                    dragged.insert(path.clone(), vec![Reason::new("dependency", path)]);
+                }
+                continue;
+            };
+            let reasons = self.find(import, depth + 1);
+            if reasons.first().is_some_and(Reason::changes_content) {
+                let told = reasons.iter().map(|reason| match reason.kind.as_str() {
+                    "source" => Reason::new("dependency", &import.path),
+                    _ => reason.clone(),
+                });
+                dragged.insert(import.path.clone(), told.collect());
+            }
+        }
+        dragged.into_values().next()
+    }
+
+    /// Another invocation compiled it since, for a reason that changes what it put out, with today's settings.
+    fn changed_since(&self, compiled: &Compiled, path: &str, maker: &Invocation) -> bool {
+        let Some(other) = self.before(path_key(compiled.cache, path)) else {
+            return false;
+        };
+        let differing = differences(&other.fingerprint, &self.now.record.fingerprint);
+        let is_alike = differing
+            .iter()
+            .all(|one| weight(one, compiled) == Weight::None);
+        let mut causes = other.cause.iter();
+        let has_changed = causes.any(|cause| Reason::new(&cause.kind, "").changes_content());
+        other.start_ms > maker.start_ms && is_alike && has_changed
+    }
+}
+
+/// `module@version` in a module cache of whatever name.
+fn versioned(directory: &str) -> Option<(&str, &str)> {
+    let at = directory.find("@v")?;
+    let (before, _) = directory.split_at(at);
+    Some((before, directory.strip_prefix('/').unwrap_or(directory)))
+}
