@@ -157,9 +157,8 @@ impl Live {
         let own = env::of_variables(&told).roots;
         let mut builds = own.iter().filter(|root| root.kind == RootKind::GoBuild);
         let is_watched = |root: &FoundRoot| {
-            paths
-                .values()
-                .any(|path| *path == root.path.display().to_string())
+            let path = root.path.to_string_lossy();
+            paths.values().any(|watched| *watched == path)
         };
         told.contains_key("GOCACHEPROG") || builds.any(|root| !is_watched(root))
     }

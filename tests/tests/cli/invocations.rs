@@ -16,7 +16,10 @@ use serde_json::Value;
 use super::{NOBODY, agent, bench, complains, complains_in_one_line, text};
 
 /// The tables as documented, made without the agent.
-const SCHEMA: &str = include_str!("../../../cache-agent/src/store/migrations/1.sql");
+const SCHEMA: &str = concat!(
+    include_str!("../../../cache-agent/src/store/migrations/1.sql"),
+    include_str!("../../../cache-agent/src/store/migrations/2.sql")
+);
 
 /// A state directory as the agent would leave it.
 fn state(bench: &Bench) -> Result<(PathBuf, Connection)> {
@@ -25,7 +28,7 @@ fn state(bench: &Bench) -> Result<(PathBuf, Connection)> {
     let connection = Connection::open(directory.join("history.db"))?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.execute_batch(SCHEMA)?;
-    connection.pragma_update(None, "user_version", 1)?;
+    connection.pragma_update(None, "user_version", 2)?;
     Ok((directory, connection))
 }
 

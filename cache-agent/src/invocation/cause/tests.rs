@@ -285,7 +285,7 @@ fn another_checkout_is_told_unless_paths_are_trimmed() {
 fn other_versions_and_vendored_copies_are_told() {
     let before = compiles(run(1, &[]), "example.com/dep", 1, 10, &[]);
     let mut upgraded = compiles(run(2, &[]), "example.com/dep", 2, 10, &[]);
-    upgraded.compiled[0].directory = "/root/go/pkg/mod/example.com/dep@v1.1.0".to_owned();
+    upgraded.compiled[0].directory = "/home/go/pkg/mod/example.com/dep@v1.1.0".to_owned();
     let expected = "example.com/dep@v1.1.0: example.com/dep built anew because of it";
     check(
         std::slice::from_ref(&before),
