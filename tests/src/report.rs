@@ -50,9 +50,18 @@ pub struct Root {
     pub ledger_bytes: i64,
     pub drift_bytes: i64,
     pub unattributed_bytes: i64,
+    pub ambiguous_moves: AmbiguousMoves,
     pub files_created: u64,
     pub files_deleted: u64,
     pub files_renamed: u64,
+}
+
+/// What several processes may have moved.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AmbiguousMoves {
+    pub growth_bytes: i64,
+    pub movers: usize,
 }
 
 /// One process that changed a root.
