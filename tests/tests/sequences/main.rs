@@ -27,7 +27,7 @@ const SUITE: &str = "sequences";
 /// Sequences in one run of the agent.
 const IN_ONE_RUN: usize = 12;
 /// Runs of the agent where seeds are fixed.
-const RUNS: u32 = 2;
+const RUNS: u32 = 6;
 
 /// What the actor says of a process.
 #[derive(Debug, Deserialize)]
