@@ -36,7 +36,10 @@ type Pass = (&'static str, &'static str, &'static [&'static str]);
 /// userland than there is, and the fallback backend is one that other machines run natively: here it is proven
 /// on one file system.
 const MACHINES: [&[Pass]; 2] = [
-    &[("filesystems", "fentry", &[]), ("sequences", "fentry", &[])],
+    &[
+        ("filesystems", "fentry", &[]),
+        ("sequences", "fentry", &["four_processes"]),
+    ],
     &[
         ("conformance", "fentry", &["native::", "ring::", "single::"]),
         ("builds", "auto", &["a_few_packages"]),
