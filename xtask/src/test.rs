@@ -309,6 +309,7 @@ mod tests {
             "hostile",
             "history",
             "live",
+            "sequences",
             "vm",
         ])
         .collect();

@@ -21,11 +21,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// the tests compare depends on them.
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 loglevel=5 panic=-1 oops=panic nowatchdog \
     rcupdate.rcu_cpu_stall_suppress=1 rcupdate.rcu_expedited=1 mitigations=off \
-    lsm=bpf random.trust_cpu=on";
-/// Everything the emulator has but two features. Its `cmpxchg16b` of QEMU 7.2 spoils the flags when it
+    lsm=bpf random.trust_cpu=on clearcpuid=112";
+/// Everything the emulator has but a few features. Its `cmpxchg16b` of QEMU 7.2 spoils the flags when it
 /// has no lock prefix, which is how newer kernels' allocator uses it: every third boot of 6.12 died.
-/// And page tables of five levels make each miss dearer.
-const PROCESSOR: &str = "max,cx16=off,la57=off";
+/// Page tables of five levels make each miss dearer. And string instructions are emulated element by element,
+/// so that clearing a page by them was most of what loading the agent took: without these two features and
+/// `X86_FEATURE_REP_GOOD`, which the kernel sets itself (112, above), the kernel has loops of its own.
+const PROCESSOR: &str = "max,cx16=off,la57=off,erms=off,fsrm=off";
 /// The emulator's threads, one for all processors: QEMU before 8.1 translates code without a lock, so that of
 /// two at once, one may keep for ever what another patches meanwhile. Hooks patch; `Oops: int3` is what
 /// a breakpoint meets that is no longer there.
