@@ -131,8 +131,10 @@ fn again(inode: Inode, root: u32, file: u64) -> Read<u64> {
         return Ok(SEEN);
     }
     if entry.is_gone() {
-        // Who ended it finds this one writing, and follows it again.
-        openers::remember(file, account::current());
+        // Who ended it finds this one writing, and follows it again. Only `fentry` sees the release that forgets.
+        if is_fentry() {
+            openers::remember(file, account::current());
+        }
         return Ok(SHARED);
     }
     settle(&member, entry, None, false)?;

@@ -10,7 +10,7 @@ mod single;
 use std::{ffi::OsStr, path::Path};
 
 use anyhow::{Context as _, Result};
-use cache_tests::{cases::CASES, conformance::conforms, env::FileSystem};
+use cache_tests::{cases::CASES, conformance::conforms, env::FileSystem, wait};
 
 const ACTOR: &str = env!("CARGO_BIN_EXE_actor");
 
@@ -66,8 +66,13 @@ groups! {
         link_across_made link_across_removed rename_over_one_of_two_links;
 }
 
+/// Natively and on a tmpfs; an emulated machine, which loads the agent slowly, has a table for each file system
+/// instead (`filesystems`).
 fn on_both(check: impl Fn(FileSystem) -> Result<()>) -> Result<()> {
     check(FileSystem::Native).context("natively")?;
+    if wait::patience() > 1 {
+        return Ok(());
+    }
     check(FileSystem::Tmpfs).context("on a tmpfs")
 }
 
