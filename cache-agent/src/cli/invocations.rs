@@ -78,7 +78,7 @@ const RIGHT: [bool; 8] = [false, false, true, true, true, false, false, false];
 
 /// Reads the history and lists.
 pub fn run(args: &InvocationsArgs, out: &mut impl Write) -> Result<()> {
-    let store = Store::read(&directory(args)?)?;
+    let store = history(args.state_dir.as_deref(), args.config.as_deref())?;
     let root = args
         .root
         .as_deref()
@@ -105,11 +105,11 @@ pub fn run(args: &InvocationsArgs, out: &mut impl Write) -> Result<()> {
     write(out, &table(&found, has_more))
 }
 
-fn directory(args: &InvocationsArgs) -> Result<PathBuf> {
-    if let Some(directory) = &args.state_dir {
-        return Ok(directory.clone());
-    }
-    Ok(config::load(args.config.as_deref())?.state.directory)
+/// The history in that directory, or where the configuration says.
+pub(super) fn history(state_dir: Option<&Path>, config: Option<&Path>) -> Result<Store> {
+    let configured = |config| -> Result<PathBuf> { Ok(config::load(config)?.state.directory) };
+    let directory = state_dir.map_or_else(|| configured(config), |it| Ok(it.to_owned()))?;
+    Ok(Store::read(&directory)?)
 }
 
 /// A path is one; a name is that of a root which the history knows.

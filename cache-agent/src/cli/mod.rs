@@ -9,6 +9,7 @@ pub mod log;
 pub mod man;
 pub mod run;
 pub mod walk;
+pub mod why;
 
 use std::{
     io::{self, Write},
@@ -50,6 +51,8 @@ pub enum Verb {
     Run(run::RunArgs),
     /// List the invocations that the history remembers, newest first
     Invocations(invocations::InvocationsArgs),
+    /// Tell, package by package, why an invocation compiled what it compiled
+    Why(why::WhyArgs),
     /// Check or show the configuration
     Config(config::ConfigArgs),
     /// Measure one directory tree as the agent does
@@ -78,6 +81,7 @@ impl Cli {
                 run::run(args)
             }
             Verb::Invocations(args) => invocations::run(args, &mut out),
+            Verb::Why(args) => why::run(args, &mut out),
             Verb::Config(args) => config::run(args, &mut out),
             Verb::Walk(args) => walk::run(args, &mut out),
             Verb::Man => man::run(&mut out),

@@ -263,7 +263,7 @@ impl<P: FollowsProcesses> Invocations<P> {
                 }
                 _ => Past::default(),
             };
-            finished.record.cause = cause::causes(&finished, &past);
+            cause::explain(&mut finished, &past);
             let Finished {
                 record, packages, ..
             } = finished;

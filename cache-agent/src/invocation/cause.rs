@@ -12,13 +12,11 @@ mod sums;
 
 use std::collections::BTreeMap;
 
-use self::{
-    package::{Reason, Reasons},
-    sums::Sums,
-};
+use self::{package::Reasons, sums::Sums};
 use crate::model::{
+    built::{Built, How, Reason},
     compiled::Past,
-    invocation::{Cause, Finished, Package},
+    invocation::{Cause, Finished, Invocation, Package},
 };
 
 /// Growth of what nobody can name that needs no cause of its own, in bytes.
@@ -75,17 +73,58 @@ pub const KINDS: [(&str, &str); 15] = [
     ("unknown", "what was seen does not tell"),
 ];
 
+/// Gives an invocation its causes, and what is told of each package.
+pub fn explain(now: &mut Finished, past: &Past) {
+    let reasons = Reasons::of(now, past);
+    let (causes, built) = (causes(now, past, &reasons), built(now, &reasons));
+    (now.record.cause, now.record.built) = (causes, built);
+}
+
+/// What it compiled, by what there is to say of it.
+fn built(now: &Finished, reasons: &Reasons<'_>) -> Vec<Built> {
+    let mut groups: BTreeMap<(&[Reason], Option<&str>, How), Vec<&str>> = BTreeMap::new();
+    for compiled in &now.compiled {
+        let found = reasons.of_package(&compiled.path);
+        let key = (
+            found.reasons.as_slice(),
+            found.against.as_deref(),
+            compiled.how(),
+        );
+        groups.entry(key).or_default().push(&compiled.path);
+    }
+    let built = groups
+        .into_iter()
+        .map(|((reasons, against, how), mut packages)| {
+            packages.sort_unstable();
+            packages.dedup();
+            Built {
+                reasons: reasons.to_vec(),
+                against: against.map(str::to_owned),
+                how,
+                packages: packages.into_iter().map(str::to_owned).collect(),
+            }
+        });
+    built.collect()
+}
+
+/// The first input of a package compiled in that way that differs between two invocations, by their settings alone.
+pub fn differing_setting(before: &Invocation, after: &Invocation, how: &How) -> Option<Reason> {
+    let mut all = compare::differences(&before.fingerprint, &after.fingerprint);
+    all.retain(|one| compare::weight(one, how) != compare::Weight::None);
+    all.sort_by_key(|one| compare::weight(one, how) != compare::Weight::Input);
+    all.first().map(compare::Difference::reason)
+}
+
 /// Why `now` grew or compiled, given what was before; largest first, what was only dragged along last.
-pub fn causes(now: &Finished, past: &Past) -> Vec<Cause> {
+fn causes(now: &Finished, past: &Past, reasons: &Reasons<'_>) -> Vec<Cause> {
     let mut sums = Sums::default();
     let flapping = flapping::causes(now, past);
-    let reasons = Reasons::of(now, past);
     let bytes = compiled_bytes(&now.packages);
     for compiled in &now.compiled {
         // All that differs is told, but bytes count once.
         let mut bytes = bytes.get(compiled.path.as_str()).copied().unwrap_or(0);
         let mut cpu_s = compiled.cpu_s;
-        for reason in reasons.of_package(&compiled.path) {
+        for reason in &reasons.of_package(&compiled.path).reasons {
             sums.add(reason, &compiled.path, bytes, cpu_s);
             (bytes, cpu_s) = (0, 0.0);
         }

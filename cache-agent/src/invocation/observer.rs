@@ -287,7 +287,7 @@ impl Observer {
             for earlier in &before {
                 known.add(earlier);
             }
-            one.record.cause = cause::causes(one, &known);
+            cause::explain(one, &known);
             before.push(one.clone());
         }
     }

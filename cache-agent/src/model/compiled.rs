@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest as _, Sha256};
 
-use super::invocation::{Finished, Invocation};
+use super::{
+    built::How,
+    invocation::{Finished, Invocation},
+};
 
 /// A package that an invocation compiled.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +46,17 @@ pub struct Compiled {
 pub type Key = i64;
 
 impl Compiled {
+    /// What decides which settings are its inputs.
+    pub fn how(&self) -> How {
+        How {
+            is_standard: self.is_standard,
+            is_cgo: self.is_cgo,
+            is_main: self.is_main,
+            is_pinned: self.directory.contains("@v"),
+            flags: self.flags.keys().cloned().collect(),
+        }
+    }
+
     /// This very action, in this cache.
     pub fn action_key(&self) -> Key {
         key(self.cache, &[b"action", &self.action])

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::compiled::Compiled;
+use super::{built::Built, compiled::Compiled};
 
 /// One run of a build tool with its whole process tree.
 ///
@@ -82,6 +82,9 @@ pub struct Invocation {
     /// Keys under which the history finds again what it compiled; told to nobody.
     #[serde(skip)]
     pub keys: Vec<i64>,
+    /// Why it compiled what it compiled; told by `why`.
+    #[serde(skip)]
+    pub built: Vec<Built>,
 }
 
 /// What an invocation did to one root.

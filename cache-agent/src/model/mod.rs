@@ -2,6 +2,7 @@
 //!
 //! Never: I/O, or an import of ours but the contract of `cache-ebpf`.
 
+pub mod built;
 pub mod changes;
 pub mod compiled;
 pub mod exit_status;

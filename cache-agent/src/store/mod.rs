@@ -10,6 +10,7 @@ pub mod retain;
 pub mod schema;
 mod seen;
 mod thread;
+pub mod why;
 pub mod write;
 pub mod writer;
 

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Columns of an invocation, in the order in which [`invocation`] reads them.
-const COLUMNS: &str = "\
+pub(super) const COLUMNS: &str = "\
     id, parent, tool, verb, version, argv, cwd, module, uid, user, container, runtime, pod, namespace, unit, slice,
     cgroup, ci, traceparent, start_ms, duration_s, exit_code, growth_bytes, freed_bytes, files_created, files_deleted,
     lookups, hits, misses, roots, cause, fingerprint, processes";
@@ -297,7 +297,7 @@ pub fn root_paths(store: &Store, name: &str) -> Result<Vec<String>, StoreError> 
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn invocation(row: &Row<'_>) -> rusqlite::Result<Invocation> {
+pub(super) fn invocation(row: &Row<'_>) -> rusqlite::Result<Invocation> {
     let start_ms = row.get(19)?;
     Ok(Invocation {
         id: row.get(0)?,
@@ -335,6 +335,7 @@ fn invocation(row: &Row<'_>) -> rusqlite::Result<Invocation> {
         fingerprint: json(row, 31)?,
         processes: json(row, 32)?,
         keys: Vec::new(),
+        built: Vec::new(),
     })
 }
 
@@ -343,7 +344,7 @@ fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
         .map(|value: i64| u64::try_from(value).unwrap_or(0))
 }
 
-fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
     serde_json::from_str(text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())

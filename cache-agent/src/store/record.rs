@@ -1,6 +1,9 @@
 //! What is written: one record for each thing worth remembering.
 
-use crate::model::invocation::{Invocation, Package};
+use crate::model::{
+    built::Built,
+    invocation::{Invocation, Package},
+};
 
 /// Minutes are the grain of root sizes.
 pub const MS_PER_MINUTE: i64 = 60_000;
@@ -93,6 +96,18 @@ fn invocation_texts(invocation: &Invocation) -> usize {
         + invocation.roots.keys().map(String::len).sum::<usize>()
         + invocation.processes.keys().map(String::len).sum::<usize>()
         + size_of_val(invocation.keys.as_slice())
+        + invocation.built.iter().map(built).sum::<usize>()
+}
+
+fn built(built: &Built) -> usize {
+    let reasons = built.reasons.iter();
+    let reasons = reasons.map(|reason| reason.kind.len() + reason.detail.len());
+    let texts = built.packages.iter().chain(&built.how.flags);
+    size_of::<Built>()
+        + reasons.sum::<usize>()
+        + texts
+            .map(|text| size_of::<String>() + text.len())
+            .sum::<usize>()
 }
 
 fn package(package: &Package) -> usize {

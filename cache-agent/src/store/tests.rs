@@ -116,6 +116,7 @@ fn invocation(id: &str, start_ms: i64) -> Invocation {
         files_created: 3,
         files_deleted: 4,
         keys: Vec::new(),
+        built: Vec::new(),
         lookups: 5,
         hits: 6,
         misses: 7,

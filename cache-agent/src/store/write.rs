@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     Store, StoreError,
     record::{Crossing, Record, Root, RootSize},
-    seen,
+    seen, why,
 };
 use crate::model::invocation::{Invocation, Package};
 
@@ -88,6 +88,7 @@ fn put_run(
     };
     put_touched(transaction, key, invocation)?;
     seen::put(transaction, key, &invocation.keys)?;
+    why::put(transaction, key, &invocation.built)?;
     transaction.prepare_cached(CLEAR_PACKAGES)?.execute([key])?;
     let mut put = transaction.prepare_cached(PUT_PACKAGE)?;
     for package in packages {
@@ -147,6 +148,7 @@ fn put_invocation(
         processes,
         // Rows of their own.
         keys: _,
+        built: _,
     } = invocation;
     let mut rows = put.query(named_params! {
         ":id": id, ":parent": parent, ":tool": tool, ":verb": verb, ":version": version,
@@ -236,7 +238,7 @@ fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { 0.0 }
 }
 
-fn json(value: &impl Serialize) -> rusqlite::Result<String> {
+pub(super) fn json(value: &impl Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }

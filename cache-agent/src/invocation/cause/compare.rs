@@ -5,7 +5,7 @@ use crate::{
         fingerprint::{Fingerprint, OF_COMPILERS},
         variables::IN_ACTION_IDS,
     },
-    model::compiled::Compiled,
+    model::built::{How, Reason},
 };
 
 /// A setting that differs.
@@ -22,20 +22,20 @@ impl Difference {
         !self.after.is_empty()
     }
 
-    /// Kind and detail of a cause.
-    pub(super) fn told(&self) -> (String, String) {
+    /// The same as a reason.
+    pub(super) fn reason(&self) -> Reason {
         let Self {
             name,
             before,
             after,
         } = self;
         match (name.as_str(), after.as_str()) {
-            ("go", _) => ("toolchain".to_owned(), format!("{before} -> {after}")),
+            ("go", _) => Reason::new("toolchain", &format!("{before} -> {after}")),
             // go run and go tool, which keep the program, have main packages compiled without it.
-            ("dwarf", "false") => ("executable_kept".to_owned(), String::new()),
-            _ => (
-                format!("settings:{name}"),
-                format!("\"{before}\" -> \"{after}\""),
+            ("dwarf", "false") => Reason::new("executable_kept", ""),
+            _ => Reason::new(
+                &format!("settings:{name}"),
+                &format!("\"{before}\" -> \"{after}\""),
             ),
         }
     }
@@ -97,13 +97,13 @@ const OF_CGO: [&str; 10] = [
 ];
 
 /// What it means for this package that a setting differs.
-pub(super) fn weight(difference: &Difference, compiled: &Compiled) -> Weight {
+pub(super) fn weight(difference: &Difference, how: &How) -> Weight {
     let Difference {
         name,
         before,
         after,
     } = difference;
-    let has = |flag: &str| compiled.flags.contains_key(flag);
+    let has = |flag: &str| how.flags.contains(flag);
     let input = |is_input| {
         if is_input {
             Weight::Input
@@ -116,11 +116,11 @@ pub(super) fn weight(difference: &Difference, compiled: &Compiled) -> Weight {
         "a" | "ldflags" | "mod" => Weight::None,
         "tags" | "overlay" | "CGO_ENABLED" => Weight::Files,
         "GOFLAGS" => input(words(before) != words(after)),
-        "lang" => input(!compiled.is_standard && !compiled.directory.contains("@v")),
+        "lang" => input(!how.is_standard && !how.is_pinned),
         "covermode" | "coverpkg" => input(has("cover")),
-        "dwarf" => input(compiled.is_main || has(name)),
+        "dwarf" => input(how.is_main || has(name)),
         "cover" | "gcflags" | "pgo" | "fuzz" | "shared" => input(has(name) || !before.is_empty()),
-        name if OF_CGO.contains(&name) => input(compiled.is_cgo),
+        name if OF_CGO.contains(&name) => input(how.is_cgo),
         _ => Weight::Input,
     }
 }

@@ -1,7 +1,6 @@
 //! Where an entry went that had been there.
 
-use super::package::Reason;
-use crate::model::{compiled::Past, invocation::Invocation};
+use crate::model::{built::Reason, compiled::Past, invocation::Invocation};
 
 /// The entry was made by `maker` and is gone now.
 pub(super) fn reason(now: &Invocation, maker: &Invocation, past: &Past) -> Reason {

@@ -7,6 +7,7 @@ use super::{
     gone,
 };
 use crate::model::{
+    built::Reason,
     compiled::{Compiled, Past, path_key},
     invocation::{Finished, Invocation},
 };
@@ -14,32 +15,30 @@ use crate::model::{
 /// Imports followed to the one that everything began with.
 const CHAIN_MAX: usize = 1_000;
 
-/// Kind and what there is to say beside the packages.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Reason {
-    pub(super) kind: String,
-    pub(super) detail: String,
+/// What its package put out may differ from what it put out before.
+fn changes_content(reason: &Reason) -> bool {
+    let kind = reason.kind.as_str();
+    matches!(
+        kind,
+        "source" | "dependency" | "directory" | "toolchain" | "unknown"
+    ) || kind.starts_with("settings:") && kind != "settings:a"
 }
 
-impl Reason {
-    pub(super) fn new(kind: &str, detail: &str) -> Self {
+/// Why a package was compiled.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    /// At least one; the first one counts.
+    pub(super) reasons: Vec<Reason>,
+    /// Id of the invocation that compiled it before.
+    pub(super) against: Option<String>,
+}
+
+impl Found {
+    fn of(reasons: Vec<Reason>, maker: Option<&Invocation>) -> Self {
         Self {
-            kind: kind.to_owned(),
-            detail: detail.to_owned(),
+            reasons,
+            against: maker.map(|maker| maker.id.clone()),
         }
-    }
-
-    fn of(difference: &Difference) -> Self {
-        let (kind, detail) = difference.told();
-        Self { kind, detail }
-    }
-
-    /// What its package put out may differ from what it put out before.
-    fn changes_content(&self) -> bool {
-        matches!(
-            self.kind.as_str(),
-            "source" | "dependency" | "directory" | "toolchain" | "unknown"
-        ) || self.kind.starts_with("settings:") && self.kind != "settings:a"
     }
 }
 
@@ -48,8 +47,8 @@ impl Reason {
 pub(super) struct Reasons<'a> {
     now: &'a Finished,
     past: &'a Past,
-    by_path: HashMap<&'a str, Vec<Reason>>,
-    nothing: Reason,
+    by_path: HashMap<&'a str, Found>,
+    nothing: Found,
 }
 
 impl<'a> Reasons<'a> {
@@ -58,7 +57,7 @@ impl<'a> Reasons<'a> {
             now,
             past,
             by_path: HashMap::new(),
-            nothing: Reason::new("unknown", ""),
+            nothing: Found::of(vec![Reason::new("unknown", "")], None),
         };
         for compiled in &now.compiled {
             reasons.find(compiled, 0);
@@ -66,43 +65,41 @@ impl<'a> Reasons<'a> {
         reasons
     }
 
-    /// Reasons of a package: at least one, the first one counts.
-    pub(super) fn of_package(&self, path: &str) -> &[Reason] {
-        self.by_path
-            .get(path)
-            .map_or(std::slice::from_ref(&self.nothing), Vec::as_slice)
+    pub(super) fn of_package(&self, path: &str) -> &Found {
+        self.by_path.get(path).unwrap_or(&self.nothing)
     }
 
     /// Follows imports first: what they were compiled for is known by then.
     fn find(&mut self, compiled: &'a Compiled, depth: usize) -> Vec<Reason> {
         if let Some(known) = self.by_path.get(compiled.path.as_str()) {
-            return known.clone();
+            return known.reasons.clone();
         }
         // Ends circles, which no compiler makes.
-        self.by_path
-            .insert(&compiled.path, vec![self.nothing.clone()]);
-        let found = self.reason(compiled, depth);
-        self.by_path.insert(&compiled.path, found.clone());
-        found
+        self.by_path.insert(&compiled.path, self.nothing.clone());
+        let found = self.found(compiled, depth);
+        let reasons = found.reasons.clone();
+        self.by_path.insert(&compiled.path, found);
+        reasons
     }
 
-    fn reason(&mut self, compiled: &'a Compiled, depth: usize) -> Vec<Reason> {
+    fn found(&mut self, compiled: &'a Compiled, depth: usize) -> Found {
         let now = &self.now.record;
         if let Some(maker) = self.before(compiled.action_key()) {
             let is_forced = now.fingerprint.contains_key("a");
             let forced = || Reason::new("settings:a", "\"\" -> \"true\"");
-            return vec![if is_forced {
+            let reason = if is_forced {
                 forced()
             } else {
                 gone::reason(now, maker, self.past)
-            }];
+            };
+            return Found::of(vec![reason], Some(maker));
         }
         let alike = self.before(compiled.variant_key());
         if let Some(maker) = alike.or_else(|| self.before(compiled.place_key())) {
-            return self.input(compiled, maker, depth);
+            return Found::of(self.input(compiled, maker, depth), Some(maker));
         }
         match self.before(compiled.path_key()) {
-            Some(maker) => self.elsewhere(compiled, maker, depth),
+            Some(maker) => Found::of(self.elsewhere(compiled, maker, depth), Some(maker)),
             None => self.never_seen(compiled, depth),
         }
     }
@@ -183,9 +180,10 @@ impl<'a> Reasons<'a> {
         // Each module has its own language version.
         all.retain(|one| one.name != "lang" || is_same_module);
         all.sort_by_key(|one| !one.is_set());
+        let how = compiled.how();
         let of = |wanted| -> Vec<Reason> {
-            let fitting = all.iter().filter(|one| weight(one, compiled) == wanted);
-            fitting.map(Reason::of).collect()
+            let fitting = all.iter().filter(|one| weight(one, &how) == wanted);
+            fitting.map(Difference::reason).collect()
         };
         let certain = of(Weight::Input);
         if !certain.is_empty() {
@@ -203,8 +201,8 @@ impl<'a> Reasons<'a> {
 
     /// Nobody was seen to compile it. If its module was built in another way, by somebody who found it in the
     /// cache, that way is the reason.
-    fn never_seen(&mut self, compiled: &'a Compiled, depth: usize) -> Vec<Reason> {
-        let first = vec![Reason::new("first_build", "")];
+    fn never_seen(&mut self, compiled: &'a Compiled, depth: usize) -> Found {
+        let first = || Found::of(vec![Reason::new("first_build", "")], None);
         let (now, past) = (&self.now.record, self.past);
         let mut earlier = past.earlier.iter().map(|one| &one.record).rev();
         let is_alike = |one: &Invocation| {
@@ -212,7 +210,7 @@ impl<'a> Reasons<'a> {
         };
         let maker = earlier.find(|one| !now.module.is_empty() && is_alike(one));
         let Some(maker) = maker else {
-            return first;
+            return first();
         };
         let has =
             |name: &str| !matches!(name, "lang" | "dwarf") && compiled.flags.contains_key(name);
@@ -221,12 +219,13 @@ impl<'a> Reasons<'a> {
             .iter()
             .filter(|one| has(&one.name) && one.is_set());
         if let Some(one) = set.next() {
-            return vec![Reason::of(one)];
+            return Found::of(vec![one.reason()], Some(maker));
         }
         let dragged = self.imported(compiled, maker, depth);
         let is_setting =
             |told: &Vec<Reason>| told.iter().any(|one| one.kind.starts_with("settings:"));
-        dragged.filter(is_setting).unwrap_or(first)
+        let dragged = dragged.filter(is_setting);
+        dragged.map_or_else(first, |reasons| Found::of(reasons, Some(maker)))
     }
 
     /// No setting differs, and no import that can be seen.
@@ -290,7 +289,7 @@ impl<'a> Reasons<'a> {
                 continue;
             };
             let reasons = self.find(import, depth + 1);
-            if reasons.first().is_some_and(Reason::changes_content) {
+            if reasons.first().is_some_and(changes_content) {
                 let told = reasons.iter().map(|reason| match reason.kind.as_str() {
                     "source" => Reason::new("dependency", &import.path),
                     _ => reason.clone(),
@@ -307,11 +306,12 @@ impl<'a> Reasons<'a> {
             return false;
         };
         let differing = differences(&other.fingerprint, &self.now.record.fingerprint);
+        let how = compiled.how();
         let is_alike = differing
             .iter()
-            .all(|one| weight(one, compiled) == Weight::None);
+            .all(|one| weight(one, &how) == Weight::None);
         let mut causes = other.cause.iter();
-        let has_changed = causes.any(|cause| Reason::new(&cause.kind, "").changes_content());
+        let has_changed = causes.any(|cause| changes_content(&Reason::new(&cause.kind, "")));
         other.start_ms > maker.start_ms && is_alike && has_changed
     }
 }

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{named, package::Reason};
-use crate::model::invocation::{Cause, Invocation};
+use super::named;
+use crate::model::{
+    built::Reason,
+    invocation::{Cause, Invocation},
+};
 
 #[derive(Debug, Default)]
 struct Sum<'a> {

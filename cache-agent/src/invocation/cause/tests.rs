@@ -64,10 +64,12 @@ fn after(earlier: &[Finished], now: &Finished) -> Vec<Cause> {
     let mut past = Past::default();
     for one in earlier {
         let mut one = one.clone();
-        one.record.cause = causes(&one, &past);
+        explain(&mut one, &past);
         past.add(&one);
     }
-    causes(now, &past)
+    let mut now = now.clone();
+    explain(&mut now, &past);
+    now.record.cause
 }
 
 #[track_caller]
