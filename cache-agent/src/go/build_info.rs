@@ -20,6 +20,8 @@ const ALIGNMENT: usize = 16;
 const INLINE_STRINGS: u8 = 2;
 /// Bytes before the strings.
 const HEADER_BYTES: usize = 32;
+/// What stands around the module information.
+const MARK_BYTES: usize = 16;
 /// Longest version told.
 const VERSION_BYTES: usize = 64;
 
@@ -30,6 +32,8 @@ pub struct BuildInfo {
     pub go: String,
     /// Version of its main module; empty for go's own programs.
     pub module: String,
+    /// Import path of its main package.
+    pub path: String,
 }
 
 impl BuildInfo {
@@ -83,6 +87,7 @@ fn parse(data: &[u8]) -> Option<BuildInfo> {
     Some(BuildInfo {
         go: plain(go)?,
         module: main_module(modules).unwrap_or_default(),
+        path: main_package(modules).unwrap_or_default(),
     })
 }
 
@@ -103,6 +108,18 @@ fn main_module(modules: &[u8]) -> Option<String> {
     let mut lines = modules.split(|byte| *byte == b'\n');
     let line = lines.find_map(|line| line.strip_prefix(b"mod\t"))?;
     plain(line.split(|byte| *byte == b'\t').nth(1)?)
+}
+
+/// The line `path <import path>`, the first one.
+fn main_package(modules: &[u8]) -> Option<String> {
+    let mut lines = modules.split(|byte| *byte == b'\n');
+    // The linker puts 16 bytes around the lines, by which the running program finds them.
+    let found = lines.find_map(|line| {
+        let at = line.len().min(MARK_BYTES);
+        line.strip_prefix(b"path\t")
+            .or_else(|| line.get(at..)?.strip_prefix(b"path\t"))
+    });
+    plain(found?)
 }
 
 fn plain(bytes: &[u8]) -> Option<String> {
@@ -136,13 +153,14 @@ mod tests {
         for (modules, version) in [
             ("", "go1.27.3"),
             (
-                "path\tx\nmod\tgolang.org/x/tools/gopls\tv0.16.1\th1:=\n",
+                "0123456789abcdefpath\tx\nmod\tgolang.org/x/tools/gopls\tv0.16.1\th1:=\n",
                 "v0.16.1",
             ),
             ("mod\texample.com/x\t(devel)\t\n", "go1.27.3"),
         ] {
             let found = parse(&information("go1.27.3", modules)).unwrap();
             assert_eq!(found.version(), version);
+            assert_eq!(found.path.is_empty(), !modules.contains("path"));
         }
     }
 

@@ -14,5 +14,6 @@ pub mod go_mod;
 pub mod module_path;
 pub mod package_index;
 pub mod recognise;
+pub mod script;
 pub mod tools;
 pub mod variables;

@@ -1,6 +1,9 @@
 //! Which tool a process is: a fixed set, so that metrics stay bounded.
 
-use crate::model::{printable::printable, tool_group::verb};
+use crate::model::{
+    printable::printable,
+    tool_group::{base, is_go_command, verb},
+};
 
 /// Programs whose runs are invocations, beside those of the configuration.
 pub const TOOLS: [&str; 15] = [
@@ -48,17 +51,26 @@ const VERBS: [&str; 20] = [
     "work",
 ];
 
-/// Name of a program: the kernel's name of it, completed by the arguments where the kernel cut it.
+/// A program of this name begins an invocation wherever it runs.
+pub fn is_tool(name: &str) -> bool {
+    TOOLS.contains(&name) || is_go_command(name)
+}
+
+/// Name of a program: the kernel's name of it, completed by the arguments where the kernel cut it; `go` for
+/// the go command of any version.
 pub fn name(comm: &str, argv: &[String]) -> String {
     /// Bytes at which the kernel cuts.
     const COMM_BYTES: usize = 15;
     let program = argv.first().map_or("", String::as_str);
-    let base = program.rsplit('/').next().unwrap_or_default();
+    let base = base(program);
     let name = if comm.len() >= COMM_BYTES && base.starts_with(comm) {
         base
     } else {
         comm
     };
+    if is_go_command(name) {
+        return "go".to_owned();
+    }
     printable(name.as_bytes())
 }
 
@@ -117,6 +129,8 @@ mod tests {
     fn names_and_verbs_are_told() {
         for (comm, line, expected) in [
             ("go", "/usr/bin/go -C x test ./...", ("go", "test")),
+            ("go1.24.11", "go1.24.11 vet", ("go", "vet")),
+            ("go1.25rc1", "/x/go1.25rc1 test", ("go", "test")),
             ("go", "go frobnicate", ("go", "")),
             ("go", "", ("go", "")),
             ("make", "make test", ("make", "")),

@@ -42,12 +42,16 @@ pub const IN_ACTION_IDS: [&str; 25] = [
 /// Variables that say where caches are.
 pub const CACHES: [&str; 3] = ["GOCACHE", "GOMODCACHE", "GOPATH"];
 
+/// Version of go that another version executes in its own place (cmd/go/internal/toolchain, `targetEnv`).
+pub const SWITCHED_TO: &str = "GOTOOLCHAIN_INTERNAL_SWITCH_VERSION";
+
 /// What else the go command tells its tools of itself and of where it runs.
-const GO: [&str; 10] = [
+const GO: [&str; 11] = [
     "GOCACHEPROG",
     "GOENV",
     "GOROOT",
     "GOTOOLCHAIN",
+    SWITCHED_TO,
     "GOVERSION",
     "HOME",
     "PWD",

@@ -10,5 +10,6 @@ mod lookups;
 pub mod observer;
 pub mod package;
 pub mod running;
+mod shell_status;
 mod sums;
 pub mod tracker;

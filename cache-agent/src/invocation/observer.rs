@@ -152,7 +152,7 @@ impl<P: FollowsProcesses> Observer<P> {
         known.extend(unknown);
         for live in known {
             let own = sums.get(&live.key);
-            if live.is_in_command && !live.is_sidecar() || own.is_some() {
+            if live.is_in_command && !live.is_untold() || own.is_some() {
                 let places = &self.places;
                 let read = |root, path: &[u8]| places.read(root, path);
                 let cache = |root| places.cache(root);
@@ -180,7 +180,7 @@ impl<P: FollowsProcesses> Observer<P> {
             }
             live
         });
-        let is_nothing = live.is_sidecar() && sums.is_empty();
+        let is_nothing = live.is_untold() && sums.is_empty();
         if is_nothing {
             return Vec::new();
         }

@@ -11,12 +11,13 @@ use cache_ebpf::{ProcessKey, ancestry::ProcessEvent};
 use super::{
     lookups::Seen,
     package::{About, Built, Identify, Packages, Read},
+    shell_status::shell_status,
     sums::{count, packages},
 };
 use crate::{
     go::{
         env::{self, FoundRoot},
-        fingerprint, tools,
+        fingerprint, script, tools,
         variables::{self, Variables},
     },
     kernel::process_events::Step,
@@ -46,6 +47,17 @@ const REST_NS: u64 = 2_000_000_000;
 /// Name of the rest.
 const OTHER: &str = "other";
 
+/// What its leader executes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Program {
+    /// The tool itself.
+    Tool,
+    /// A script called `go`.
+    Script,
+    /// Such a script, and the go command that it ran is told in its place.
+    Replaced,
+}
+
 /// An invocation under way.
 #[derive(Debug)]
 pub struct Live {
@@ -65,6 +77,7 @@ pub struct Live {
     effective: Variables,
     is_argv_cut: bool,
     members: HashSet<ProcessKey>,
+    pub(super) program: Program,
     ended_ns: Option<u64>,
     /// Entries of the cache that go's daily trim deleted, by root.
     trimmed: HashMap<u32, Changes>,
@@ -90,6 +103,7 @@ impl Live {
             effective: Variables::new(),
             is_argv_cut: false,
             members: HashSet::new(),
+            program: Program::Tool,
             ended_ns: None,
             trimmed: HashMap::new(),
         }
@@ -97,9 +111,16 @@ impl Live {
 
     /// The leader executes a program: the tool, or the tool's next version of itself.
     pub(super) fn execute(&mut self, step: &Step<'_>) {
-        let argv = step.argv();
+        let (comm, argv) = (step.comm(), step.argv());
+        let asked = script::of_script(&comm, &argv);
+        let (comm, program) = match asked {
+            Some(_) => ("go", Program::Script),
+            None => (comm.as_str(), Program::Tool),
+        };
+        self.program = program;
+        let argv = asked.unwrap_or(argv);
         let record = &mut self.record;
-        record.tool = tools::name(&step.comm(), &argv);
+        record.tool = tools::name(comm, &argv);
         tools::verb_of(&record.tool, &argv).clone_into(&mut record.verb);
         self.argv = argv.into();
         record.argv = self.argv.masked();
@@ -197,6 +218,7 @@ impl Live {
     pub(super) fn answer(&mut self, answer: Answer) {
         let Answer {
             version,
+            is_go,
             cwd,
             module,
             user,
@@ -205,6 +227,10 @@ impl Live {
             saved,
         } = answer;
         let record = &mut self.record;
+        if is_go {
+            "go".clone_into(&mut record.tool);
+            tools::verb_of("go", self.argv.words()).clone_into(&mut record.verb);
+        }
         for (target, told) in [
             (&mut record.version, version),
             (&mut record.cwd, cwd),
@@ -262,6 +288,11 @@ impl Live {
                 .words()
                 .get(1)
                 .is_some_and(|word| word == "** telemetry **")
+    }
+
+    /// No row of its own, unless it changed something.
+    pub fn is_untold(&self) -> bool {
+        self.is_sidecar() || self.program == Program::Replaced
     }
 
     /// It may have written to one of these caches since then.
@@ -345,9 +376,11 @@ impl Live {
         let end = self.ended_ns.unwrap_or_else(boot_now_ns);
         let duration = Duration::from_nanos(end.saturating_sub(self.key.start_ns));
         self.record.duration_s = duration.as_secs_f64();
-        if self.record.version.is_empty()
-            && self.record.tool == "go"
-            && let Some(version) = self.effective.get("GOVERSION")
+        let told = self.effective.get("GOVERSION");
+        let told = told.or_else(|| self.environment.get(variables::SWITCHED_TO));
+        // One version executes another in its own place: /proc may have told the first one.
+        if self.record.tool == "go"
+            && let Some(version) = told
         {
             self.record.version = mask::text(version);
         }
@@ -408,28 +441,5 @@ impl Live {
             record,
             ..Finished::default()
         })
-    }
-}
-
-/// Exit status as a shell gives it, from what `wait` tells.
-fn shell_status(status: u32) -> i32 {
-    let signal = status & 0x7f;
-    let code = if signal == 0 {
-        status >> 8 & 0xff
-    } else {
-        128 + signal
-    };
-    code.cast_signed()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statuses_are_those_of_a_shell() {
-        for (status, expected) in [(0, 0), (3 << 8, 3), (9, 137), (15 | 0x80, 143)] {
-            assert_eq!(shell_status(status), expected, "{status:#x}");
-        }
     }
 }

@@ -6,7 +6,7 @@ use cache_ebpf::{OPERATION_UNLINK, ProcessKey, ancestry::SEED_UNIT_NS};
 
 use super::{
     package::{Growth, Read, of_child},
-    running::Live,
+    running::{Live, Program},
 };
 use crate::{
     go::{action_id, tools, variables},
@@ -162,8 +162,7 @@ impl Tracker {
             return None;
         }
         let id = self.id(&process);
-        let parent = step.event.parent;
-        let parent_id = (parent.tgid != 0).then(|| self.id(&parent));
+        let parent_id = self.parent(step);
         let live = self
             .live
             .entry(process)
@@ -172,6 +171,22 @@ impl Tracker {
         let question = live.question(step.event.gid, step.is_environment_cut());
         self.enter(step);
         Some(question)
+    }
+
+    /// What an invocation was started from; a script in place of go leaves its own place to the go that it runs.
+    fn parent(&mut self, step: &Step<'_>) -> Option<String> {
+        let parent = step.event.parent;
+        let above = self
+            .live
+            .get_mut(&parent)
+            .filter(|live| live.program != Program::Tool);
+        if let Some(script) = above
+            && tools::name(&step.comm(), &step.argv()) == "go"
+        {
+            script.program = Program::Replaced;
+            return script.record.parent.clone();
+        }
+        (parent.tgid != 0).then(|| self.id(&parent))
     }
 
     /// A descendant executes a program; those of go tell what they build.

@@ -60,12 +60,36 @@ pub fn is_go(tool: &str) -> bool {
     tool == "go"
 }
 
+/// True for `go`, and for what people call a go command of one version: `go1.24.11`, `go1.25rc1`, `go1.24`.
+pub fn is_go_command(name: &str) -> bool {
+    let Some(version) = name.strip_prefix("go") else {
+        return false;
+    };
+    let mut parts = version.split('.');
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    version.is_empty()
+        || parts.next() == Some("1")
+            && parts.next().is_some_and(|minor| {
+                is_number(minor)
+                    || ["rc", "beta"].iter().any(|mark| {
+                        let halves = minor.split_once(mark);
+                        halves.is_some_and(|(minor, count)| is_number(minor) && is_number(count))
+                    })
+            })
+            && parts.next().is_none_or(is_number)
+            && parts.next().is_none()
+}
+
+/// Last element of a path.
+pub fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
 /// Index into [`GROUPS`] of the tool with this command name and these arguments.
 pub fn group(comm: &str, argv: &[String]) -> usize {
     let program = argv.first().map_or(comm, String::as_str);
-    let base = program.rsplit('/').next().unwrap_or(program);
-    let name = match base {
-        "go" => {
+    let name = match base(program) {
+        go if is_go_command(go) => {
             return verb(argv)
                 .and_then(|verb| index(&format!("go-{verb}")))
                 .unwrap_or(OTHER);
@@ -97,12 +121,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn go_commands_are_told_by_their_names() {
+        for name in ["go", "go1.24.11", "go1.25rc1", "go1.21", "go1.20beta1"] {
+            assert!(is_go_command(name), "{name}");
+        }
+        for name in [
+            "",
+            "gopls",
+            "gofmt",
+            "go1",
+            "go1.",
+            "go2.1",
+            "go1.x",
+            "go1.2.3.4",
+            "go1.25rc",
+            "go1.rc1",
+        ] {
+            assert!(!is_go_command(name), "{name}");
+        }
+    }
+
+    #[test]
     fn tools_have_their_groups() {
         for (line, expected) in [
             ("go build ./...", "go-build"),
             ("/usr/lib/go/bin/go test -run=NONE strings", "go-test"),
             ("go -C /src vet std", "go-vet"),
             ("go -C=/src vet std", "go-vet"),
+            ("/x/go1.24.11 build", "go-build"),
             ("go help", "other"),
             ("go", "other"),
             ("gopls serve", "gopls"),

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     go::{
-        build_info,
+        build_info::{self, BuildInfo},
         env::saved,
         go_mod,
         variables::{self, Variables},
@@ -60,6 +60,8 @@ pub struct Question {
 pub struct Answer {
     /// Version of the program.
     pub version: String,
+    /// The program is the go command, whatever its name.
+    pub is_go: bool,
     /// Working directory.
     pub cwd: String,
     /// Module path of the nearest go.mod.
@@ -190,7 +192,7 @@ type Program = (u64, u64, u64, i64);
 /// What need not be looked up twice.
 #[derive(Default)]
 struct Memory {
-    versions: HashMap<Program, String>,
+    programs: HashMap<Program, BuildInfo>,
     users: HashMap<u32, String>,
 }
 
@@ -216,8 +218,10 @@ fn look(question: &Question, memory: &mut Memory) -> Answer {
     } else {
         Variables::new()
     };
+    let program = memory.program(&process).unwrap_or_default();
     let mut answer = Answer {
-        version: memory.version(&process).unwrap_or_default(),
+        version: program.version().to_owned(),
+        is_go: program.path == "cmd/go",
         user,
         ..Answer::default()
     };
@@ -251,7 +255,7 @@ fn look_around(
     let directory = working_directory::of(cwd, root, [asked, told], [uid, gid]);
     answer.cwd = working_directory::path(directory.as_fd()).unwrap_or_default();
     answer.module = go_mod::module(directory, root, uid, gid).unwrap_or_default();
-    if question.is_go {
+    if question.is_go || answer.is_go {
         answer.saved = saved::of(root, known, uid, gid);
     }
 }
@@ -264,7 +268,7 @@ fn only_user(user: String) -> Answer {
 }
 
 impl Memory {
-    fn version(&mut self, process: &Process) -> Option<String> {
+    fn program(&mut self, process: &Process) -> Option<BuildInfo> {
         let file = process.open("exe")?;
         let metadata = file.metadata().ok()?;
         let program = (
@@ -273,15 +277,12 @@ impl Memory {
             metadata.size(),
             metadata.ctime(),
         );
-        if let Some(known) = self.versions.get(&program) {
+        if let Some(known) = self.programs.get(&program) {
             return Some(known.clone());
         }
-        let found = build_info::read(&file);
-        let version = found
-            .map(|found| found.version().to_owned())
-            .unwrap_or_default();
-        remember(&mut self.versions, program, &version);
-        Some(version)
+        let found = build_info::read(&file).unwrap_or_default();
+        remember(&mut self.programs, program, &found);
+        Some(found)
     }
 
     fn user(&mut self, uid: u32) -> String {
@@ -296,11 +297,11 @@ impl Memory {
 }
 
 /// Forgets all when too much is remembered: what is used comes back.
-fn remember<K: Eq + std::hash::Hash>(memory: &mut HashMap<K, String>, key: K, value: &str) {
+fn remember<K: Eq + std::hash::Hash, V: Clone>(memory: &mut HashMap<K, V>, key: K, value: &V) {
     if memory.len() >= REMEMBERED_MAX {
         memory.clear();
     }
-    memory.insert(key, value.to_owned());
+    memory.insert(key, value.clone());
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use cache_ebpf::ProcessKey;
 
 use crate::{
-    go::tools::TOOLS,
+    go::tools::is_tool,
     model::process::{arguments, text},
     sys::procfs::{self, Process},
 };
@@ -92,7 +92,7 @@ fn tools_above(process: &Found, all: &HashMap<u32, Found>) -> Option<[ProcessKey
     let mut at = Some(process);
     for _ in 0..GENERATIONS {
         let Some(one) = at else { break };
-        if TOOLS.contains(&one.comm.as_str()) {
+        if is_tool(&one.comm) {
             found.push(one.key);
         }
         at = all.get(&one.parent);

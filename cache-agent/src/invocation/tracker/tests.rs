@@ -2,6 +2,7 @@ use bytemuck::Zeroable as _;
 use cache_ebpf::ancestry::{PROCESS_EXEC, PROCESS_EXIT, PROCESS_FORK, ProcessEvent};
 
 use super::*;
+use crate::model::invocation::Invocation;
 
 fn key(tgid: u32, start_ns: u64) -> ProcessKey {
     ProcessKey {
@@ -98,6 +99,68 @@ fn a_nested_tool_has_its_parent_and_its_own_members() {
     // The one that became a tool of its own is no longer waited for.
     assert_eq!(of(&tracker, make), (true, None));
     assert_eq!(of(&tracker, go), (false, Some("boot-10-100".to_owned())));
+}
+
+#[test]
+fn a_script_in_place_of_go_leaves_its_place_to_the_go_that_it_runs() {
+    let mut tracker = Tracker::new("boot".to_owned());
+    let nobody = key(0, 0);
+    let [make, script, go] = [10, 11, 12].map(|tgid| key(tgid, 100));
+    step(&mut tracker, PROCESS_EXEC, make, [make, nobody], "make all");
+    let line = "bash /opt/shims/go build ./...";
+    step(&mut tracker, PROCESS_EXEC, script, [script, make], line);
+    let of = |tracker: &Tracker, key| {
+        let live = tracker.live().find(|live| live.key == key).unwrap();
+        let Invocation { tool, verb, .. } = &live.record;
+        (
+            format!("{tool} {verb}"),
+            live.is_untold(),
+            live.record.parent.clone(),
+        )
+    };
+    let parent = Some("boot-10-100".to_owned());
+    assert_eq!(
+        of(&tracker, script),
+        ("go build".to_owned(), false, parent.clone())
+    );
+    step(
+        &mut tracker,
+        PROCESS_EXEC,
+        go,
+        [go, script],
+        "go build ./...",
+    );
+    assert_eq!(of(&tracker, go), ("go build".to_owned(), false, parent));
+    assert!(of(&tracker, script).1);
+}
+
+#[test]
+fn a_version_that_executes_another_is_one_invocation_of_that_one() {
+    let mut tracker = Tracker::new("boot".to_owned());
+    let (go, nobody) = (key(10, 100), key(0, 0));
+    step(&mut tracker, PROCESS_EXEC, go, [go, nobody], "go build");
+    let variables = "GOTOOLCHAIN_INTERNAL_SWITCH_VERSION=go1.24.11";
+    step_with(
+        &mut tracker,
+        go,
+        [go, nobody],
+        ["go1.24.11 build", variables],
+    );
+    let first = Answer {
+        version: "go1.21.13".to_owned(),
+        ..Answer::default()
+    };
+    tracker.answer(&go, first);
+    let live = tracker.take_all();
+    let [live] = <[Live; 1]>::try_from(live).unwrap();
+    let finished = live.finish(&HashMap::new(), &HashMap::new(), &|_, _| None, &|_| (0, 0));
+    let Invocation {
+        tool,
+        verb,
+        version,
+        ..
+    } = &finished[0].record;
+    assert_eq!([tool, verb, version], ["go", "build", "go1.24.11"]);
 }
 
 #[test]
