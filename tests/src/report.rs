@@ -54,6 +54,9 @@ pub struct Root {
     pub files_created: u64,
     pub files_deleted: u64,
     pub files_renamed: u64,
+    pub moved_away_bytes: u64,
+    pub directory: String,
+    pub trouble: Option<String>,
 }
 
 /// What several processes may have moved.

@@ -241,5 +241,8 @@ mod tests {
         assert_eq!(testbed.growth(go), 5);
         let root = testbed.look().roots.remove(0);
         assert_eq!((root.size_bytes, root.drift_bytes), (5, 0));
+        testbed.walk_again();
+        let root = testbed.look().roots.remove(0);
+        assert_eq!((root.size_bytes, root.drift_bytes), (5, 0));
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     os::fd::{BorrowedFd, OwnedFd},
+    path::Path,
     time::Duration,
 };
 
@@ -20,7 +21,7 @@ use crate::{
     ledger::accounts::Sums,
     model::{compiled::Past, invocation::Finished, process::Identity, root::RootKind},
     process::{
-        caches_in_use::{CacheInUse, Sighting},
+        caches_in_use::{CacheInUse, Sighting, is_born_since},
         inspector::Inspector,
         running_tools,
     },
@@ -228,6 +229,17 @@ impl<P: FollowsProcesses> Observer<P> {
     /// Caches that go commands use, found since this was last asked.
     pub fn take_found(&mut self) -> Vec<(Sighting, Vec<CacheInUse>)> {
         self.inspector.take_found()
+    }
+
+    /// The go command that alone can have written to a cache so far, as its directory is no older.
+    pub fn sole_writer(
+        &self,
+        kind: RootKind,
+        path: &Path,
+        directory: BorrowedFd<'_>,
+    ) -> Option<ProcessKey> {
+        let user = self.tracker.sole_user(kind, path)?;
+        is_born_since(directory, user.start_ms).then_some(user.process)
     }
 
     /// Readable once such caches were found.

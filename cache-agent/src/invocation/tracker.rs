@@ -1,6 +1,9 @@
 //! Invocations under way: begun by the exec of a tool, grown by what its descendants do, ended by its exit.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use cache_ebpf::{OPERATION_UNLINK, ProcessKey, ancestry::SEED_UNIT_NS};
 
@@ -229,6 +232,21 @@ impl Tracker {
         !others.any(|live| {
             live.may_use(&sighting.caches, since_ns) && !above.contains(&live.record.id)
         })
+    }
+
+    /// The go command that alone can have written to this cache since it began, if there is one.
+    pub fn sole_user(&self, kind: RootKind, path: &Path) -> Option<Sighting> {
+        let caches = vec![(kind, path.to_owned())];
+        let now = self.live.values().filter(|live| !live.has_ended());
+        let mut users = now
+            .filter(|live| live.may_use(&caches, live.key.start_ns))
+            .map(|live| Sighting {
+                process: live.key,
+                uid: live.record.uid,
+                start_ms: live.record.start_ms,
+                caches: caches.clone(),
+            });
+        users.find(|user| self.is_alone(user))
     }
 
     fn exit(&mut self, step: &Step<'_>) {

@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 
+use anyhow::Result;
 use cache_ebpf::{Credit, CreditKey, Process, ProcessKey};
 
-use crate::model::{
-    changes::{Changes, changes, difference},
-    process::Identity,
+use super::{Ledger, Reconciliation};
+use crate::{
+    kernel::ledger_maps::LedgerMaps,
+    model::{
+        changes::{Changes, changes, difference},
+        process::Identity,
+    },
 };
 
 /// The account of one process.
@@ -100,6 +105,23 @@ impl Accounts {
         }
         self.processes.retain(|_, account| account.has_any());
         self
+    }
+
+    /// Adds what a walk found that a directory moved over the border explains.
+    pub fn credit_mover(
+        &mut self,
+        found: &Reconciliation,
+        ledger: &Ledger<impl LedgerMaps>,
+    ) -> Result<()> {
+        let Some((mover, moved)) = &found.moved else {
+            return Ok(());
+        };
+        let account = self.processes.entry(*mover).or_default();
+        account.roots.entry(found.index).or_default().add(moved);
+        if let Some(process) = ledger.process(mover)? {
+            account.identity = Identity::of(&process);
+        }
+        Ok(())
     }
 
     /// Sums by invocation and root.

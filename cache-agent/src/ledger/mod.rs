@@ -275,6 +275,10 @@ impl<M: LedgerMaps> Ledger<M> {
             }
             None => maps::nobody(index).process,
         };
+        if let Some(root) = self.root_mut(index) {
+            // No event tells of it.
+            root.reported.add(&before);
+        }
         self.maps.credit(initial_owner, index, &before)
     }
 

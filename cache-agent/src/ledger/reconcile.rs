@@ -16,10 +16,7 @@ use super::{
 };
 use crate::{
     kernel::{file_events::Fact, ledger_maps::LedgerMaps},
-    model::{
-        changes::{Changes, changes, difference},
-        printable::Shown,
-    },
+    model::changes::{Changes, changes, difference},
     sys::shortage::is_caused_by_shortage,
 };
 
@@ -256,22 +253,16 @@ impl<M: LedgerMaps> Ledger<M> {
         Ok(())
     }
 
-    /// Walks until every root has been reconciled; a root that cannot be walked is an error.
-    pub fn wait_for_walks(&mut self, mut each: impl FnMut(Fact)) -> Result<Vec<Reconciliation>> {
-        let mut done = Vec::new();
+    /// Walks until every root has been reconciled, or cannot be.
+    pub fn wait_for_walks(&mut self, mut each: impl FnMut(Fact)) -> Result<Reconciled> {
+        let mut all = Reconciled::default();
         let started = Instant::now();
         while self.roots().any(|root| root.walk.is_some()) {
             self.drain(&mut each);
             self.measure(&mut each)?;
             let reconciled = self.reconcile(Unsure::Take, &mut each)?;
-            done.extend(reconciled.done);
-            if let Some((index, error)) = reconciled.failed.into_iter().next() {
-                let path = self
-                    .root(index)
-                    .map(|root| Shown::path(&root.path).to_string());
-                let path = path.unwrap_or_default();
-                return Err(error.context(format!("cannot walk {path}")));
-            }
+            all.done.extend(reconciled.done);
+            all.failed.extend(reconciled.failed);
             let pause = if started.elapsed() < Duration::from_millis(100) {
                 1
             } else {
@@ -279,7 +270,49 @@ impl<M: LedgerMaps> Ledger<M> {
             };
             self.take_walks(Duration::from_millis(pause));
         }
-        Ok(done)
+        Ok(all)
+    }
+
+    /// Takes the ledger's own figures for a base where there is no walk to have them from; nothing of a directory
+    /// that is gone. True where there was no base.
+    pub fn take_figures(&mut self, index: u32) -> Result<bool> {
+        let total = self.total(index)?;
+        let Some(root) = self.root_mut(index) else {
+            return Ok(false);
+        };
+        let (bytes, files) = if root.exists() {
+            (root.size(&total), root.files(&total))
+        } else {
+            (0, 0)
+        };
+        let base = Base {
+            bytes,
+            files,
+            disk_bytes: 0,
+            total,
+        };
+        Ok(root.base.replace(base).is_none())
+    }
+
+    /// The same as a walk would tell it.
+    pub fn figures(&self, index: u32) -> Result<Option<Reconciliation>> {
+        let total = self.total(index)?;
+        let Some(root) = self.root(index) else {
+            return Ok(None);
+        };
+        let base = Base {
+            bytes: root.size(&total),
+            files: root.files(&total),
+            disk_bytes: 0,
+            total,
+        };
+        Ok(Some(Reconciliation {
+            index,
+            drift_bytes: 0,
+            base,
+            moved: None,
+            is_since_last_run: false,
+        }))
     }
 }
 

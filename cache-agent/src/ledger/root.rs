@@ -181,6 +181,9 @@ pub fn open_directory(path: &Path) -> Result<OwnedFd> {
         match error {
             Errno::NOTDIR => anyhow!("root {shown} is not a directory"),
             Errno::LOOP => anyhow!("root {shown} is a loop of symbolic links"),
+            Errno::NOENT if path.is_symlink() => {
+                anyhow!("root {shown} is a link to what does not exist")
+            }
             Errno::NOENT => anyhow!("root {shown} does not exist"),
             other => anyhow::Error::new(other).context(format!("cannot open root {shown}")),
         }

@@ -78,7 +78,7 @@ impl Watched {
     /// Walks once more; what was found.
     pub(super) fn walk(&mut self) -> Reconciliation {
         self.ledger.start_walk(self.index).unwrap();
-        self.ledger.wait_for_walks(|_| {}).unwrap().remove(0)
+        self.ledger.wait_for_walks(|_| {}).unwrap().done.remove(0)
     }
 
     /// Net growth that a process is credited with.

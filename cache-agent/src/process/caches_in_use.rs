@@ -106,18 +106,24 @@ impl Sighting {
         let seen = std::fs::metadata(path).ok();
         let is_in_view =
             seen.is_some_and(|seen| (seen.dev(), seen.ino()) == (found.st_dev, found.st_ino));
-        let born = birth(directory.as_fd());
-        let started = u64::try_from(self.start_ms).ok()?;
-        let started = SystemTime::UNIX_EPOCH + Duration::from_millis(started);
         Some(CacheInUse {
             kind,
             path: path.to_owned(),
             is_in_view,
-            is_new: born.is_some_and(|born| born + STANDSTILL >= started),
+            is_new: is_born_since(directory.as_fd(), self.start_ms),
             directory,
             namespace,
         })
     }
+}
+
+/// True where the directory was made no earlier than this, in milliseconds since the epoch.
+pub(crate) fn is_born_since(directory: BorrowedFd<'_>, start_ms: i64) -> bool {
+    let Ok(started) = u64::try_from(start_ms) else {
+        return false;
+    };
+    let started = SystemTime::UNIX_EPOCH + Duration::from_millis(started);
+    birth(directory).is_some_and(|born| born + STANDSTILL >= started)
 }
 
 /// When the directory was made; not every file system knows.

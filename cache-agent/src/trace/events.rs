@@ -7,7 +7,6 @@ use std::{
 
 use serde_json::json;
 
-use super::report::json::RootRow;
 use crate::{
     kernel::file_events::Fact,
     model::printable::printable,
@@ -25,18 +24,19 @@ pub struct EventLines {
 
 impl EventLines {
     /// Prints nothing without a format.
-    pub fn new(format: Option<Format>, roots: &[RootRow]) -> Self {
+    pub fn new(format: Option<Format>) -> Self {
         let up = event_clock();
-        let roots = roots
-            .iter()
-            .map(|row| (row.index, row.path.to_string_lossy().into_owned()))
-            .collect();
         let now = SystemTime::now();
         Self {
             format,
             zero: now.checked_sub(up).unwrap_or(SystemTime::UNIX_EPOCH),
-            roots,
+            roots: HashMap::new(),
         }
+    }
+
+    /// Roots by number.
+    pub fn name(&mut self, roots: impl Iterator<Item = (u32, String)>) {
+        self.roots.extend(roots);
     }
 
     /// One event.

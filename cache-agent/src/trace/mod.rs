@@ -11,5 +11,6 @@ pub mod report;
 pub mod roots;
 mod run;
 pub mod user;
+pub mod watched;
 
 pub use self::run::run;

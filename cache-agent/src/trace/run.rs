@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsString,
-    os::fd::AsFd as _,
     time::{Duration, Instant},
 };
 
@@ -13,12 +12,10 @@ use super::{
     events::EventLines,
     history::Past,
     options::Options,
-    report::{
-        self,
-        json::{Document, RootRow},
-    },
+    report::{self, json::Document},
     roots::Places,
     user::{self, Credentials},
+    watched::Watched,
 };
 use crate::{
     invocation::observer::Observer,
@@ -26,8 +23,8 @@ use crate::{
         counters::Counters, detach::Detach, file_events::Fact, kernel_side::KernelSide as _,
         session::Purpose,
     },
-    ledger::{Ledger, accounts::Accounts, root::Ambiguous},
-    model::{changes::Changes, invocation::Finished, printable::printable, process::Identity},
+    ledger::{Ledger, accounts::Accounts},
+    model::{changes::Changes, invocation::Finished},
     sys::usage,
 };
 
@@ -52,11 +49,13 @@ pub fn run(args: &Options) -> Result<Ended> {
     })?;
     let mut observer = Observer::start(process_maps, [])?;
     let places = Places::prepare(&args.roots, &credentials)?;
-    let watched = watch(&mut ledger, &mut observer, &places);
-    let mut roots = watched.inspect_err(|_| places.clean(&credentials))?;
+    let are_given = !args.roots.is_empty();
+    let watched = Watched::start(&mut ledger, &mut observer, &places, are_given);
+    let mut watched = watched.inspect_err(|_| places.clean(&credentials))?;
     let baseline = ledger.accounts()?;
     let counted = ledger.counters()?;
-    let lines = EventLines::new(args.events, &roots);
+    let mut lines = EventLines::new(args.events);
+    lines.name(watched.paths());
     let mut family = spawn(&mut ledger, &mut observer, &args.command, &credentials)?;
     let mut next_sweep = Instant::now() + SWEEP_TICK;
     let ended = family.wait(TICK, || {
@@ -70,17 +69,17 @@ pub fn run(args: &Options) -> Result<Ended> {
                 break;
             }
         }
+        watched.look(&mut ledger, &mut observer, &mut lines, note)?;
         ledger.measure(|fact| note(&lines, &mut observer, fact))
     })?;
-    let (report, finished) = settle(&mut ledger, &mut roots, &baseline, |fact| {
-        note(&lines, &mut observer, fact);
-    })
-    .map(|accounts| {
-        observer.look();
-        let mut finished = observer.finish(&accounts.by_invocation());
-        remember(args, &mut finished);
-        (changed(accounts), finished)
+    let accounts = watched.settle(&mut ledger, &mut observer, &baseline, |observer, fact| {
+        note(&lines, observer, fact);
     })?;
+    observer.look();
+    let mut finished = observer.finish(&accounts.by_invocation());
+    remember(args, &mut finished);
+    let report = changed(accounts);
+    let roots = watched.rows();
     places.clean(&credentials);
     let document = Document {
         backend: ledger.session().backend().as_str(),
@@ -108,27 +107,6 @@ fn note(lines: &EventLines, observer: &mut Observer, fact: Fact) {
     observer.fact(fact);
 }
 
-/// Registers the roots and walks them.
-fn watch(ledger: &mut Ledger, observer: &mut Observer, places: &Places) -> Result<Vec<RootRow>> {
-    let mut roots = Vec::new();
-    for place in places.list() {
-        let index = ledger.watch(&place.path)?;
-        if let Some(root) = ledger.root(index) {
-            let directory = root.directory().as_fd().try_clone_to_owned();
-            let directory = directory.context("no descriptor left")?;
-            let path = printable(place.path.as_os_str().as_encoded_bytes());
-            observer.watch(index, path, place.kind, directory);
-        }
-        roots.push(RootRow::new(index, place));
-    }
-    ledger.seed_open_files()?;
-    ledger.wait_for_walks(|_| ())?;
-    for row in &mut roots {
-        row.before(ledger)?;
-    }
-    Ok(roots)
-}
-
 /// Starts the command as a child of the family, of which this process is the head only for that long.
 fn spawn(
     ledger: &mut Ledger,
@@ -138,37 +116,6 @@ fn spawn(
 ) -> Result<Family> {
     let own = ledger.identify()?;
     ledger.with_family(|| observer.with_head(own, || Family::spawn(command, run_as)))
-}
-
-/// The last account: everything settled, every root walked once more.
-fn settle(
-    ledger: &mut Ledger,
-    roots: &mut [RootRow],
-    baseline: &Accounts,
-    each: impl FnMut(Fact),
-) -> Result<Accounts> {
-    ledger.sweep()?;
-    for row in roots.iter() {
-        ledger.start_walk(row.index)?;
-    }
-    let reconciliations = ledger.wait_for_walks(each)?;
-    let mut accounts = ledger.accounts()?.since(baseline);
-    for found in &reconciliations {
-        if let Some((mover, moved)) = &found.moved {
-            let account = accounts.processes.entry(*mover).or_default();
-            account.roots.entry(found.index).or_default().add(moved);
-            if let Some(process) = ledger.process(mover)? {
-                account.identity = Identity::of(&process);
-            }
-        }
-        if let Some(row) = roots.iter_mut().find(|row| row.index == found.index) {
-            row.after(found, &accounts);
-            row.ambiguous = ledger
-                .root(found.index)
-                .map_or_else(Ambiguous::default, |root| root.ambiguous);
-        }
-    }
-    Ok(accounts)
 }
 
 /// Causes come from what earlier traces and the daemon remember; this trace is remembered too.

@@ -3,6 +3,7 @@
 mod complaints;
 mod ends;
 mod invocations;
+mod roots;
 mod trace;
 
 use std::{

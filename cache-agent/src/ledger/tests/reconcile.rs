@@ -33,7 +33,12 @@ fn a_drift_that_a_second_walk_does_not_find_is_none() {
     watched.ledger.start_walk(watched.index).unwrap();
     watched.walk_done();
     fs::remove_file(watched.path("not told yet")).unwrap();
-    let found = watched.ledger.wait_for_walks(|_| {}).unwrap().remove(0);
+    let found = watched
+        .ledger
+        .wait_for_walks(|_| {})
+        .unwrap()
+        .done
+        .remove(0);
     assert_eq!(found.drift_bytes, 0);
     assert_eq!(watched.root().corrected, Changes::default());
 }
@@ -114,7 +119,7 @@ fn where_names_that_go_are_not_told_a_changed_file_that_is_gone_does_not_count()
     fs::remove_file(&gone).unwrap();
     // The write is told only while the walk is under way.
     ledger.start_walk(index).unwrap();
-    let found = ledger.wait_for_walks(|_| {}).unwrap().remove(0);
+    let found = ledger.wait_for_walks(|_| {}).unwrap().done.remove(0);
     assert_eq!((found.base.bytes, found.base.files), (2, 1));
     assert_eq!(found.drift_bytes, 13);
 }

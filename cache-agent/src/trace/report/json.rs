@@ -27,6 +27,31 @@ use crate::{
 /// Nobody's account.
 const NOBODY: u32 = 0;
 
+/// What was at a root's path when the command had ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Directory {
+    /// The directory that was there before.
+    Same,
+    /// Another one, or what is none.
+    Replaced,
+    /// Nothing.
+    Gone,
+    /// It does not matter: nothing there could be watched.
+    Unwatched,
+}
+
+impl Directory {
+    /// The word of the document.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Replaced => "replaced",
+            Self::Gone => "gone",
+            Self::Unwatched => "unwatched",
+        }
+    }
+}
+
 /// One root, before and after.
 #[derive(Debug)]
 pub struct RootRow {
@@ -49,6 +74,14 @@ pub struct RootRow {
     pub unattributed_bytes: i64,
     /// What of that several processes may have moved.
     pub ambiguous: Ambiguous,
+    /// What it held when its directory was moved away.
+    pub moved_away_bytes: u64,
+    /// What was at its path in the end.
+    pub directory: Directory,
+    /// Why it was not watched, or not walked.
+    pub trouble: Option<String>,
+    /// Who alone can have written what it held when it was taken up.
+    pub maker: Option<ProcessKey>,
 }
 
 impl RootRow {
@@ -65,6 +98,10 @@ impl RootRow {
             drift_bytes: 0,
             unattributed_bytes: 0,
             ambiguous: Ambiguous::default(),
+            moved_away_bytes: 0,
+            directory: Directory::Same,
+            trouble: None,
+            maker: None,
         }
     }
 
@@ -105,6 +142,27 @@ impl RootRow {
             .map(|changes| changes.growth_bytes)
             .sum();
         self.unattributed_bytes = known - self.drift_bytes;
+    }
+
+    /// The directory is not at its path any more: what it holds has left, by nobody known.
+    pub fn depart(&mut self, held: &Base) {
+        let bytes = self.after_bytes.cast_signed();
+        self.ledger.growth_bytes -= bytes;
+        self.ledger.files_deleted += held.files;
+        self.unattributed_bytes -= bytes;
+        self.moved_away_bytes = self.after_bytes;
+        self.after_bytes = 0;
+    }
+
+    /// Takes in the directory that was at the same path later.
+    pub fn join(&mut self, later: &Self) {
+        self.after_bytes += later.after_bytes;
+        self.ledger.add(&later.ledger);
+        self.drift_bytes += later.drift_bytes;
+        self.unattributed_bytes += later.unattributed_bytes;
+        self.ambiguous.growth_bytes += later.ambiguous.growth_bytes;
+        self.ambiguous.movers = self.ambiguous.movers.max(later.ambiguous.movers);
+        self.moved_away_bytes += later.moved_away_bytes;
     }
 
     /// Growth of the disk, in bytes.
@@ -201,7 +259,8 @@ fn root(row: &RootRow) -> Value {
         "drift_bytes": row.drift_bytes, "unattributed_bytes": row.unattributed_bytes,
         "ambiguous_moves": {"growth_bytes": row.ambiguous.growth_bytes, "movers": row.ambiguous.movers},
         "files_created": row.ledger.files_created, "files_deleted": row.ledger.files_deleted,
-        "files_renamed": row.ledger.files_renamed,
+        "files_renamed": row.ledger.files_renamed, "moved_away_bytes": row.moved_away_bytes,
+        "directory": row.directory.as_str(), "trouble": row.trouble,
     })
 }
 

@@ -6,7 +6,7 @@ use cache_ebpf::ProcessKey;
 
 use super::{
     invocations,
-    json::{Document, RootRow},
+    json::{Directory, Document, RootRow},
 };
 use crate::{
     kernel::counters::{FAULT_CAUSES, TRACE_FAULT_CAUSES, named},
@@ -81,7 +81,26 @@ fn print_roots(roots: &[RootRow], out: &mut impl Write) -> io::Result<()> {
             row.drift_bytes
         )?;
     }
-    Ok(())
+    roots.iter().try_for_each(|row| print_fate(row, out))
+}
+
+/// What became of a root's directory, if it is not simply there.
+fn print_fate(row: &RootRow, out: &mut impl Write) -> io::Result<()> {
+    let path = printable(row.path.as_os_str().as_encoded_bytes());
+    let fate = match row.directory {
+        Directory::Same => None,
+        Directory::Replaced => Some("was replaced while the command ran"),
+        Directory::Gone => Some("is gone: removed or moved away while the command ran"),
+        Directory::Unwatched => Some("was not watched"),
+    };
+    let moved = row.moved_away_bytes;
+    let moved = (moved > 0).then(|| format!("{} were moved away with it", size(moved)));
+    let parts = [fate.map(str::to_owned), moved, row.trouble.clone()];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{path} {}", parts.join("; "))
 }
 
 fn print_processes(
