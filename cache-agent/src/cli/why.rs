@@ -232,15 +232,14 @@ fn text(
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let (paths, reasons) = (width(0), width(1));
-    for [path, reason, against] in &rows {
-        text += &format!("  {path:<paths$}  {reason:<reasons$}  {against}\n");
-    }
+    let line = |[path, reason, against]: &[String; 3]| {
+        format!("  {path:<paths$}  {reason:<reasons$}  {against}\n")
+    };
+    text.extend(rows.iter().map(line));
     if !doubts.is_empty() {
         text += "could not be known:\n";
     }
-    for doubt in doubts {
-        text += &format!("  {}\n", shown(doubt));
-    }
+    text.extend(doubts.iter().map(|doubt| format!("  {}\n", shown(doubt))));
     text
 }
 

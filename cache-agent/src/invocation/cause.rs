@@ -80,9 +80,12 @@ pub fn explain(now: &mut Finished, past: &Past) {
     (now.record.cause, now.record.built) = (causes, built);
 }
 
+/// Reasons, the invocation compared with, and how.
+type Told<'a> = (&'a [Reason], Option<&'a str>, How);
+
 /// What it compiled, by what there is to say of it.
 fn built(now: &Finished, reasons: &Reasons<'_>) -> Vec<Built> {
-    let mut groups: BTreeMap<(&[Reason], Option<&str>, How), Vec<&str>> = BTreeMap::new();
+    let mut groups: BTreeMap<Told<'_>, Vec<&str>> = BTreeMap::new();
     for compiled in &now.compiled {
         let found = reasons.of_package(&compiled.path);
         let key = (

@@ -28,6 +28,7 @@ fn trace_is_documented() {
         &[
             ("options", options("trace")),
             ("invocations", options("invocations")),
+            ("why", options("why")),
         ],
     );
     let (_, fields) = page.split_once("| Field | Meaning |").unwrap();

@@ -1,11 +1,15 @@
 //! Why a cache grew, told by one trace of several builds.
 
+use std::process::Command;
+
 use anyhow::{Result, bail, ensure};
 use cache_tests::{
     env, go,
     report::Cause,
     workshop::{Workshop, the_one, whole},
 };
+
+use serde_json::Value;
 
 use super::SUITE;
 
@@ -82,6 +86,47 @@ fn what_happened_between_builds_is_named() -> Result<()> {
         fourth == "directory" && places.contains("/src/copy: example.com/between/p0"),
         "{told:?}"
     );
+    Ok(())
+}
+
+/// `why` tells each package's reason from the history, also against another invocation than the previous build.
+#[test]
+fn each_package_has_its_reason() -> Result<()> {
+    let shop = Workshop::new("why")?;
+    let module = shop.module("why", 3)?;
+    let script = "go build ./... && echo 'var V = 1' >>p1/p.go && go build -p=2 ./... && go build -gcflags=-N ./...";
+    let traced = shop.trace()?.directory(&module).run("sh", ["-c", script])?;
+    let report = traced.exact()?;
+    let why = |words: &[&str]| -> Result<Value> {
+        let output = Command::new(env::agent()?)
+            .args(["why", "--json", "--state-dir"])
+            .arg(shop.bench.aside("report.state"))
+            .args(words)
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "why {words:?}: {text}");
+        Ok(serde_json::from_slice(&output.stdout)?)
+    };
+    let reasons = |told: &Value| -> Vec<String> {
+        let packages = told["packages"].as_array().into_iter().flatten();
+        let one = |it: &Value| {
+            let first = &it["reasons"][0];
+            format!("{} {} {}", it["path"], first["kind"], first["detail"]).replace('"', "")
+        };
+        packages.map(one).collect()
+    };
+    let [first, second] = [&["go", "build", "./..."][..], &["build", "-p=2", "./..."]]
+        .map(|words| the_one(report, words).map(|one| one.id.clone()));
+    let (first, second) = (first?, second?);
+    let told = reasons(&why(&[&second])?);
+    ensure!(told == ["example.com/why/p1 source "], "{told:?}");
+    let told = why(&["last", "--against", &first])?;
+    let expected = ["p0", "p1", "p2"]
+        .map(|name| format!(r"example.com/why/{name} settings:gcflags \\ -> \-N\"));
+    ensure!(reasons(&told) == expected, "{:?}", reasons(&told));
+    ensure!(told["packages"][0]["against"] == first.as_str(), "{told}");
+    let told = reasons(&why(&[&first, "--package", "example.com/why/p2"])?);
+    ensure!(told == ["example.com/why/p2 first_build "], "{told:?}");
     Ok(())
 }
 

@@ -66,7 +66,15 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     (
         "cli",
         &[
-            "model", "sys", "config", "kernel", "ledger", "store", "daemon", "trace",
+            "model",
+            "sys",
+            "config",
+            "kernel",
+            "ledger",
+            "invocation",
+            "store",
+            "daemon",
+            "trace",
         ],
     ),
     // Compiled for tests only: it writes down what all the others say.

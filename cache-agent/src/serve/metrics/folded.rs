@@ -25,7 +25,8 @@ pub(super) struct Row {
     pub(super) changes: Changes,
     pub(super) drift_bytes: i64,
     pub(super) walk_duration: Duration,
-    pub(super) file_system: FileSystem,
+    /// `None` while the root is absent, or where its file system tells no size.
+    pub(super) file_system: Option<FileSystem>,
     pub(super) thresholds: Vec<Threshold>,
 }
 
@@ -71,7 +72,7 @@ impl From<&RootSnapshot> for Row {
             changes,
             drift_bytes: root.drift_bytes,
             walk_duration: root.walk_duration,
-            file_system: root.file_system,
+            file_system: (root.file_system.total_bytes > 0).then_some(root.file_system),
             thresholds: root.thresholds.clone(),
         }
     }
@@ -98,7 +99,10 @@ impl Row {
         self.changes.add(&changes);
         self.drift_bytes = self.drift_bytes.saturating_add(drift_bytes);
         self.walk_duration = self.walk_duration.max(walk_duration);
-        self.file_system = worse(self.file_system, file_system);
+        self.file_system = match (self.file_system, file_system) {
+            (Some(own), Some(other)) => Some(worse(own, other)),
+            (own, other) => own.or(other),
+        };
         for threshold in thresholds {
             merge_threshold(&mut self.thresholds, threshold);
         }

@@ -4,7 +4,7 @@ use super::{
     families::{Families, count, figure, flag, signed},
     folded::Row,
     names::names,
-    roots::per_root,
+    roots::{per_root, where_known},
 };
 use crate::{
     limits::{Threshold, thresholds::Level},
@@ -16,8 +16,8 @@ names! {
     LIMIT_CROSSED = GAUGE "go_cache_limit_crossed" "1 while the size limit of the root is crossed, else 0.";
     FS_LIMIT_CROSSED = GAUGE "go_cache_fs_limit_crossed_roots" "Roots whose file system is below the configured share of free space or inodes.";
     LIMIT_CROSSINGS = COUNTER "go_cache_limit_crossings_total" "Times that any root crossed a limit.";
-    FS_AVAIL = GAUGE "go_cache_fs_avail_bytes" "Bytes available to unprivileged users on the file system of the root.";
-    FS_INODES_USED = GAUGE "go_cache_fs_inodes_used_ratio" "Used share of the inodes of the file system of the root, 0 where it has no fixed number.";
+    FS_AVAIL = GAUGE "go_cache_fs_avail_bytes" "Bytes available to unprivileged users on the file system of the root; none while the root is absent.";
+    FS_INODES_USED = GAUGE "go_cache_fs_inodes_used_ratio" "Used share of the inodes of the file system of the root, 0 where it has no fixed number; none while the root is absent.";
     DRIFT = GAUGE "go_cache_drift_bytes" "Ledger minus disk at the last walk of the root, before correction.";
 }
 
@@ -73,11 +73,11 @@ fn size_limits(row: &Row) -> impl Iterator<Item = ([(&str, &str); 3], &Threshold
 }
 
 pub(super) fn add_file_systems(families: &mut Families, rows: &[Row]) {
-    per_root(families, &FS_AVAIL, rows, |row| {
-        figure(row.file_system.avail_bytes)
+    where_known(families, &FS_AVAIL, rows, |row| {
+        row.file_system.map(|it| figure(it.avail_bytes))
     });
-    per_root(families, &FS_INODES_USED, rows, |row| {
-        row.file_system.inodes_used_ratio
+    where_known(families, &FS_INODES_USED, rows, |row| {
+        row.file_system.map(|it| it.inodes_used_ratio)
     });
     per_root(families, &DRIFT, rows, |row| signed(row.drift_bytes));
 }

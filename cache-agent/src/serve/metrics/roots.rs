@@ -23,15 +23,21 @@ pub(super) fn per_root(
     rows: &[Row],
     value: impl Fn(&Row) -> f64,
 ) {
-    families.add(
-        name,
-        rows.iter().map(|row| {
-            (
-                [("root", row.name.as_str()), ("kind", row.kind.as_str())],
-                value(row),
-            )
-        }),
-    );
+    where_known(families, name, rows, |row| Some(value(row)));
+}
+
+/// A series for each root of which there is a figure.
+pub(super) fn where_known(
+    families: &mut Families,
+    name: &Definition,
+    rows: &[Row],
+    value: impl Fn(&Row) -> Option<f64>,
+) {
+    let series = rows.iter().filter_map(|row| {
+        let labels = [("root", row.name.as_str()), ("kind", row.kind.as_str())];
+        Some((labels, value(row)?))
+    });
+    families.add(name, series);
 }
 
 pub(super) fn add(families: &mut Families, rows: &[Row]) {

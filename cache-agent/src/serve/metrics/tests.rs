@@ -219,6 +219,24 @@ fn roots_beyond_the_bound_are_one() {
     }
 }
 
+/// A full disk that there is not would fire everybody's alert.
+#[test]
+fn absent_roots_have_no_file_system() {
+    let mut snapshot = snapshot(52);
+    for number in [0, 51] {
+        snapshot.roots[number].file_system = FileSystem::default();
+    }
+    let text = scrape(&snapshot);
+    for name in ["go_cache_fs_avail_bytes", "go_cache_fs_inodes_used_ratio"] {
+        let of_name = |line: &&str| line.starts_with(&format!("{name}{{"));
+        let found: Vec<_> = text.lines().filter(of_name).collect();
+        assert_eq!(found.len(), 50, "{found:#?}");
+        assert!(!found.iter().any(|line| line.contains("user0\"")));
+    }
+    let other = "go_cache_fs_avail_bytes{root=\"other\",kind=\"other\"} 120";
+    assert!(text.lines().any(|line| line == other), "{text}");
+}
+
 #[test]
 fn every_name_is_exported_in_its_order() {
     let exported: Vec<String> = families(&snapshot(1))
