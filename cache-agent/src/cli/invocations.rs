@@ -7,21 +7,17 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use clap::{Args, ValueHint};
+use clap::Args;
 use serde_json::json;
 
-use super::write;
+use super::{history::HistoryArgs, write};
 use crate::{
-    config,
     model::{format::signed, invocation::Invocation, printable::printable},
     store::{
         Store,
         query::{self, Filter},
     },
-    sys::{
-        arguments::absolute_path,
-        clock::{milliseconds, rfc3339_seconds},
-    },
+    sys::clock::{milliseconds, rfc3339_seconds},
 };
 
 /// `invocations`
@@ -43,12 +39,9 @@ pub struct InvocationsArgs {
     /// As one JSON document instead of a table
     #[arg(long)]
     pub json: bool,
-    /// Configuration that says where the history is [default: /etc/cache-agent/cache-agent.toml if it exists]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
-    /// The history is in this directory instead of the configured one
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = absolute_path())]
-    pub state_dir: Option<PathBuf>,
+    /// Where it is.
+    #[command(flatten)]
+    pub history: HistoryArgs,
 }
 
 const HELP: &str = "\
@@ -78,7 +71,7 @@ const RIGHT: [bool; 8] = [false, false, true, true, true, false, false, false];
 
 /// Reads the history and lists.
 pub fn run(args: &InvocationsArgs, out: &mut impl Write) -> Result<()> {
-    let store = history(args.state_dir.as_deref(), args.config.as_deref())?;
+    let store = args.history.open()?;
     let root = args
         .root
         .as_deref()
@@ -103,13 +96,6 @@ pub fn run(args: &InvocationsArgs, out: &mut impl Write) -> Result<()> {
         return write(out, &format!("{document}\n"));
     }
     write(out, &table(&found, has_more))
-}
-
-/// The history in that directory, or where the configuration says.
-pub(super) fn history(state_dir: Option<&Path>, config: Option<&Path>) -> Result<Store> {
-    let configured = |config| -> Result<PathBuf> { Ok(config::load(config)?.state.directory) };
-    let directory = state_dir.map_or_else(|| configured(config), |it| Ok(it.to_owned()))?;
-    Ok(Store::read(&directory)?)
 }
 
 /// A path is one; a name is that of a root which the history knows.

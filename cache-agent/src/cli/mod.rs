@@ -4,6 +4,7 @@
 
 pub mod completions;
 pub mod config;
+pub mod history;
 pub mod invocations;
 pub mod log;
 pub mod man;

@@ -1,12 +1,12 @@
 //! `why`: package by package, why an invocation compiled what it compiled.
 
-use std::{collections::HashMap, io::Write, path::PathBuf};
+use std::{collections::HashMap, io::Write};
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, ValueHint};
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::{invocations::history, write};
+use super::{history::HistoryArgs, write};
 use crate::{
     invocation::cause,
     model::{
@@ -14,8 +14,8 @@ use crate::{
         invocation::Invocation,
         printable::printable,
     },
-    store::{Store, why},
-    sys::{arguments::absolute_path, clock::rfc3339_seconds},
+    store::{Store, query, why},
+    sys::clock::rfc3339_seconds,
 };
 
 /// `why`
@@ -34,12 +34,9 @@ pub struct WhyArgs {
     /// As one JSON document instead of a table
     #[arg(long)]
     pub json: bool,
-    /// Configuration that says where the history is [default: /etc/cache-agent/cache-agent.toml if it exists]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
-    /// The history is in this directory instead of the configured one
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = absolute_path())]
-    pub state_dir: Option<PathBuf>,
+    /// Where it is.
+    #[command(flatten)]
+    pub history: HistoryArgs,
 }
 
 const HELP: &str = "\
@@ -64,9 +61,10 @@ struct Line<'a> {
 
 /// Reads the history and tells.
 pub fn run(args: &WhyArgs, out: &mut impl Write) -> Result<()> {
-    let store = history(args.state_dir.as_deref(), args.config.as_deref())?;
+    let store = args.history.open()?;
     let now = if args.id == "last" {
-        why::last(&store)?.context("no invocation that compiled anything is remembered")?
+        query::last_that_compiled(&store)?
+            .context("no invocation that compiled anything is remembered")?
     } else {
         by_id(&store, &args.id)?
     };
@@ -89,7 +87,7 @@ pub fn run(args: &WhyArgs, out: &mut impl Write) -> Result<()> {
 }
 
 fn by_id(store: &Store, id: &str) -> Result<Invocation> {
-    why::by_id(store, id)?.with_context(|| {
+    query::by_id(store, id)?.with_context(|| {
         format!(
             "the history has no invocation `{}`; `cache-agent invocations --json` lists those it has",
             printable(id.as_bytes())
@@ -136,10 +134,7 @@ fn against(before: &Invocation, now: &Invocation, group: &Built) -> Reason {
     cause::differing_setting(before, now, &group.how).unwrap_or_else(|| {
         let detail = "no setting differs from that invocation: sources and dependencies are compared with the \
                       previous build only";
-        Reason {
-            kind: "unknown".to_owned(),
-            detail: detail.to_owned(),
-        }
+        Reason::new("unknown", detail)
     })
 }
 
@@ -148,7 +143,7 @@ fn compared<'a>(store: &Store, lines: &[Line<'a>]) -> Result<HashMap<&'a str, In
     let mut known = HashMap::new();
     for id in lines.iter().filter_map(|line| line.against) {
         if !known.contains_key(id)
-            && let Some(invocation) = why::by_id(store, id)?
+            && let Some(invocation) = query::by_id(store, id)?
         {
             known.insert(id, invocation);
         }
@@ -221,7 +216,10 @@ fn text(
                 reasons.map(|one| format!("{} {}", one.kind, one.detail).trim().to_owned());
             let against = line.against.map_or_else(
                 || "-".to_owned(),
-                |id| known.get(id).map_or_else(|| shown(id), began),
+                |id| {
+                    let known = known.get(id);
+                    known.map_or_else(|| shown(id), |one| rfc3339_seconds(one.start_ms))
+                },
             );
             let reasons: Vec<String> = reasons.collect();
             [shown(line.path), shown(&reasons.join("; ")), against]
@@ -243,10 +241,6 @@ fn text(
     text
 }
 
-fn began(invocation: &Invocation) -> String {
-    rfc3339_seconds(invocation.start_ms)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,10 +248,7 @@ mod tests {
     fn line(path: &str) -> Line<'_> {
         Line {
             path,
-            reasons: vec![Reason {
-                kind: "settings:race".to_owned(),
-                detail: "\"\" -> \"true\"".to_owned(),
-            }],
+            reasons: vec![Reason::new("settings:race", "\"\" -> \"true\"")],
             against: Some("b-1"),
         }
     }

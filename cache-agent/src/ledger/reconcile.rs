@@ -280,17 +280,10 @@ impl<M: LedgerMaps> Ledger<M> {
         let Some(root) = self.root_mut(index) else {
             return Ok(false);
         };
-        let (bytes, files) = if root.exists() {
-            (root.size(&total), root.files(&total))
-        } else {
-            (0, 0)
-        };
-        let base = Base {
-            bytes,
-            files,
-            disk_bytes: 0,
-            total,
-        };
+        let mut base = own_figures(root, total);
+        if !root.exists() {
+            (base.bytes, base.files) = (0, 0);
+        }
         Ok(root.base.replace(base).is_none())
     }
 
@@ -300,19 +293,22 @@ impl<M: LedgerMaps> Ledger<M> {
         let Some(root) = self.root(index) else {
             return Ok(None);
         };
-        let base = Base {
-            bytes: root.size(&total),
-            files: root.files(&total),
-            disk_bytes: 0,
-            total,
-        };
         Ok(Some(Reconciliation {
             index,
             drift_bytes: 0,
-            base,
+            base: own_figures(root, total),
             moved: None,
             is_since_last_run: false,
         }))
+    }
+}
+
+fn own_figures(root: &WatchedRoot, total: Changes) -> Base {
+    Base {
+        bytes: root.size(&total),
+        files: root.files(&total),
+        disk_bytes: 0,
+        total,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{OptionalExtension as _, Row, named_params, types::Type};
+use rusqlite::{OptionalExtension as _, Params, Row, named_params, types::Type};
 use serde::de::DeserializeOwned;
 
 use super::{Store, StoreError, seen};
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Columns of an invocation, in the order in which [`invocation`] reads them.
-pub(super) const COLUMNS: &str = "\
+const COLUMNS: &str = "\
     id, parent, tool, verb, version, argv, cwd, module, uid, user, container, runtime, pod, namespace, unit, slice,
     cgroup, ci, traceparent, start_ms, duration_s, exit_code, growth_bytes, freed_bytes, files_created, files_deleted,
     lookups, hits, misses, roots, cause, fingerprint, processes";
@@ -146,10 +146,12 @@ pub(super) fn sql() -> Vec<String> {
     let fixed = [
         format!("SELECT {COLUMNS}, key FROM invocation {EARLIER}"),
         format!("SELECT {COLUMNS} FROM invocation {FREED}"),
-        format!("SELECT {COLUMNS} FROM invocation WHERE key = ?1"),
         GROWTH.to_owned(),
     ];
-    filters.iter().map(invocations_sql).chain(fixed).collect()
+    let single = [BY_KEY, BY_ID, LAST_THAT_COMPILED]
+        .map(|condition| format!("SELECT {COLUMNS} FROM invocation {condition}"));
+    let all = filters.iter().map(invocations_sql);
+    all.chain(fixed).chain(single).collect()
 }
 
 /// Earlier invocations of the same module that wrote packages, with what they wrote, and whoever freed much of any
@@ -199,9 +201,31 @@ pub(super) fn add_freed(
 
 /// One invocation by the key of its row.
 pub(super) fn by_key(store: &Store, key: i64) -> Result<Option<Invocation>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM invocation WHERE key = ?1");
+    one(store, BY_KEY, [key])
+}
+
+/// One invocation by its id.
+pub fn by_id(store: &Store, id: &str) -> Result<Option<Invocation>, StoreError> {
+    one(store, BY_ID, [id])
+}
+
+/// The last invocation that compiled anything.
+pub fn last_that_compiled(store: &Store) -> Result<Option<Invocation>, StoreError> {
+    one(store, LAST_THAT_COMPILED, [])
+}
+
+const BY_KEY: &str = "WHERE key = ?1";
+const BY_ID: &str = "WHERE id = ?1";
+const LAST_THAT_COMPILED: &str = "WHERE key = (SELECT max(invocation) FROM built)";
+
+fn one(
+    store: &Store,
+    condition: &str,
+    parameters: impl Params,
+) -> Result<Option<Invocation>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM invocation {condition}");
     let mut statement = store.connection.prepare_cached(&sql)?;
-    Ok(statement.query_row([key], invocation).optional()?)
+    Ok(statement.query_row(parameters, invocation).optional()?)
 }
 
 /// What was before an invocation, earliest first.
@@ -297,7 +321,7 @@ pub fn root_paths(store: &Store, name: &str) -> Result<Vec<String>, StoreError> 
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn invocation(row: &Row<'_>) -> rusqlite::Result<Invocation> {
+fn invocation(row: &Row<'_>) -> rusqlite::Result<Invocation> {
     let start_ms = row.get(19)?;
     Ok(Invocation {
         id: row.get(0)?,

@@ -1,13 +1,9 @@
 //! Why invocations compiled what they compiled, package by package.
 
-use rusqlite::{OptionalExtension as _, Transaction};
+use rusqlite::Transaction;
 
-use super::{
-    Store, StoreError,
-    query::{self, COLUMNS},
-    write,
-};
-use crate::model::{built::Built, invocation::Invocation};
+use super::{Store, StoreError, query, write};
+use crate::model::built::Built;
 
 const CLEAR: &str = "DELETE FROM built WHERE invocation = ?1";
 const PUT: &str = "\
@@ -15,9 +11,6 @@ const PUT: &str = "\
 const GET: &str = "\
     SELECT reasons, against, how, packages FROM built
     WHERE invocation = (SELECT key FROM invocation WHERE id = ?1) ORDER BY number";
-/// The last one that compiled anything.
-const LAST: &str = "WHERE key = (SELECT max(invocation) FROM built)";
-const BY_ID: &str = "WHERE id = ?1";
 
 pub(super) fn put(
     transaction: &Transaction<'_>,
@@ -57,18 +50,4 @@ pub fn built(store: &Store, id: &str) -> Result<Vec<Built>, StoreError> {
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// The invocation with this id.
-pub fn by_id(store: &Store, id: &str) -> Result<Option<Invocation>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM invocation {BY_ID}");
-    let mut statement = store.connection.prepare_cached(&sql)?;
-    Ok(statement.query_row([id], query::invocation).optional()?)
-}
-
-/// The last invocation that compiled anything.
-pub fn last(store: &Store) -> Result<Option<Invocation>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM invocation {LAST}");
-    let mut statement = store.connection.prepare_cached(&sql)?;
-    Ok(statement.query_row([], query::invocation).optional()?)
 }

@@ -128,17 +128,15 @@ impl Watched {
         ledger: &mut Ledger,
         observer: &mut Observer,
         lines: &mut EventLines,
-        each: impl FnMut(&EventLines, &mut Observer, Fact),
+        mut each: impl FnMut(&EventLines, &mut Observer, Fact),
     ) -> Result<()> {
-        let came = self.take_up(ledger, observer, DIRECTORIES_MAX);
-        if came {
+        if self.take_up(ledger, observer, DIRECTORIES_MAX) {
             ledger.seed_open_files()?;
             lines.name(self.paths());
         }
         if self.unwalked.is_empty() {
             return Ok(());
         }
-        let mut each = each;
         let Reconciled { done, .. } =
             ledger.reconcile(Unsure::Take, |fact| each(lines, observer, fact))?;
         self.enter(ledger, &done)
@@ -158,10 +156,9 @@ impl Watched {
                 continue;
             }
             place.seen = there;
-            let is_known = |known: &(Identity, RootRow)| Some(known.0) == there;
             let has_room = place.directories.len() < directories_max;
             place.trouble = None;
-            if there.is_none() || !has_room || place.directories.iter().any(is_known) {
+            if there.is_none() || !has_room || place.position(there).is_some() {
                 continue;
             }
             match place.take_up(ledger, observer) {
@@ -203,8 +200,7 @@ impl Watched {
     ) -> Result<Accounts> {
         for place in &mut self.places {
             // What came too often while the command ran is taken up now.
-            let is_known = |known: &(Identity, RootRow)| Some(known.0) == place.seen;
-            if !place.directories.iter().any(is_known) && place.trouble.is_none() {
+            if place.position(place.seen).is_none() && place.trouble.is_none() {
                 place.seen = None;
             }
         }
@@ -281,6 +277,12 @@ impl WatchedPlace {
         Some((found.dev(), found.ino()))
     }
 
+    /// Which of its directories that is.
+    fn position(&self, identity: Option<Identity>) -> Option<usize> {
+        let mut known = self.directories.iter();
+        known.position(|(known, _)| Some(*known) == identity)
+    }
+
     fn has(&self, index: u32) -> bool {
         self.directories.iter().any(|(_, row)| row.index == index)
     }
@@ -304,8 +306,7 @@ impl WatchedPlace {
 
     fn into_row(self) -> RootRow {
         let there = self.there();
-        let is_there = |known: &(Identity, RootRow)| Some(known.0) == there;
-        let at_end = self.directories.iter().position(is_there);
+        let at_end = self.position(there);
         let directory = match (self.directories.len(), at_end) {
             (0, _) => Directory::Unwatched,
             (_, Some(0)) => Directory::Same,
