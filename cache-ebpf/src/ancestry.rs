@@ -100,12 +100,33 @@ pub mod counter {
     pub const DROPPED: u32 = 0;
     /// Processes not followed: map full.
     pub const UNTRACKED: u32 = 1;
+    /// Look-ups whose name was not told: ring full.
+    pub const UNNAMED: u32 = 2;
     /// An empty counter run.
-    pub const COUNT: u32 = 2;
+    pub const COUNT: u32 = 3;
 }
 
 /// Bytes of `<64 hexadecimal digits>-a`, the name of an entry of a build cache.
 pub const ENTRY_NAME_BYTES: u32 = 66;
+/// Those of them that are the id of an action.
+pub const ENTRY_DIGITS: usize = 64;
+
+shared! {
+    /// A process that descends from a tool found an entry of a build cache.
+    pub struct Lookup (88) {
+        /// Who looked it up.
+        pub process: ProcessKey,
+        /// Index of the root that the entry is in.
+        pub root: u32,
+        /// Zero.
+        pub pad: u32,
+        /// The entry's name up to its suffix.
+        pub digits: [u8; ENTRY_DIGITS],
+    }
+}
+
+/// Bytes of the ring of look-ups: 20,000 between two looks of user space.
+pub const LOOKUP_RING_BYTES: usize = 2_097_152;
 
 /// Processes followed at the same time.
 pub const TRACKED_MAX: usize = 65_536;

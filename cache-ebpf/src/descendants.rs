@@ -195,8 +195,14 @@ fn track(tgid: u32, own: &Tracked) {
     }
 }
 
+/// True for a process with this number that descends from a tool.
 #[inline(always)]
-fn count(counter: u32) {
+pub(crate) fn is_followed(tgid: u32) -> bool {
+    TRACKED.get_ptr(tgid).is_some()
+}
+
+#[inline(always)]
+pub(crate) fn count(counter: u32) {
     if let Some(slot) = LINEAGE_COUNTS.get_ptr_mut(counter) {
         // SAFETY: this CPU's slot of an array.
         unsafe { *slot += 1 };

@@ -15,7 +15,10 @@ use core::marker::PhantomData;
 use aya_ebpf::Global;
 use cache_ebpf::{InodeKey, ProcessKey, kernel_fields};
 
-pub(crate) use self::access::{Access, Fault, Plain, Read, Typed};
+pub(crate) use self::{
+    access::{Access, Fault, Plain, Read, Typed},
+    ancestry::entry_digits,
+};
 
 macro_rules! globals {
     ($($global:ident: $structure:literal $member:literal $(| $other:literal)*;)*) => {

@@ -52,3 +52,5 @@ pub const TOOLS: &str = "TOOLS";
 pub const LINEAGE_COUNTERS: &str = "LINEAGE_COUNTS";
 /// The ring of [`ProcessEvent`](crate::ancestry::ProcessEvent)s.
 pub const PROCESS_EVENTS: &str = "PROCESS_EVENTS";
+/// The ring of [`Lookup`](crate::ancestry::Lookup)s.
+pub const LOOKUPS: &str = "LOOKUPS";

@@ -9,7 +9,8 @@ use cache_ebpf::{
     Credit, CreditKey, Crossing, Event, InodeKey, Links, OpenFile, PATH_BYTES, Pending, Process,
     ProcessKey, ROOTS_MAX, Reply, Root, Settled, Verdict, Watched,
     ancestry::{
-        self, EVENT_ARGV_BYTES, EVENT_ENV_BYTES, ProcessEvent, TOOLS_MAX, TRACKED_MAX, Tracked,
+        self, EVENT_ARGV_BYTES, EVENT_ENV_BYTES, LOOKUP_RING_BYTES, Lookup, ProcessEvent,
+        TOOLS_MAX, TRACKED_MAX, Tracked,
     },
     capacity, counter,
 };
@@ -155,6 +156,10 @@ pub(crate) static TOOLS: HashMap<[u8; 16], u32, TOOLS_MAX, ON_DEMAND> = HashMap:
 /// Process events: a ring of their own, so that a storm of forks costs the ledger no detail.
 #[btf_map]
 pub(crate) static PROCESS_EVENTS: RingBuf<ProcessEvent, 1_048_576> = RingBuf::new();
+
+/// Look-ups that found their entry, by name. A ring of their own too: lost names cost no process event.
+#[btf_map]
+pub(crate) static LOOKUPS: RingBuf<Lookup, LOOKUP_RING_BYTES> = RingBuf::new();
 
 /// Counters of `ancestry::counter`.
 #[btf_map]

@@ -113,6 +113,9 @@ pub struct Invocation {
     pub lookups: u64,
     pub hits: u64,
     pub misses: u64,
+    pub index_lookups: u64,
+    pub test_lookups: u64,
+    pub other_lookups: u64,
     pub cause: Vec<Cause>,
     pub processes: BTreeMap<String, Processes>,
 }

@@ -13,7 +13,7 @@ pub type Prefix = [u8; 15];
 /// Characters of a build id's first part.
 const BUILD_ID_CHARACTERS: usize = 20;
 /// Bytes of an entry: `v1 <id> <output id> <size> <time>\n`.
-const ENTRY_BYTES: usize = 175;
+pub const ENTRY_BYTES: usize = 175;
 
 /// What of an action id a `-buildid` argument tells.
 pub fn prefix(build_id: &str) -> Option<Prefix> {
@@ -93,6 +93,27 @@ pub fn output(entry: &[u8]) -> Option<Id> {
     id(entry.split(|byte| *byte == b' ').nth(2)?)
 }
 
+/// Path of an entry below its cache, where the id of its action is given.
+pub fn entry_path(action: &Id) -> Vec<u8> {
+    path(action, "-a")
+}
+
+/// The same of an object: a file, or a directory with an executable.
+pub fn object_path(output: &Id) -> Vec<u8> {
+    path(output, "-d")
+}
+
+fn path(id: &Id, suffix: &str) -> Vec<u8> {
+    let mut digits = String::with_capacity(2 * id.len());
+    for byte in id {
+        digits.extend(
+            [byte >> 4, byte & 0xf].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('?')),
+        );
+    }
+    let directory = digits.get(..2).unwrap_or_default();
+    format!("{directory}/{digits}{suffix}").into_bytes()
+}
+
 /// A file of a build cache, by its path below the root.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Name {
@@ -138,6 +159,13 @@ mod tests {
         for wrong in ["", "ASNF", "ASNFZ4mrze8BI0VniavN=", "ASNFZ4mrze8BI0VniavÖ"] {
             assert_eq!(prefix(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_path_is_what_its_name_says() {
+        let id = id(DIGITS.as_bytes()).unwrap();
+        assert_eq!(name(&entry_path(&id)), Some(Name::Entry(id)));
+        assert_eq!(name(&object_path(&id)), Some(Name::Object(id)));
     }
 
     #[test]

@@ -1,35 +1,97 @@
 //! Hits and misses of an invocation: compile and link actions, not files.
 //!
-//! Pure: what the kernel side counted and which children ran, in; figures out.
+//! The kernel side names each entry that was found, the ledger each that was made; what an entry names says what it
+//! is of. The actions that ran are known by their children.
 
-/// What is known of the look-ups of one invocation.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
-    /// Entries of any kind that were opened and found.
-    pub(super) found: u64,
-    /// Entries of any kind that were created.
-    pub(super) created: u64,
-    /// Compilers and linkers that ran for a package.
-    pub(super) ran: u64,
-    /// Everything was to be built, whatever the cache has: `-a`.
-    pub(super) is_forced: bool,
-    /// Actions are kept in another place than a watched cache.
-    pub(super) is_elsewhere: bool,
+use std::collections::HashMap;
+
+use super::package::Packages;
+use crate::go::action_id::{Id, prefix_of};
+
+/// Entries remembered of all invocations under way; of one that has more, nothing is told.
+pub(super) const ENTRIES_MAX: usize = 262_144;
+
+/// What an entry of a build cache is of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// A package that was compiled, or a program that was linked.
+    Action,
+    /// An index of a package directory.
+    Index,
+    /// A test that ran.
+    Test,
+    /// What is kept beside an action, or a finding of vet.
+    Other,
 }
 
-/// Entries that go opens for one action that it finds: its output, and what the compiler said.
-const ENTRIES_OF_A_HIT: u64 = 2;
+/// What caches tell of their entries.
+pub trait Entries {
+    /// What the entry of this action is of; `None` where it cannot be read any more.
+    fn kind(&self, root: u32, action: &Id) -> Option<Kind>;
 
-impl Seen {
-    /// Hits and misses; none of either where the cache that was asked is not watched.
-    pub(super) fn hits_and_misses(&self) -> (u64, u64) {
-        let is_silent = self.found == 0 && self.created == 0;
-        if self.is_elsewhere && is_silent {
-            return (0, 0);
+    /// True where no look-up in this root can have been missed since this moment: in nanoseconds since boot,
+    /// and in milliseconds since the epoch.
+    fn is_known_since(&self, root: u32, start_ns: u64, start_ms: i64) -> bool;
+}
+
+/// Entries of one invocation.
+#[derive(Debug, Default)]
+pub(super) struct Lookups {
+    /// Those that were found or made, by root; true where the invocation made it.
+    entries: HashMap<(u32, Id), bool>,
+    /// Look-ups that found their entry, of which the name was told.
+    named: u64,
+}
+
+/// Look-ups by what they were for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Figures {
+    pub(super) hits: u64,
+    pub(super) indexes: u64,
+    pub(super) tests: u64,
+    pub(super) others: u64,
+}
+
+impl Lookups {
+    /// An entry was found.
+    pub(super) fn found(&mut self, root: u32, action: Id) {
+        self.named += 1;
+        self.entries.entry((root, action)).or_insert(false);
+    }
+
+    /// An entry was made.
+    pub(super) fn made(&mut self, root: u32, action: Id) {
+        self.entries.insert((root, action), true);
+    }
+
+    /// How many are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// All of them by what they were for; `None` where not all are known. `found` look-ups were counted.
+    pub(super) fn figures(
+        &self,
+        found: u64,
+        packages: &Packages,
+        cache: &dyn Entries,
+    ) -> Option<Figures> {
+        if self.named != found {
+            return None;
         }
-        // Indexes of directories are looked up even then.
-        let found = if self.is_forced { 0 } else { self.found };
-        (found / ENTRIES_OF_A_HIT, self.ran)
+        let mut figures = Figures::default();
+        for ((root, action), is_made) in &self.entries {
+            let has_run = *is_made || packages.has_run(&prefix_of(action));
+            match cache.kind(*root, action)? {
+                // Counted by its child.
+                Kind::Action if has_run => {}
+                Kind::Action => figures.hits += 1,
+                Kind::Index => figures.indexes += 1,
+                Kind::Test => figures.tests += 1,
+                Kind::Other => figures.others += 1,
+            }
+        }
+        Some(figures)
     }
 }
 
@@ -37,54 +99,66 @@ impl Seen {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_miss_is_an_action_that_ran() {
-        let warm = Seen {
-            found: 8,
-            ..Seen::default()
-        };
-        let cold = Seen {
-            created: 30,
-            ran: 6,
-            ..Seen::default()
-        };
-        let read_only = Seen {
-            found: 4,
-            ran: 6,
-            ..Seen::default()
-        };
-        let forced = Seen {
-            found: 4,
-            created: 8,
-            ran: 4,
-            is_forced: true,
-            ..Seen::default()
-        };
-        let full = Seen {
-            ran: 6,
-            ..Seen::default()
-        };
-        for (seen, expected) in [
-            (warm, (4, 0)),
-            (cold, (0, 6)),
-            (read_only, (2, 6)),
-            (forced, (0, 4)),
-            (full, (0, 6)),
-        ] {
-            assert_eq!(seen.hits_and_misses(), expected, "{seen:?}");
+    /// Every entry is of what its id begins with.
+    struct Cache;
+
+    impl Entries for Cache {
+        fn kind(&self, _: u32, action: &Id) -> Option<Kind> {
+            match action[0] {
+                b'a' => Some(Kind::Action),
+                b'i' => Some(Kind::Index),
+                b't' => Some(Kind::Test),
+                b'o' => Some(Kind::Other),
+                _ => None,
+            }
+        }
+
+        fn is_known_since(&self, _: u32, _: u64, _: i64) -> bool {
+            true
         }
     }
 
+    fn id(kind: u8, number: u8) -> Id {
+        let mut id = [0; 32];
+        (id[0], id[1]) = (kind, number);
+        id
+    }
+
     #[test]
-    fn of_a_cache_that_is_not_watched_nothing_is_known() {
-        let helper = Seen {
-            ran: 6,
-            is_elsewhere: true,
-            ..Seen::default()
+    fn an_action_is_one_hit_however_often_it_is_looked_up() {
+        let mut lookups = Lookups::default();
+        for (kind, number) in [
+            (b'a', 1),
+            (b'a', 1),
+            (b'a', 2),
+            (b'i', 1),
+            (b't', 1),
+            (b'o', 1),
+        ] {
+            lookups.found(0, id(kind, number));
+        }
+        // Of its own, and looked up afterwards.
+        lookups.made(0, id(b'a', 3));
+        lookups.found(0, id(b'a', 3));
+        lookups.made(0, id(b'i', 2));
+        let figures = lookups.figures(7, &Packages::default(), &Cache);
+        let expected = Figures {
+            hits: 2,
+            indexes: 2,
+            tests: 1,
+            others: 1,
         };
-        assert_eq!(helper.hits_and_misses(), (0, 0));
-        // Its name is another, but it is watched.
-        let linked = Seen { found: 2, ..helper };
-        assert_eq!(linked.hits_and_misses(), (1, 6));
+        assert_eq!(figures, Some(expected));
+    }
+
+    #[test]
+    fn what_is_not_known_whole_is_not_known() {
+        let mut lookups = Lookups::default();
+        lookups.found(0, id(b'a', 1));
+        // One more was counted than told.
+        assert_eq!(lookups.figures(2, &Packages::default(), &Cache), None);
+        lookups.found(0, id(b'x', 1));
+        // One went before it was read.
+        assert_eq!(lookups.figures(2, &Packages::default(), &Cache), None);
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod cause;
 pub mod counts;
+mod kinds;
 mod lookups;
 pub mod observer;
 pub mod package;

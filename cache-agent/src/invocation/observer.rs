@@ -2,18 +2,23 @@
 
 use std::{
     collections::HashMap,
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use cache_ebpf::ProcessKey;
+use cache_ebpf::{ProcessKey, ancestry::Lookup};
 use rustix::fs::fstat;
 
-use super::{cause, tracker::Tracker};
+use super::{
+    cause,
+    kinds::Kinds,
+    lookups::{Entries, Kind},
+    tracker::Tracker,
+};
 use crate::{
-    go::tools,
+    go::{action_id::Id, tools},
     kernel::{
         file_events::Fact, kernel_side::FollowsProcesses, process_events::Step,
         process_maps::ProcessMaps,
@@ -25,7 +30,10 @@ use crate::{
         inspector::Inspector,
         running_tools,
     },
-    sys::openat::{Links, read_regular_file},
+    sys::{
+        clock::boot_now_ns,
+        openat::{Links, read_regular_file},
+    },
 };
 
 /// Steps handed over per look, so that nothing else starves.
@@ -43,6 +51,8 @@ struct Place {
     path: String,
     kind: RootKind,
     directory: OwnedFd,
+    /// Since when, in nanoseconds since boot.
+    since_ns: u64,
 }
 
 /// Follows invocations.
@@ -53,10 +63,15 @@ pub struct Observer<P: FollowsProcesses = ProcessMaps> {
     places: Places,
     /// What files told, until the steps before it have been taken: a file's writer must be known.
     facts: Vec<Fact>,
+    /// Look-ups that wait for the same.
+    lookups: Vec<Lookup>,
 }
 
 #[derive(Debug, Default)]
-struct Places(HashMap<u32, Place>);
+struct Places {
+    by_root: HashMap<u32, Place>,
+    kinds: Kinds,
+}
 
 impl<P: FollowsProcesses> Observer<P> {
     /// Tells the kernel side which tools begin an invocation.
@@ -69,6 +84,7 @@ impl<P: FollowsProcesses> Observer<P> {
             inspector: Inspector::start().context("cannot look at processes: no thread")?,
             places: Places::default(),
             facts: Vec::new(),
+            lookups: Vec::new(),
         };
         observer.follow_tools(commands)?;
         Ok(observer)
@@ -80,8 +96,9 @@ impl<P: FollowsProcesses> Observer<P> {
             path,
             kind,
             directory,
+            since_ns: boot_now_ns(),
         };
-        self.places.0.insert(index, place);
+        self.places.by_root.insert(index, place);
     }
 
     /// Takes what the kernel side tells of processes, what /proc told, and the facts that came before: what
@@ -93,9 +110,11 @@ impl<P: FollowsProcesses> Observer<P> {
             process_maps,
             tracker,
             inspector,
+            lookups,
             ..
         } = self;
         let mut steps = 0;
+        process_maps.drain_lookups(|lookup| lookups.push(*lookup));
         loop {
             let taken = process_maps.drain(DRAIN_LIMIT, |record| {
                 let question = Step::decode(record).and_then(|step| tracker.step(&step));
@@ -107,6 +126,9 @@ impl<P: FollowsProcesses> Observer<P> {
             if taken == 0 {
                 break;
             }
+        }
+        for lookup in lookups.drain(..) {
+            tracker.lookup(&lookup);
         }
         for sighting in tracker.take_sightings() {
             inspector.look_for(sighting);
@@ -129,7 +151,7 @@ impl<P: FollowsProcesses> Observer<P> {
     fn take_facts(&mut self) {
         let places = &self.places;
         for fact in self.facts.drain(..) {
-            if let Some(place) = places.0.get(&fact.event.root) {
+            if let Some(place) = places.by_root.get(&fact.event.root) {
                 let read = |root, path: &[u8]| places.read(root, path);
                 self.tracker.fact(&fact, place.kind, &read);
             }
@@ -157,7 +179,7 @@ impl<P: FollowsProcesses> Observer<P> {
                 let places = &self.places;
                 let read = |root, path: &[u8]| places.read(root, path);
                 let cache = |root| places.cache(root);
-                let finished = live.finish(own.unwrap_or(&nothing), &paths, &read, &cache);
+                let finished = live.finish(own.unwrap_or(&nothing), &paths, &read, &cache, places);
                 all.extend(finished);
             }
         }
@@ -188,7 +210,7 @@ impl<P: FollowsProcesses> Observer<P> {
         let places = &self.places;
         let read = |root, path: &[u8]| places.read(root, path);
         let cache = |root| places.cache(root);
-        live.finish(sums, &self.places.paths(), &read, &cache)
+        live.finish(sums, &places.paths(), &read, &cache, places)
     }
 
     /// Follows every tool that ran before the hooks came, with all that descends from it, and asks /proc about
@@ -264,13 +286,13 @@ impl<P: FollowsProcesses> Observer<P> {
 
     /// True where files of this root get names.
     pub fn watches(&self, index: u32) -> bool {
-        self.places.0.contains_key(&index)
+        self.places.by_root.contains_key(&index)
     }
 
     /// This root is gone.
     pub fn unwatch(&mut self, index: u32) {
         self.take_facts();
-        self.places.0.remove(&index);
+        self.places.by_root.remove(&index);
     }
 }
 
@@ -307,7 +329,7 @@ impl Observer {
 
 impl Places {
     fn paths(&self) -> HashMap<u32, String> {
-        let places = self.0.iter();
+        let places = self.by_root.iter();
         places
             .map(|(index, place)| (*index, place.path.clone()))
             .collect()
@@ -316,11 +338,11 @@ impl Places {
     /// Device and inode of a root, or of the first one that builds can be kept in.
     fn cache(&self, root: Option<u32>) -> (u64, u64) {
         let builds = self
-            .0
+            .by_root
             .iter()
             .filter(|(_, place)| place.kind != RootKind::GoMod);
         let root = root.or_else(|| builds.map(|(index, _)| *index).min());
-        let place = root.and_then(|root| self.0.get(&root));
+        let place = root.and_then(|root| self.by_root.get(&root));
         place
             .and_then(|place| fstat(&place.directory).ok())
             .map_or((0, 0), |stat| (stat.st_dev, stat.st_ino))
@@ -328,8 +350,21 @@ impl Places {
 
     /// Beginning of a file below a root; never of anything outside, or that is no plain file.
     fn read(&self, root: u32, path: &[u8]) -> Option<Vec<u8>> {
-        let place = self.0.get(&root)?;
+        let place = self.by_root.get(&root)?;
         read_regular_file(&place.directory, path, Links::Refused, HEAD_BYTES)
+    }
+}
+
+impl Entries for Places {
+    fn kind(&self, root: u32, action: &Id) -> Option<Kind> {
+        let place = self.by_root.get(&root)?;
+        self.kinds.of(&place.directory, action)
+    }
+
+    fn is_known_since(&self, root: u32, start_ns: u64, start_ms: i64) -> bool {
+        self.by_root.get(&root).is_some_and(|place| {
+            place.since_ns <= start_ns || is_born_since(place.directory.as_fd(), start_ms)
+        })
     }
 }
 

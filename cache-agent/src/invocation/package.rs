@@ -14,7 +14,7 @@ pub use self::shares::{Share, Shares};
 pub use crate::go::child_args::{Built, of_child};
 use crate::{
     go::{
-        action_id::{self, Id, Name, Prefix},
+        action_id::{self, Id, Name, Prefix, object_path},
         archive, module_path, package_index,
     },
     model::{compiled::Compiled, invocation::Class, root::RootKind},
@@ -230,6 +230,11 @@ impl Packages {
         }
     }
 
+    /// True for an action of which a child has run.
+    pub(super) fn has_run(&self, action: &Prefix) -> bool {
+        self.actions.contains_key(action)
+    }
+
     /// Compilers and linkers that ran for a package: actions that no cache had.
     pub(super) fn ran(&self) -> u64 {
         self.ran
@@ -335,17 +340,6 @@ fn fuzzed(path: &[u8]) -> Option<String> {
     let inner = std::str::from_utf8(path).ok()?.strip_prefix("fuzz/")?;
     let (package, name) = inner.rsplit_once('/')?.0.rsplit_once('/')?;
     name.starts_with("Fuzz").then(|| package.to_owned())
-}
-
-fn object_path(id: &Id) -> Vec<u8> {
-    let mut digits = String::with_capacity(2 * id.len());
-    for byte in id {
-        digits.extend(
-            [byte >> 4, byte & 0xf].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('?')),
-        );
-    }
-    let directory = digits.get(..2).unwrap_or_default();
-    format!("{directory}/{digits}-d").into_bytes()
 }
 
 #[cfg(test)]

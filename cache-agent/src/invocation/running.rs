@@ -1,5 +1,7 @@
 //! One invocation under way, and the record it becomes.
 
+mod hits;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::PathBuf,
@@ -9,7 +11,7 @@ use std::{
 use cache_ebpf::{ProcessKey, ancestry::ProcessEvent};
 
 use super::{
-    lookups::Seen,
+    lookups::{Entries, Lookups},
     package::{About, Built, Identify, Packages, Read},
     shell_status::shell_status,
     sums::{count, packages},
@@ -81,6 +83,10 @@ pub struct Live {
     ended_ns: Option<u64>,
     /// Entries of the cache that go's daily trim deleted, by root.
     trimmed: HashMap<u32, Changes>,
+    /// Entries that were found or made.
+    pub(super) lookups: Lookups,
+    /// It ran before anybody followed it.
+    pub(super) is_seeded: bool,
 }
 
 impl Live {
@@ -106,6 +112,8 @@ impl Live {
             program: Program::Tool,
             ended_ns: None,
             trimmed: HashMap::new(),
+            lookups: Lookups::default(),
+            is_seeded: false,
         }
     }
 
@@ -163,25 +171,6 @@ impl Live {
         words
             .chain(self.argv.words().iter().map(String::as_str))
             .any(|word| matches!(word, "-trimpath" | "--trimpath" | "-trimpath=true"))
-    }
-
-    /// Everything is to be built, whatever the cache has: `-a`, by argument or by setting.
-    fn is_forced(&self) -> bool {
-        let is_flag = |word: &str| matches!(word, "-a" | "--a" | "-a=true");
-        self.record.fingerprint.contains_key("a") || self.goflags().split(' ').any(is_flag)
-    }
-
-    /// What the actions of this invocation put out is kept where nobody watches.
-    fn is_elsewhere(&self, paths: &HashMap<u32, String>) -> bool {
-        let mut told = self.environment.clone();
-        told.extend(self.effective.clone());
-        let own = env::of_variables(&told).roots;
-        let mut builds = own.iter().filter(|root| root.kind == RootKind::GoBuild);
-        let is_watched = |root: &FoundRoot| {
-            let path = root.path.to_string_lossy();
-            paths.values().any(|watched| *watched == path)
-        };
-        told.contains_key("GOCACHEPROG") || builds.any(|root| !is_watched(root))
     }
 
     fn goflags(&self) -> &str {
@@ -334,6 +323,7 @@ impl Live {
         paths: &HashMap<u32, String>,
         read: Read<'_>,
         cache: Identify<'_>,
+        entries: &dyn Entries,
     ) -> Vec<Finished> {
         let about = About {
             verb: &self.record.verb,
@@ -344,12 +334,7 @@ impl Live {
         self.record.keys = compiled.iter().flat_map(Compiled::keys).collect();
         self.complete(&compiled);
         let trim = self.trim(paths);
-        let mut seen = Seen {
-            ran: self.packages.ran(),
-            is_forced: self.is_forced(),
-            is_elsewhere: self.is_elsewhere(paths),
-            ..Seen::default()
-        };
+        self.count_lookups(sums, paths, entries);
         for (root, sum) in sums {
             let mut changes = sum.changes;
             if let Some(trimmed) = self.trimmed.get(root) {
@@ -357,11 +342,7 @@ impl Live {
             }
             let path = paths.get(root).cloned().unwrap_or_default();
             count(&mut self.record, path, &changes);
-            seen.found += sum.hits;
-            seen.created += sum.misses;
         }
-        (self.record.hits, self.record.misses) = seen.hits_and_misses();
-        self.record.lookups = self.record.hits + self.record.misses;
         let packages = packages(&self.record, &self.packages);
         let own = Finished {
             record: self.record,

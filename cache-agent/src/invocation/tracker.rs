@@ -5,14 +5,21 @@ use std::{
     path::Path,
 };
 
-use cache_ebpf::{OPERATION_UNLINK, ProcessKey, ancestry::SEED_UNIT_NS};
+use cache_ebpf::{
+    OPERATION_UNLINK, ProcessKey,
+    ancestry::{Lookup, SEED_UNIT_NS},
+};
 
 use super::{
+    lookups::ENTRIES_MAX,
     package::{Growth, Read, of_child},
     running::{Live, Program},
 };
 use crate::{
-    go::{action_id, tools, variables},
+    go::{
+        action_id::{self, Name},
+        tools, variables,
+    },
     kernel::{
         file_events::Fact,
         process_events::{Kind, Step},
@@ -50,6 +57,8 @@ pub struct Tracker {
     members: HashMap<ProcessKey, Member>,
     live: HashMap<ProcessKey, Live>,
     sightings: Vec<Sighting>,
+    /// Entries of build caches remembered, of all together.
+    entries: usize,
     /// Invocations and processes that found no room.
     pub untracked: u64,
 }
@@ -63,6 +72,7 @@ impl Tracker {
             members: HashMap::new(),
             live: HashMap::new(),
             sightings: Vec::new(),
+            entries: 0,
             untracked: 0,
         }
     }
@@ -95,6 +105,7 @@ impl Tracker {
             .live
             .entry(*invocation)
             .or_insert_with(|| Live::new(*invocation, id, None));
+        live.is_seeded = true;
         live.join(*process);
         if invocation == process {
             live.record.parent = parent_id;
@@ -278,6 +289,15 @@ impl Tracker {
         {
             live.unlinked(event.root, &changes);
         }
+        if changes.files_created > 0
+            && kind != RootKind::GoMod
+            && self.entries < ENTRIES_MAX
+            && let Some(Name::Entry(action)) = action_id::name(&path)
+        {
+            let before = live.lookups.len();
+            live.lookups.made(event.root, action);
+            self.entries += live.lookups.len() - before;
+        }
         if changes.growth_bytes > 0 || changes.files_created > 0 {
             let growth = Growth {
                 root: event.root,
@@ -287,6 +307,22 @@ impl Tracker {
                 files: changes.files_created,
             };
             live.packages.grew(&growth, read);
+        }
+    }
+
+    /// An entry of a build cache was looked up and found.
+    pub fn lookup(&mut self, lookup: &Lookup) {
+        let process = self.known(lookup.process);
+        let Some(action) = action_id::id(&lookup.digits) else {
+            return;
+        };
+        let member = self.members.get(&process);
+        if let Some(live) = member.and_then(|member| self.live.get_mut(&member.invocation))
+            && self.entries < ENTRIES_MAX
+        {
+            let before = live.lookups.len();
+            live.lookups.found(lookup.root, action);
+            self.entries += live.lookups.len() - before;
         }
     }
 
@@ -334,12 +370,14 @@ impl Tracker {
     pub fn take(&mut self, key: &ProcessKey) -> Option<Live> {
         let live = self.live.remove(key)?;
         self.members.retain(|_, member| member.invocation != *key);
+        self.entries -= live.lookups.len();
         Some(live)
     }
 
     /// All invocations, taken out.
     pub fn take_all(&mut self) -> Vec<Live> {
         self.members.clear();
+        self.entries = 0;
         self.live.drain().map(|(_, live)| live).collect()
     }
 }

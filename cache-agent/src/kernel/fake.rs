@@ -20,7 +20,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use cache_ebpf::{Credit, CreditKey, Crossing, InodeKey, Process, ProcessKey};
+use cache_ebpf::{Credit, CreditKey, Crossing, InodeKey, Process, ProcessKey, ancestry::Lookup};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::{
@@ -63,6 +63,7 @@ struct State {
     missed_runs: u64,
     files: VecDeque<Vec<u8>>,
     steps: VecDeque<Vec<u8>>,
+    lookups: Vec<Lookup>,
     tools: Vec<String>,
     steps_lost: u64,
     is_asleep: bool,

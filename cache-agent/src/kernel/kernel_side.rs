@@ -6,7 +6,7 @@
 use std::os::fd::BorrowedFd;
 
 use anyhow::Result;
-use cache_ebpf::ProcessKey;
+use cache_ebpf::{ProcessKey, ancestry::Lookup};
 
 use super::{coverage::Coverage, hooks::Backend, ledger_maps::LedgerMaps};
 use crate::config::kernel_maps::Maps;
@@ -58,6 +58,9 @@ pub trait FollowsProcesses {
 
     /// Hands over at most `limit` records of the ring; how many there were.
     fn drain(&mut self, limit: usize, each: impl FnMut(&[u8])) -> usize;
+
+    /// Hands over the look-ups that found their entry; they came before what is handed over by `drain` from now on.
+    fn drain_lookups(&mut self, each: impl FnMut(&Lookup));
 
     /// Readable when the ring wants to be looked at.
     fn events_fd(&self) -> BorrowedFd<'_>;

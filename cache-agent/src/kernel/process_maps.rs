@@ -12,7 +12,10 @@ use aya::{
 };
 use cache_ebpf::{
     ProcessKey,
-    ancestry::{TOOL_ENVIRONMENT, TOOL_INVOCATION, TRACKED_HEAD, TRACKED_SEEDED, Tracked, counter},
+    ancestry::{
+        LOOKUP_RING_BYTES, Lookup, TOOL_ENVIRONMENT, TOOL_INVOCATION, TRACKED_HEAD, TRACKED_SEEDED,
+        Tracked, counter,
+    },
     map_names,
 };
 
@@ -32,6 +35,7 @@ pub struct ProcessMaps {
     tools: HashMap<MapData, Comm, u32>,
     counters: PerCpuArray<MapData, u64>,
     events: RingBuf<MapData>,
+    lookups: RingBuf<MapData>,
 }
 
 impl ProcessMaps {
@@ -42,6 +46,7 @@ impl ProcessMaps {
             tools: taken(ebpf, map_names::TOOLS)?,
             counters: taken(ebpf, map_names::LINEAGE_COUNTERS)?,
             events: taken(ebpf, map_names::PROCESS_EVENTS)?,
+            lookups: taken(ebpf, map_names::LOOKUPS)?,
         })
     }
 
@@ -113,6 +118,18 @@ impl FollowsProcesses for ProcessMaps {
             }
         }
         limit
+    }
+
+    fn drain_lookups(&mut self, mut each: impl FnMut(&Lookup)) {
+        // No more than the ring holds: a busy host must not keep the caller here.
+        for _ in 0..LOOKUP_RING_BYTES / size_of::<Lookup>() {
+            let Some(record) = self.lookups.next() else {
+                return;
+            };
+            if let Ok(lookup) = bytemuck::try_pod_read_unaligned(&record) {
+                each(&lookup);
+            }
+        }
     }
 
     fn events_fd(&self) -> BorrowedFd<'_> {

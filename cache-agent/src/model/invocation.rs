@@ -65,12 +65,18 @@ pub struct Invocation {
     pub files_created: u64,
     /// Files deleted.
     pub files_deleted: u64,
-    /// Compile and link actions: hits and misses; 0 where the cache that was asked is not watched.
+    /// Compile and link actions: hits and misses; 0 where not all look-ups are known.
     pub lookups: u64,
-    /// Those whose output was in the cache.
+    /// Those whose output was in the cache; 0 where not all look-ups are known.
     pub hits: u64,
     /// Those that ran.
     pub misses: u64,
+    /// Indexes of package directories that were looked up, found or made; 0 where not all look-ups are known.
+    pub index_lookups: u64,
+    /// The same of results of tests.
+    pub test_lookups: u64,
+    /// The same of all else: findings of vet, what compilers said, lists of sources.
+    pub other_lookups: u64,
     /// Growth and freed bytes by path of the root.
     pub roots: BTreeMap<String, RootShare>,
     /// Why it grew.

@@ -18,7 +18,8 @@ use crate::{
 const COLUMNS: &str = "\
     id, parent, tool, verb, version, argv, cwd, module, uid, user, container, runtime, pod, namespace, unit, slice,
     cgroup, ci, traceparent, start_ms, duration_s, exit_code, growth_bytes, freed_bytes, files_created, files_deleted,
-    lookups, hits, misses, roots, cause, fingerprint, processes";
+    lookups, hits, misses, roots, cause, fingerprint, processes,
+    index_lookups, test_lookups, other_lookups";
 
 /// Which invocations; what is `None` is not asked for.
 #[derive(Clone, Debug, Default)]
@@ -354,6 +355,9 @@ fn invocation(row: &Row<'_>) -> rusqlite::Result<Invocation> {
         lookups: unsigned(row, 26)?,
         hits: unsigned(row, 27)?,
         misses: unsigned(row, 28)?,
+        index_lookups: unsigned(row, 33)?,
+        test_lookups: unsigned(row, 34)?,
+        other_lookups: unsigned(row, 35)?,
         roots: json(row, 29)?,
         cause: json(row, 30)?,
         fingerprint: json(row, 31)?,

@@ -120,6 +120,9 @@ fn invocation(id: &str, start_ms: i64) -> Invocation {
         lookups: 5,
         hits: 6,
         misses: 7,
+        index_lookups: 8,
+        test_lookups: 9,
+        other_lookups: 10,
         roots: [("/home/alice/.cache/go-build".to_owned(), share)].into(),
         cause: vec![Cause {
             kind: "GOFLAGS".to_owned(),

@@ -14,10 +14,12 @@ use crate::model::invocation::{Invocation, Package};
 const PUT_INVOCATION: &str = "\
     INSERT INTO invocation (id, parent, tool, verb, version, argv, cwd, module, uid, user, container, runtime, pod,
         namespace, unit, slice, cgroup, ci, traceparent, start_ms, duration_s, exit_code, growth_bytes, freed_bytes,
-        files_created, files_deleted, lookups, hits, misses, roots, cause, fingerprint, processes)
+        files_created, files_deleted, lookups, hits, misses, roots, cause, fingerprint, processes,
+        index_lookups, test_lookups, other_lookups)
     VALUES (:id, :parent, :tool, :verb, :version, :argv, :cwd, :module, :uid, :user, :container, :runtime, :pod,
         :namespace, :unit, :slice, :cgroup, :ci, :traceparent, :start_ms, :duration_s, :exit_code, :growth_bytes,
-        :freed_bytes, :files_created, :files_deleted, :lookups, :hits, :misses, :roots, :cause, :fingerprint, :processes)
+        :freed_bytes, :files_created, :files_deleted, :lookups, :hits, :misses, :roots, :cause, :fingerprint, :processes,
+        :index_lookups, :test_lookups, :other_lookups)
     ON CONFLICT (id) DO UPDATE SET
         parent = excluded.parent, tool = excluded.tool, verb = excluded.verb, version = excluded.version,
         argv = excluded.argv, cwd = excluded.cwd, module = excluded.module, uid = excluded.uid, user = excluded.user,
@@ -28,7 +30,9 @@ const PUT_INVOCATION: &str = "\
         freed_bytes = excluded.freed_bytes, files_created = excluded.files_created,
         files_deleted = excluded.files_deleted, lookups = excluded.lookups, hits = excluded.hits,
         misses = excluded.misses, roots = excluded.roots, cause = excluded.cause,
-        fingerprint = excluded.fingerprint, processes = excluded.processes
+        fingerprint = excluded.fingerprint, processes = excluded.processes,
+        index_lookups = excluded.index_lookups, test_lookups = excluded.test_lookups,
+        other_lookups = excluded.other_lookups
     WHERE exit_code IS NULL
     RETURNING key";
 
@@ -142,6 +146,9 @@ fn put_invocation(
         lookups,
         hits,
         misses,
+        index_lookups,
+        test_lookups,
+        other_lookups,
         roots,
         cause,
         fingerprint,
@@ -159,6 +166,8 @@ fn put_invocation(
         ":growth_bytes": growth_bytes, ":freed_bytes": signed(*freed_bytes),
         ":files_created": signed(*files_created), ":files_deleted": signed(*files_deleted),
         ":lookups": signed(*lookups), ":hits": signed(*hits), ":misses": signed(*misses),
+        ":index_lookups": signed(*index_lookups), ":test_lookups": signed(*test_lookups),
+        ":other_lookups": signed(*other_lookups),
         ":roots": json(roots)?, ":cause": json(cause)?, ":fingerprint": json(fingerprint)?,
         ":processes": json(processes)?,
     })?;

@@ -1,6 +1,6 @@
 //! Fields that tell of processes and of names, beyond what the ledger needs.
 
-use cache_ebpf::ancestry::ENTRY_NAME_BYTES;
+use cache_ebpf::ancestry::{ENTRY_DIGITS, ENTRY_NAME_BYTES};
 
 use super::{
     Access, DENTRY_NAME_HASH, DENTRY_NAME_LENGTH, Dentry, Plain, Read, SIGNAL_RUNTIME,
@@ -49,4 +49,10 @@ impl<A: Access> Dentry<A> {
     pub(crate) fn entry_suffix(self) -> Read<[u8; 2]> {
         Plain::read(self.name()?, u64::from(ENTRY_NAME_BYTES) - 2)
     }
+}
+
+/// The id of an entry's action, as the entry's name at this address begins.
+#[inline(always)]
+pub(crate) fn entry_digits(name: u64) -> Read<[u8; ENTRY_DIGITS]> {
+    Plain::read(name, 0)
 }

@@ -19,7 +19,8 @@ use super::{NOBODY, agent, bench, complains, complains_in_one_line, text};
 const SCHEMA: &str = concat!(
     include_str!("../../../cache-agent/src/store/migrations/1.sql"),
     include_str!("../../../cache-agent/src/store/migrations/2.sql"),
-    include_str!("../../../cache-agent/src/store/migrations/3.sql")
+    include_str!("../../../cache-agent/src/store/migrations/3.sql"),
+    include_str!("../../../cache-agent/src/store/migrations/4.sql")
 );
 
 /// A state directory as the agent would leave it.
@@ -29,7 +30,7 @@ fn state(bench: &Bench) -> Result<(PathBuf, Connection)> {
     let connection = Connection::open(directory.join("history.db"))?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.execute_batch(SCHEMA)?;
-    connection.pragma_update(None, "user_version", 3)?;
+    connection.pragma_update(None, "user_version", 4)?;
     Ok((directory, connection))
 }
 

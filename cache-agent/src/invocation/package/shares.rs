@@ -10,7 +10,7 @@ const GENERATED_MAX: usize = 4_096;
 
 impl Class {
     /// What an object without a name looks like, and failing that, what the command was about.
-    pub(super) fn by_look(head: &[u8], verb: &str) -> Self {
+    pub(in crate::invocation) fn by_look(head: &[u8], verb: &str) -> Self {
         for (beginning, class) in [
             (b"go index v".as_slice(), Self::Index),
             (b"# test log", Self::Test),

@@ -2,7 +2,24 @@ use bytemuck::Zeroable as _;
 use cache_ebpf::ancestry::{PROCESS_EXEC, PROCESS_EXIT, PROCESS_FORK, ProcessEvent};
 
 use super::*;
-use crate::model::invocation::Invocation;
+use crate::{
+    go::action_id::Id,
+    invocation::lookups::{Entries, Kind},
+    model::invocation::Invocation,
+};
+
+/// No caches.
+struct Nothing;
+
+impl Entries for Nothing {
+    fn kind(&self, _: u32, _: &Id) -> Option<Kind> {
+        None
+    }
+
+    fn is_known_since(&self, _: u32, _: u64, _: i64) -> bool {
+        false
+    }
+}
 
 fn key(tgid: u32, start_ns: u64) -> ProcessKey {
     ProcessKey {
@@ -70,7 +87,13 @@ fn a_tool_begins_an_invocation_and_its_exit_ends_it() {
     step(&mut tracker, PROCESS_EXIT, child, [go, nobody], "");
     let live = tracker.take(&go).unwrap();
     assert!(live.is_over());
-    let finished = live.finish(&HashMap::new(), &HashMap::new(), &|_, _| None, &|_| (0, 0));
+    let finished = live.finish(
+        &HashMap::new(),
+        &HashMap::new(),
+        &|_, _| None,
+        &|_| (0, 0),
+        &Nothing,
+    );
     let record = &finished[0].record;
     assert_eq!(
         (record.tool.as_str(), record.verb.as_str()),
@@ -153,7 +176,13 @@ fn a_version_that_executes_another_is_one_invocation_of_that_one() {
     tracker.answer(&go, first);
     let live = tracker.take_all();
     let [live] = <[Live; 1]>::try_from(live).unwrap();
-    let finished = live.finish(&HashMap::new(), &HashMap::new(), &|_, _| None, &|_| (0, 0));
+    let finished = live.finish(
+        &HashMap::new(),
+        &HashMap::new(),
+        &|_, _| None,
+        &|_| (0, 0),
+        &Nothing,
+    );
     let Invocation {
         tool,
         verb,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use bytemuck::Zeroable as _;
 use cache_ebpf::{
     ARGV_BYTES, Process, ProcessKey,
-    ancestry::{PROCESS_EXEC, PROCESS_EXIT, ProcessEvent},
+    ancestry::{Lookup, PROCESS_EXEC, PROCESS_EXIT, ProcessEvent},
 };
 
 use super::{FakeKernel, State};
@@ -125,6 +125,11 @@ impl FollowsProcesses for FakeProcesses {
         let count = limit.min(steps.len());
         steps.drain(..count).for_each(|step| each(&step));
         count
+    }
+
+    fn drain_lookups(&mut self, mut each: impl FnMut(&Lookup)) {
+        let lookups = &mut self.0.state.borrow_mut().lookups;
+        lookups.drain(..).for_each(|lookup| each(&lookup));
     }
 
     fn events_fd(&self) -> BorrowedFd<'_> {

@@ -36,7 +36,7 @@ pub fn packages_to_json(finished: &[Finished]) -> Value {
 }
 
 /// Fields of an invocation that the document has; the others are for the history alone.
-const INVOCATION: [&str; 26] = [
+const INVOCATION: [&str; 29] = [
     "argv",
     "cause",
     "ci",
@@ -50,13 +50,16 @@ const INVOCATION: [&str; 26] = [
     "growth_bytes",
     "hits",
     "id",
+    "index_lookups",
     "lookups",
     "misses",
     "module",
+    "other_lookups",
     "parent",
     "pod",
     "processes",
     "start",
+    "test_lookups",
     "tool",
     "uid",
     "unit",
