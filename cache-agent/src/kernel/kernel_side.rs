@@ -65,6 +65,6 @@ pub trait FollowsProcesses {
     /// Readable when the ring wants to be looked at.
     fn events_fd(&self) -> BorrowedFd<'_>;
 
-    /// Events that found no room in the ring, and processes that found none in the map.
+    /// Events and look-ups that found no room in their ring, and processes that found none in the map.
     fn lost(&self) -> Result<u64>;
 }

@@ -138,7 +138,7 @@ impl FollowsProcesses for ProcessMaps {
 
     fn lost(&self) -> Result<u64> {
         let sum = |slot| -> Result<u64> { Ok(self.counters.get(&slot, 0)?.iter().sum()) };
-        Ok(sum(counter::DROPPED)? + sum(counter::UNTRACKED)?)
+        Ok(sum(counter::DROPPED)? + sum(counter::UNTRACKED)? + sum(counter::UNNAMED)?)
     }
 }
 

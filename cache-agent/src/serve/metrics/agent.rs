@@ -25,7 +25,7 @@ names! {
     EVENT_HITS = COUNTER "go_cache_agent_events_hits_total" "Ledger operations seen by the hooks under a root.";
     EVENTS_DELIVERED = COUNTER "go_cache_agent_events_delivered_total" "Detail events that reached the agent.";
     EVENTS_DROPPED = COUNTER "go_cache_agent_events_dropped_total" "Detail events lost; totals are not affected.";
-    PROCESS_EVENTS_DROPPED = COUNTER "go_cache_agent_process_events_dropped_total" "Forks, execs and exits lost: runs of tools and packages may be incomplete; totals are not affected.";
+    PROCESS_EVENTS_DROPPED = COUNTER "go_cache_agent_process_events_dropped_total" "Forks, execs, exits and names of look-ups lost: runs of tools, packages and hits may be incomplete; totals are not affected.";
     FAULTS = COUNTER "go_cache_agent_faults_total" "Faults on the kernel side that may have cost precision.";
     MAP_ENTRIES = GAUGE "go_cache_agent_map_entries" "Entries in use of a kernel map, or of those that share map=\"other\".";
     MAP_CAPACITY = GAUGE "go_cache_agent_map_capacity" "Entries that a kernel map can hold, or those that share map=\"other\".";
