@@ -94,10 +94,11 @@ impl CompilerCall {
     }
 }
 
-/// Something beside go's work directory gets another name.
+/// Something beside go's work directory gets another name than that of the file that it overlays.
 fn is_trimming(mapping: &str) -> bool {
     let pairs = mapping.split(';').filter_map(|pair| pair.split_once("=>"));
-    pairs.into_iter().any(|(_, name)| !name.is_empty())
+    let mut names = pairs.map(|(_, name)| name);
+    names.any(|name| !name.is_empty() && !name.starts_with('/'))
 }
 
 /// A profile that a cache keeps is told by its content, another one only by being there.

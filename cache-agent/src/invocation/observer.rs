@@ -111,6 +111,7 @@ impl<P: FollowsProcesses> Observer<P> {
             tracker,
             inspector,
             lookups,
+            places,
             ..
         } = self;
         let mut steps = 0;
@@ -128,7 +129,10 @@ impl<P: FollowsProcesses> Observer<P> {
             }
         }
         for lookup in lookups.drain(..) {
-            tracker.lookup(&lookup);
+            if let Some(action) = tracker.lookup(&lookup) {
+                // Remembered: the entry may be gone when the invocation is over.
+                places.kind(lookup.root, &action);
+            }
         }
         for sighting in tracker.take_sightings() {
             inspector.look_for(sighting);

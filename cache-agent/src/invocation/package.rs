@@ -24,6 +24,8 @@ use crate::{
 const WAITING_MAX: usize = 16_384;
 /// Actions of one invocation.
 const ACTIONS_MAX: usize = 65_536;
+/// Bytes of names of imports of one invocation: some 10,000 packages.
+const IMPORT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What of an action the go command keeps beside its output, for every package.
 const ASIDE: [&str; 2] = ["stdout", "srcfiles"];
 
@@ -75,6 +77,9 @@ pub struct Packages {
     ran: u64,
     /// Objects that the cache took for known actions.
     outputs: HashMap<Prefix, (u32, Option<Id>)>,
+    /// What they were compiled against, read while they are there.
+    imports: HashMap<Prefix, Vec<String>>,
+    import_bytes: usize,
     /// Packages with sources in C.
     cgo: HashSet<String>,
     /// Compilers under way.
@@ -128,8 +133,29 @@ impl Packages {
         if waiting.output.is_some() && self.actions.contains_key(&prefix) {
             self.named.push((at, prefix));
             self.claim(at, prefix, None);
+            self.read_imports(prefix, read);
         }
         self.bound();
+    }
+
+    /// An entry is written after its object.
+    fn read_imports(&mut self, prefix: Prefix, read: Read<'_>) {
+        let is_compile = |built: &Built| built.class == Class::Compile;
+        if !self.actions.get(&prefix).is_some_and(is_compile) {
+            return;
+        }
+        let Some((root, Some(id))) = self.outputs.get(&prefix) else {
+            return;
+        };
+        let object = read(*root, &object_path(id));
+        let imports = object.and_then(|object| archive::imports(&object));
+        if let Some(imports) = imports {
+            let bytes = imports.iter().map(String::len).sum::<usize>();
+            if self.import_bytes + bytes <= IMPORT_BYTES_MAX {
+                self.import_bytes += bytes;
+                self.imports.insert(prefix, imports);
+            }
+        }
     }
 
     fn object(&mut self, at: Place, bytes: i64, files: u64, is_executable: bool) {
@@ -248,7 +274,7 @@ impl Packages {
     }
 
     /// What was compiled, by path.
-    pub(super) fn compiled(&self, read: Read<'_>, cache: Identify<'_>) -> Vec<Compiled> {
+    pub(super) fn compiled(&self, cache: Identify<'_>) -> Vec<Compiled> {
         let links = self
             .actions
             .values()
@@ -261,7 +287,6 @@ impl Packages {
         let mut all: Vec<_> = compiles
             .map(|(prefix, built)| {
                 let output = self.outputs.get(prefix);
-                let object = output.and_then(|(root, id)| read(*root, &object_path(&(*id)?)));
                 Compiled {
                     path: built.path.clone(),
                     directory: built.call.directory.clone(),
@@ -270,7 +295,7 @@ impl Packages {
                     is_main: linked.contains(built.path.as_str()),
                     variant: built.variant.clone(),
                     flags: built.call.flags.clone(),
-                    imports: object.and_then(|object| archive::imports(&object)),
+                    imports: self.imports.get(prefix).cloned(),
                     cache: cache(output.map(|(root, _)| *root)),
                     action: *prefix,
                     is_kept: output.is_some(),

@@ -330,7 +330,7 @@ impl Live {
             module: &self.record.module,
         };
         self.packages.settle(read, &about);
-        let compiled = self.packages.compiled(read, cache);
+        let compiled = self.packages.compiled(cache);
         self.record.keys = compiled.iter().flat_map(Compiled::keys).collect();
         self.complete(&compiled);
         let trim = self.trim(paths);

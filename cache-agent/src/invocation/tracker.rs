@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     go::{
-        action_id::{self, Name},
+        action_id::{self, Id, Name},
         tools, variables,
     },
     kernel::{
@@ -310,20 +310,19 @@ impl Tracker {
         }
     }
 
-    /// An entry of a build cache was looked up and found.
-    pub fn lookup(&mut self, lookup: &Lookup) {
+    /// An entry of a build cache was looked up and found: the id of its action, where it is remembered.
+    pub fn lookup(&mut self, lookup: &Lookup) -> Option<Id> {
         let process = self.known(lookup.process);
-        let Some(action) = action_id::id(&lookup.digits) else {
-            return;
-        };
-        let member = self.members.get(&process);
-        if let Some(live) = member.and_then(|member| self.live.get_mut(&member.invocation))
-            && self.entries < ENTRIES_MAX
-        {
-            let before = live.lookups.len();
-            live.lookups.found(lookup.root, action);
-            self.entries += live.lookups.len() - before;
+        let action = action_id::id(&lookup.digits)?;
+        let member = self.members.get(&process)?;
+        let live = self.live.get_mut(&member.invocation)?;
+        if self.entries >= ENTRIES_MAX {
+            return None;
         }
+        let before = live.lookups.len();
+        live.lookups.found(lookup.root, action);
+        self.entries += live.lookups.len() - before;
+        Some(action)
     }
 
     /// What was asked.

@@ -6,6 +6,7 @@ mod containers;
 mod daemon;
 mod helpers;
 mod hits;
+mod planted;
 mod reload;
 mod settings;
 mod storms;

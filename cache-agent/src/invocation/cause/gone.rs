@@ -11,7 +11,10 @@ pub(super) fn reason(now: &Invocation, maker: &Invocation, past: &Past) -> Reaso
             && record.freed_bytes > 0
             && shares_root(now, record)
     });
-    let Some(who) = later.max_by_key(|record| record.freed_bytes) else {
+    // Who came and went in between, before those under way all the time: the shell around both builds.
+    let is_between =
+        |record: &Invocation| record.start_ms >= since_ms && end_ms(record) <= now.start_ms;
+    let Some(who) = later.max_by_key(|record| (is_between(record), record.freed_bytes)) else {
         return Reason::new("removed", "by somebody who was not seen");
     };
     let kind = match (who.tool.as_str(), who.verb.as_str()) {

@@ -62,7 +62,32 @@ impl<'a> Reasons<'a> {
         for compiled in &now.compiled {
             reasons.find(compiled, 0);
         }
+        reasons.follow_setting();
         reasons
+    }
+
+    /// A setting alone changed what the own packages are compiled with; what of the standard library was never
+    /// compiled before is needed because of it (the runtime of coverage).
+    fn follow_setting(&mut self) {
+        let mut own = self.now.compiled.iter().filter(|one| !one.is_standard);
+        let first = |one: &Compiled| self.of_package(&one.path).reasons.first().cloned();
+        let Some(setting) = own.next().and_then(first) else {
+            return;
+        };
+        let is_alone = own.all(|one| first(one).as_ref() == Some(&setting));
+        if !is_alone || !setting.kind.starts_with("settings:") {
+            return;
+        }
+        for one in self.now.compiled.iter().filter(|one| one.is_standard) {
+            if let Some(found) = self.by_path.get_mut(one.path.as_str())
+                && found
+                    .reasons
+                    .iter()
+                    .all(|reason| reason.kind == "first_build")
+            {
+                found.reasons = vec![setting.clone()];
+            }
+        }
     }
 
     pub(super) fn of_package(&self, path: &str) -> &Found {
@@ -141,6 +166,11 @@ impl<'a> Reasons<'a> {
                 "settings:mod",
                 &format!("\"{before}\" -> \"{after}\""),
             )];
+        }
+        // Its first source may lie elsewhere.
+        let overlaid = differences(&maker.fingerprint, &now.fingerprint);
+        if let Some(overlay) = overlaid.iter().find(|one| one.name == "overlay") {
+            return vec![overlay.reason()];
         }
         // Names without a domain are anybody's: two projects called app are two.
         if !path.split('/').next().unwrap_or_default().contains('.') {
