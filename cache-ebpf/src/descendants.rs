@@ -98,7 +98,8 @@ pub(crate) extern "C" fn executed() -> u64 {
 fn execute() {
     let comm = bpf_get_current_comm().unwrap_or_default();
     // SAFETY: a value just looked up, if any; read once.
-    let tool = TOOLS.get_ptr(comm).map_or(0, |tool| unsafe { tool.read() });
+    let tool = TOOLS.get_ptr(comm).map(|tool| unsafe { tool.read() });
+    let tool = tool.unwrap_or_else(|| of_version(&comm));
     let process = current::process();
     let mut own = match tracked(&process) {
         Some(tracked) => tracked,
@@ -125,6 +126,16 @@ fn execute() {
     let wants_environment = is_leader || tool & TOOL_ENVIRONMENT != 0;
     let is_urgent = is_leader || wants_environment && is_first_told(&own.invocation);
     tell_exec(&process, &own, wants_environment, is_urgent);
+}
+
+/// What the name of a go command of one version means, as in `go1.24.11`: such names cannot be listed.
+#[inline(always)]
+fn of_version(comm: &[u8; 16]) -> u32 {
+    if comm.starts_with(b"go1.") {
+        TOOL_INVOCATION | TOOL_ENVIRONMENT
+    } else {
+        0
+    }
 }
 
 /// True once for each invocation: its first tool names the caches, which are to be found while somebody sees them.

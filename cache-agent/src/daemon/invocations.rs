@@ -22,6 +22,7 @@ use crate::{
     kernel::{file_events::Fact, kernel_side::FollowsProcesses, ledger_maps::LedgerMaps},
     ledger::{Ledger, accounts::Sums},
     model::{
+        changes::Changes,
         compiled::{Compiled, Past},
         invocation::Finished,
         printable::printable,
@@ -43,11 +44,31 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// Between two looks for processes whose exit was lost.
 const LOST_EXITS_INTERVAL: Duration = Duration::from_mins(1);
 
+/// A process that is no build tool, and of none, is told if it moved so many bytes, or files.
+const STRANGERS_BYTES: u64 = 1024 * 1024;
+const STRANGERS_FILES: u64 = 100;
+
 /// What ended processes of one invocation left.
 #[derive(Debug, Default)]
 struct ExitedSums {
     sums: HashMap<u32, Sums>,
     leader: Option<Identity>,
+}
+
+impl ExitedSums {
+    /// A process of no invocation changed too little to be told.
+    fn is_negligible(&self) -> bool {
+        let is_stranger = |leader: &Identity| leader.invocation.is_none();
+        let mut all = Changes::default();
+        for sum in self.sums.values() {
+            all.add(&sum.changes);
+        }
+        let moved_bytes = all.grown_bytes().saturating_add(all.freed_bytes);
+        let files = all.files_created.saturating_add(all.files_deleted);
+        self.leader.as_ref().is_some_and(is_stranger)
+            && moved_bytes < STRANGERS_BYTES
+            && files < STRANGERS_FILES
+    }
 }
 
 /// A finished invocation that waits for what the history knows of its module.
@@ -196,7 +217,11 @@ impl<P: FollowsProcesses> Invocations<P> {
         let rests = |key: &&ProcessKey| !busy.contains(key) && !self.expecting.contains_key(key);
         over.retain(|key| rests(&key));
         for key in &over {
-            let ExitedSums { sums, leader } = self.exited.remove(key).unwrap_or_default();
+            let exited = self.exited.remove(key).unwrap_or_default();
+            if exited.is_negligible() {
+                continue;
+            }
+            let ExitedSums { sums, leader } = exited;
             let finished = self.observer.finish_one(key, &sums, leader.as_ref());
             self.tell(finished);
         }
@@ -392,6 +417,37 @@ mod tests {
         testbed.event_loop.invocations.fulfil(&go);
         settle(&mut testbed);
         assert_eq!(testbed.told().len(), 1);
+    }
+
+    #[test]
+    fn who_is_no_build_tool_is_told_if_it_moved_much() {
+        let mut testbed = remembering();
+        for (name, bytes) in [("tar", 5), ("rsync", 2 << 20), ("rm", 0)] {
+            let stranger = testbed.kernel.start(&format!("{name} -x"));
+            match name {
+                "rm" => testbed
+                    .kernel
+                    .unlink(stranger, &testbed.path("cache/rsync")),
+                _ => testbed
+                    .kernel
+                    .write(stranger, &testbed.path(&format!("cache/{name}")), bytes),
+            }
+            testbed.look();
+            testbed.kernel.exit(stranger);
+            testbed.look();
+            settle(&mut testbed);
+        }
+        let told = testbed.told();
+        let mut told: Vec<_> = told
+            .iter()
+            .map(|one| (one.tool.as_str(), one.argv.join(" "), one.freed_bytes))
+            .collect();
+        told.sort();
+        let expected = [
+            ("other", "rm -x".to_owned(), 2 << 20),
+            ("other", "rsync -x".to_owned(), 0),
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(super) struct ProcessTotals {
     exited: Vec<ExitedAccount>,
 }
 
-/// What an ended process leaves to its invocation.
+/// What an ended process leaves to its invocation, or to itself if it is of none.
 #[derive(Clone, Debug)]
 pub(super) struct ExitedAccount {
     /// Leader of the invocation.
@@ -45,7 +45,7 @@ pub(super) struct ExitedAccount {
     pub root: u32,
     /// What it changed and looked up there.
     pub sums: accounts::Sums,
-    /// Who it was, if it was the leader itself.
+    /// Who it was, if it was the leader itself or of no invocation.
     pub leader: Option<Identity>,
 }
 
@@ -99,7 +99,9 @@ impl ProcessTotals {
         let mut resting = HashMap::new();
         for (key, credit) in credits {
             let identity = processes.get(&key.process).map(Identity::of);
-            let is_over = identity.as_ref().is_none_or(|identity| identity.ended)
+            let is_over = identity
+                .as_ref()
+                .is_none_or(|identity| identity.ended_ns.is_some())
                 && key.process.tgid != NOBODY;
             if is_over && self.resting.get(&key) == Some(&credit) {
                 self.fold(ledger, roots, &key, &credit, identity.as_ref())?;
@@ -138,7 +140,7 @@ impl ProcessTotals {
     }
 
     fn leave(&mut self, key: &CreditKey, credit: &Credit, identity: Option<&Identity>) {
-        let invocation = identity.and_then(|identity| identity.invocation);
+        let invocation = identity.map(|identity| identity.invocation.unwrap_or(key.process));
         let Some(invocation) = invocation.filter(|_| self.exited.len() < EXITED_MAX) else {
             return;
         };

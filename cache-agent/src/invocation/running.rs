@@ -259,11 +259,16 @@ impl Live {
         }
     }
 
-    /// What an account tells of a leader of which nothing else is known.
+    /// What an account tells of a leader of which nothing else is known, or of a process that is no build tool
+    /// and of none.
     pub fn identify(&mut self, identity: &Identity) {
         let record = &mut self.record;
         record.tool = tools::name(&identity.comm, identity.argv.words());
+        if identity.invocation.is_none() && !tools::is_tool(&record.tool) {
+            OTHER.clone_into(&mut record.tool);
+        }
         tools::verb_of(&record.tool, identity.argv.words()).clone_into(&mut record.verb);
+        self.ended_ns = self.ended_ns.or(identity.ended_ns);
         record.argv = identity.argv.masked();
         record.uid = identity.uid;
         self.argv.clone_from(&identity.argv);

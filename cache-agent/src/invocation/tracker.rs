@@ -113,6 +113,7 @@ impl Tracker {
                 comm: comm.clone(),
                 argv: argv.clone().into(),
                 uid: *uid,
+                invocation: Some(*invocation),
                 ..Identity::default()
             });
         }

@@ -17,8 +17,8 @@ pub struct Identity {
     pub ppid: u32,
     /// Descends from the traced command.
     pub in_command: bool,
-    /// It has ended.
-    pub ended: bool,
+    /// When it ended, in nanoseconds since boot.
+    pub ended_ns: Option<u64>,
     /// Index of its tool in `snapshot::GROUPS`.
     pub group: usize,
     /// Innermost tool it descends from, or is.
@@ -40,7 +40,7 @@ impl Identity {
             uid: process.uid,
             ppid: process.ppid,
             in_command: process.flags & PROCESS_IN_COMMAND != 0,
-            ended: process.ended_ns != 0,
+            ended_ns: Some(process.ended_ns).filter(|ended| *ended != 0),
             invocation: Some(process.invocation).filter(|leader| leader.tgid != 0),
         }
     }

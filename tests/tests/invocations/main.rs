@@ -10,6 +10,7 @@ mod planted;
 mod reload;
 mod settings;
 mod storms;
+mod strangers;
 mod trims;
 
 use anyhow::{Context as _, Result, ensure};
