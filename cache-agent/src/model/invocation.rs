@@ -45,7 +45,7 @@ pub struct Invocation {
     pub slice: String,
     /// cgroup path.
     pub cgroup: String,
-    /// Facts of the CI system from the allow-list: `system`, `job`, `pipeline`, `repository`, `branch`.
+    /// Facts of the CI system from the allow-list: `system`, `job`, `leg`, `pipeline`, `repository`, `branch`.
     pub ci: BTreeMap<String, String>,
     /// `TRACEPARENT` as it was given, if valid; else empty.
     pub traceparent: String,

@@ -100,10 +100,11 @@ fn flapping(name: &str, now: &Invocation, own: &[&Finished]) -> Option<Cause> {
     })
 }
 
-/// The job, or else the user.
+/// The job and its leg, or else the user.
 fn owner(record: &Invocation) -> String {
     if let Some(job) = record.ci.get("job") {
-        return format!("job {job}");
+        let leg = record.ci.get("leg").map(|leg| format!(" leg {leg}"));
+        return format!("job {job}{}", leg.unwrap_or_default());
     }
     if record.user.is_empty() {
         format!("uid {}", record.uid)
