@@ -42,6 +42,9 @@ pub const IN_ACTION_IDS: [&str; 25] = [
 /// Variables that say where caches are.
 pub const CACHES: [&str; 3] = ["GOCACHE", "GOMODCACHE", "GOPATH"];
 
+/// Who called sudo, by name and number.
+const SUDO: [&str; 2] = ["SUDO_UID", "SUDO_USER"];
+
 /// Version of go that another version executes in its own place (cmd/go/internal/toolchain, `targetEnv`).
 pub const SWITCHED_TO: &str = "GOTOOLCHAIN_INTERNAL_SWITCH_VERSION";
 
@@ -260,7 +263,7 @@ pub(crate) fn settings(text: &[u8], between: u8) -> impl Iterator<Item = (&[u8],
 }
 
 fn allowed_name(name: &[u8]) -> Option<&'static str> {
-    find(&[&IN_ACTION_IDS, &CACHES, &GO, &CI], name)
+    find(&[&IN_ACTION_IDS, &CACHES, &GO, &SUDO, &CI], name)
 }
 
 /// Each list is sorted: every variable of every tool that runs is looked for.
@@ -277,7 +280,7 @@ mod tests {
 
     #[test]
     fn every_name_is_found() {
-        for list in [&IN_ACTION_IDS[..], &CACHES, &GO, &CI] {
+        for list in [&IN_ACTION_IDS[..], &CACHES, &GO, &SUDO, &CI] {
             assert!(list.is_sorted());
             for name in list {
                 assert_eq!(allowed_name(name.as_bytes()), Some(*name));

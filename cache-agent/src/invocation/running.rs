@@ -37,7 +37,7 @@ use crate::{
         cgroup::{self, Surroundings},
         ci,
         inspector::{Answer, Question},
-        working_directory,
+        sudo, working_directory,
     },
     sys::clock::{boot_now_ns, wall_clock},
 };
@@ -382,6 +382,7 @@ impl Live {
             let told = compiled::told(built, &self.record.module);
             fingerprint::complete(&mut self.record.fingerprint, &told, self.is_argv_cut);
         }
+        self.record.sudo_user = sudo::caller(self.record.uid, &self.environment);
         self.record.ci = ci::facts(&self.environment);
         self.record.traceparent = ci::traceparent(&self.environment);
         let Surroundings {

@@ -31,6 +31,8 @@ pub struct Invocation {
     pub uid: u32,
     /// Name of that user; empty if it has none.
     pub user: String,
+    /// Who called sudo, as root's environment tells; empty where it tells nothing.
+    pub sudo_user: String,
     /// Container id; empty outside of one.
     pub container: String,
     /// Container runtime, as the cgroup path names it; empty outside of a container.
@@ -91,6 +93,21 @@ pub struct Invocation {
     /// Why it compiled what it compiled; told by `why`.
     #[serde(skip)]
     pub built: Vec<Built>,
+}
+
+impl Invocation {
+    /// Name or number of its user, and who called sudo.
+    pub fn who(&self) -> String {
+        let user = if self.user.is_empty() {
+            self.uid.to_string()
+        } else {
+            self.user.clone()
+        };
+        if self.sudo_user.is_empty() {
+            return user;
+        }
+        format!("{user} ({})", self.sudo_user)
+    }
 }
 
 /// What an invocation did to one root.

@@ -10,6 +10,7 @@ mod planted;
 mod reload;
 mod settings;
 mod storms;
+mod surroundings;
 mod trims;
 
 use anyhow::{Context as _, Result, ensure};

@@ -106,9 +106,8 @@ fn owner(record: &Invocation) -> String {
         let leg = record.ci.get("leg").map(|leg| format!(" leg {leg}"));
         return format!("job {job}{}", leg.unwrap_or_default());
     }
-    if record.user.is_empty() {
-        format!("uid {}", record.uid)
-    } else {
-        record.user.clone()
+    if record.user.is_empty() && record.sudo_user.is_empty() {
+        return format!("uid {}", record.uid);
     }
+    record.who()
 }
