@@ -1,6 +1,7 @@
 //! One invocation under way, and the record it becomes.
 
 mod hits;
+mod pinned;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -19,7 +20,9 @@ use super::{
 use crate::{
     go::{
         env::{self, FoundRoot},
-        fingerprint, script, tools,
+        fingerprint,
+        pinned::Pinned,
+        script, tools,
         variables::{self, Variables},
     },
     kernel::process_events::Step,
@@ -248,6 +251,7 @@ impl Live {
             environment: self.environment.clone(),
             is_go,
             chdir: chdir.map(str::to_owned),
+            pinned: Pinned::asked(self.argv.words()),
         }
     }
 
@@ -325,6 +329,7 @@ impl Live {
         cache: Identify<'_>,
         entries: &dyn Entries,
     ) -> Vec<Finished> {
+        self.settle_module();
         let about = About {
             verb: &self.record.verb,
             module: &self.record.module,

@@ -25,7 +25,7 @@ pub struct Invocation {
     pub argv: Vec<String>,
     /// Working directory as the process sees it.
     pub cwd: String,
-    /// Module path of the nearest go.mod; empty outside of a module.
+    /// Module path of the nearest go.mod, or of the package at a version that was asked for; empty outside of a module.
     pub module: String,
     /// Real user id.
     pub uid: u32,

@@ -7,6 +7,7 @@ mod daemon;
 mod helpers;
 mod hits;
 mod planted;
+mod pinned;
 mod reload;
 mod settings;
 mod storms;

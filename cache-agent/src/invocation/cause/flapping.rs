@@ -28,6 +28,8 @@ pub(super) fn causes(now: &Finished, past: &Past) -> Vec<Cause> {
     let differing = differences(&previous.record.fingerprint, &record.fingerprint);
     differing
         .iter()
+        // Nobody sets this one: `go run` links without, `go build` with.
+        .filter(|difference| difference.name != "dwarf")
         .filter_map(|difference| flapping(&difference.name, record, &own))
         .collect()
 }
