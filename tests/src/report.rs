@@ -99,6 +99,7 @@ pub struct Invocation {
     pub module: String,
     pub uid: u32,
     pub user: String,
+    pub sudo_user: String,
     pub container: String,
     pub pod: String,
     pub unit: String,

@@ -51,13 +51,14 @@ Examples:
   cache-agent invocations --module example.com/shop --json
 
 HITS is the share of look-ups in build caches that found an entry; - stands for none.
+USER has in brackets who called sudo, as root's environment tells.
 EXIT is - for what still runs, or whose end was not seen.
 Needs no privilege but to read the history.
 
 Exit status: 0 success, 1 when there is no history or it cannot be read, 2 on wrong usage.";
 
 /// Characters shown of texts that others chose.
-const USER_WIDTH: usize = 16;
+const USER_WIDTH: usize = 24;
 const COMMAND_WIDTH: usize = 24;
 const MODULE_WIDTH: usize = 56;
 const CAUSE_WIDTH: usize = 80;
@@ -149,11 +150,6 @@ fn table(invocations: &[Invocation], has_more: bool) -> String {
 }
 
 fn row(invocation: &Invocation) -> [String; 8] {
-    let user = if invocation.user.is_empty() {
-        invocation.uid.to_string()
-    } else {
-        invocation.user.clone()
-    };
     let command = format!("{} {}", invocation.tool, invocation.verb);
     let causes: Vec<String> = invocation
         .cause
@@ -162,7 +158,7 @@ fn row(invocation: &Invocation) -> [String; 8] {
         .collect();
     [
         rfc3339_seconds(invocation.start_ms),
-        shown(&user, USER_WIDTH),
+        shown(&invocation.who(), USER_WIDTH),
         signed(invocation.growth_bytes),
         ratio(invocation.hits, invocation.lookups),
         invocation
@@ -227,7 +223,9 @@ mod tests {
     #[test]
     fn a_line_for_each() {
         let running = Invocation {
-            user: String::new(),
+            uid: 0,
+            user: "root".to_owned(),
+            sudo_user: "alice".to_owned(),
             verb: String::new(),
             tool: "gopls".to_owned(),
             module: String::new(),
@@ -238,9 +236,9 @@ mod tests {
             ..invocation()
         };
         let expected = "\
-START                 USER      GROWTH   HITS  EXIT  COMMAND  MODULE            CAUSE
-2026-01-02T03:04:05Z  alice  +91.0 MiB  87.5%     1  go test  example.com/shop  GOFLAGS \"\" -> \"-race\"
-2026-01-02T03:04:05Z  1000        -7 B      -     -  gopls    -                 -
+START                 USER             GROWTH   HITS  EXIT  COMMAND  MODULE            CAUSE
+2026-01-02T03:04:05Z  alice         +91.0 MiB  87.5%     1  go test  example.com/shop  GOFLAGS \"\" -> \"-race\"
+2026-01-02T03:04:05Z  root (alice)       -7 B      -     -  gopls    -                 -
 ... and older ones: see --limit
 ";
         assert_eq!(table(&[invocation(), running], true), expected);

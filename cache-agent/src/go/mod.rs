@@ -13,6 +13,7 @@ pub mod fingerprint;
 pub mod go_mod;
 pub mod module_path;
 pub mod package_index;
+pub mod pinned;
 pub mod recognise;
 pub mod script;
 pub mod tools;

@@ -51,6 +51,31 @@ fn unescape(escaped: &str) -> Option<String> {
     Some(out)
 }
 
+/// The other way round.
+pub(crate) fn escape(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character.is_ascii_uppercase() {
+            out.push('!');
+        }
+        out.push(character.to_ascii_lowercase());
+    }
+    out
+}
+
+/// Module and version whose tree in a module cache has this package in this directory; nothing of other directories.
+pub(crate) fn of_directory<'a>(package: &'a str, directory: &str) -> Option<(&'a str, String)> {
+    let above = |path: &&'a str| path.rsplit_once('/').map(|(above, _)| above);
+    let mut modules = std::iter::successors(package.split(' ').next(), above);
+    modules.find_map(|module| {
+        let (_, rest) = directory.split_once(&format!("/{}@", escape(module)))?;
+        let (version, inner) = rest.split_once('/').unwrap_or((rest, ""));
+        let own = package.split(' ').next()?.strip_prefix(module)?;
+        let is_it = own.trim_start_matches('/') == inner;
+        Some((module, unescape(version)?)).filter(|_| is_it)
+    })
+}
+
 /// The path that a go.mod file declares.
 pub fn declared(go_mod: &str) -> Option<String> {
     let lines = go_mod.lines().map(str::trim);
@@ -107,6 +132,32 @@ mod tests {
             assert_eq!(of_path(path.as_bytes()).as_deref(), expected, "{path}");
         }
         assert_eq!(of_path(b"\xff@v1/x"), None);
+    }
+
+    #[test]
+    fn directories_of_a_module_cache_name_module_and_version() {
+        for (package, directory, expected) in [
+            (
+                "a.b/C/d",
+                "/x/pkg/mod/a.b/!c@v1.0.0/d",
+                Some("a.b/C v1.0.0"),
+            ),
+            (
+                "a.b/C/d [a.b/C/d.test]",
+                "/mod/a.b/!c@v1.0.0/d",
+                Some("a.b/C v1.0.0"),
+            ),
+            ("a.b/c", "/mod/a.b/c@v1.0.0-!r!c1", Some("a.b/c v1.0.0-RC1")),
+            ("a.b/c/d", "/mod/a.b/c/d@v2.0.0", Some("a.b/c/d v2.0.0")),
+            ("a.b/c/d", "/mod/a.b/c@v1.0.0/e", None),
+            ("a.b/c", "/src/c@v1.0.0", None),
+            ("a.b/c", "/src/c", None),
+            ("", "", None),
+        ] {
+            let found = of_directory(package, directory);
+            let found = found.map(|(module, version)| format!("{module} {version}"));
+            assert_eq!(found.as_deref(), expected, "{package} in {directory}");
+        }
     }
 
     #[test]

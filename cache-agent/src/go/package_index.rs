@@ -11,7 +11,7 @@ pub(crate) const MAGIC: &[u8] = b"go index v2\n";
 const DIRECTORY_BYTES: usize = 300;
 
 /// First components of the standard library's directories. A module's own may be called the same.
-const STANDARD: [&str; 51] = [
+const STANDARD: [&str; 52] = [
     "archive",
     "arena",
     "bufio",
@@ -62,6 +62,7 @@ const STANDARD: [&str; 51] = [
     "time",
     "unicode",
     "unique",
+    "unsafe",
     "vendor",
 ];
 

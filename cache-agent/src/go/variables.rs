@@ -42,6 +42,9 @@ pub const IN_ACTION_IDS: [&str; 25] = [
 /// Variables that say where caches are.
 pub const CACHES: [&str; 3] = ["GOCACHE", "GOMODCACHE", "GOPATH"];
 
+/// Who called sudo, by name and number.
+const SUDO: [&str; 2] = ["SUDO_UID", "SUDO_USER"];
+
 /// Version of go that another version executes in its own place (cmd/go/internal/toolchain, `targetEnv`).
 pub const SWITCHED_TO: &str = "GOTOOLCHAIN_INTERNAL_SWITCH_VERSION";
 
@@ -61,34 +64,96 @@ const GO: [&str; 11] = [
 ];
 
 /// Facts of CI systems, and the one of distributed tracing.
-const CI: [&str; 44] = [
+pub(crate) const CI: [&str; 142] = [
+    "AGENT_JOBNAME",
+    "APPVEYOR",
+    "APPVEYOR_BUILD_ID",
+    "APPVEYOR_BUILD_NUMBER",
+    "APPVEYOR_JOB_NAME",
+    "APPVEYOR_JOB_NUMBER",
+    "APPVEYOR_PROJECT_SLUG",
+    "APPVEYOR_PULL_REQUEST_HEAD_REPO_BRANCH",
+    "APPVEYOR_REPO_BRANCH",
+    "APPVEYOR_REPO_NAME",
+    "ARGO_NODE_ID",
+    "ARGO_POD_NAME",
+    "ARGO_WORKFLOW_NAME",
+    "BITBUCKET_BRANCH",
+    "BITBUCKET_BUILD_NUMBER",
+    "BITBUCKET_PARALLEL_STEP",
+    "BITBUCKET_PARALLEL_STEP_COUNT",
+    "BITBUCKET_PIPELINE_UUID",
+    "BITBUCKET_REPO_FULL_NAME",
+    "BITBUCKET_REPO_SLUG",
+    "BITBUCKET_STEP_UUID",
+    "BITBUCKET_TAG",
     "BRANCH_NAME",
     "BUILDKITE",
     "BUILDKITE_BRANCH",
     "BUILDKITE_BUILD_NUMBER",
     "BUILDKITE_LABEL",
+    "BUILDKITE_PARALLEL_JOB",
+    "BUILDKITE_PARALLEL_JOB_COUNT",
     "BUILDKITE_PIPELINE_SLUG",
     "BUILDKITE_REPO",
     "BUILDKITE_STEP_KEY",
+    "BUILD_BUILDID",
+    "BUILD_BUILDNUMBER",
+    "BUILD_DEFINITIONNAME",
+    "BUILD_ID",
     "BUILD_NUMBER",
-    "CI_COMMIT_REF_NAME",
-    "CI_JOB_ID",
-    "CI_JOB_NAME",
-    "CI_PIPELINE_ID",
-    "CI_PROJECT_PATH",
+    "BUILD_REPOSITORY_NAME",
+    "BUILD_SOURCEBRANCHNAME",
+    "CI",
     "CIRCLECI",
     "CIRCLE_BRANCH",
     "CIRCLE_BUILD_NUM",
     "CIRCLE_JOB",
+    "CIRCLE_NODE_INDEX",
+    "CIRCLE_NODE_TOTAL",
     "CIRCLE_PROJECT_REPONAME",
     "CIRCLE_PROJECT_USERNAME",
+    "CIRCLE_TAG",
     "CIRCLE_WORKFLOW_ID",
+    "CIRRUS_BRANCH",
+    "CIRRUS_BUILD_ID",
+    "CIRRUS_CI",
+    "CIRRUS_REPO_FULL_NAME",
+    "CIRRUS_TAG",
+    "CIRRUS_TASK_ID",
+    "CIRRUS_TASK_NAME",
+    "CI_COMMIT_BRANCH",
+    "CI_COMMIT_REF_NAME",
+    "CI_COMMIT_SOURCE_BRANCH",
+    "CI_JOB_ID",
+    "CI_JOB_NAME",
+    "CI_NODE_INDEX",
+    "CI_NODE_TOTAL",
+    "CI_PIPELINE_ID",
+    "CI_PIPELINE_NUMBER",
+    "CI_PROJECT_PATH",
+    "CI_REPO",
+    "CI_STEP_NAME",
+    "CI_SYSTEM_NAME",
+    "CI_WORKFLOW_NAME",
+    "CI_WORKFLOW_NUMBER",
+    "CODEBUILD_BATCH_BUILD_IDENTIFIER",
+    "CODEBUILD_BUILD_ARN",
+    "CODEBUILD_BUILD_ID",
+    "CODEBUILD_BUILD_NUMBER",
+    "CODEBUILD_SOURCE_REPO_URL",
+    "CODEBUILD_SOURCE_VERSION",
+    "CODEBUILD_WEBHOOK_HEAD_REF",
     "DRONE",
     "DRONE_BRANCH",
     "DRONE_BUILD_NUMBER",
     "DRONE_REPO",
+    "DRONE_SOURCE_BRANCH",
     "DRONE_STAGE_NAME",
+    "DRONE_STAGE_NUMBER",
     "DRONE_STEP_NAME",
+    "FORGEJO_ACTIONS",
+    "GITEA_ACTIONS",
     "GITHUB_ACTIONS",
     "GITHUB_HEAD_REF",
     "GITHUB_JOB",
@@ -96,16 +161,52 @@ const CI: [&str; 44] = [
     "GITHUB_REPOSITORY",
     "GITHUB_RUN_ID",
     "GITHUB_RUN_NUMBER",
-    "GITHUB_WORKFLOW",
     "GITLAB_CI",
     "GIT_BRANCH",
     "GIT_URL",
+    "HOSTNAME",
     "JENKINS_URL",
     "JOB_NAME",
+    "PROW_JOB_ID",
+    "PULL_BASE_REF",
+    "PULL_HEAD_REF",
+    "REPO_NAME",
+    "REPO_OWNER",
+    "SEMAPHORE",
+    "SEMAPHORE_GIT_BRANCH",
+    "SEMAPHORE_GIT_PR_BRANCH",
+    "SEMAPHORE_GIT_REPO_SLUG",
+    "SEMAPHORE_JOB_COUNT",
+    "SEMAPHORE_JOB_ID",
+    "SEMAPHORE_JOB_INDEX",
+    "SEMAPHORE_JOB_NAME",
+    "SEMAPHORE_PIPELINE_ID",
+    "SEMAPHORE_PROJECT_NAME",
+    "SEMAPHORE_WORKFLOW_ID",
+    "SYSTEM_JOBDISPLAYNAME",
+    "SYSTEM_JOBNAME",
+    "SYSTEM_JOBPOSITIONINPHASE",
+    "SYSTEM_PULLREQUEST_SOURCEBRANCH",
+    "SYSTEM_TEAMPROJECT",
+    "SYSTEM_TOTALJOBSINPHASE",
     "TEAMCITY_BUILDCONF_NAME",
     "TEAMCITY_PROJECT_NAME",
     "TEAMCITY_VERSION",
+    "TEKTON_PIPELINE_RUN",
+    "TEKTON_TASKRUN_NAME",
+    "TEKTON_TASK_NAME",
+    "TEKTON_TASK_RUN",
+    "TF_BUILD",
     "TRACEPARENT",
+    "TRAVIS",
+    "TRAVIS_BRANCH",
+    "TRAVIS_BUILD_ID",
+    "TRAVIS_BUILD_NUMBER",
+    "TRAVIS_BUILD_STAGE_NAME",
+    "TRAVIS_JOB_NAME",
+    "TRAVIS_JOB_NUMBER",
+    "TRAVIS_PULL_REQUEST_BRANCH",
+    "TRAVIS_REPO_SLUG",
 ];
 
 /// Picks the allowed ones out of strings `NAME=value`, each ended by NUL; the rest is never copied.
@@ -130,8 +231,7 @@ pub fn allowed(strings: &[u8]) -> Variables {
 pub fn saved(text: &[u8]) -> Variables {
     let mut found = Variables::new();
     for (name, value) in settings(text, b'\n') {
-        let name = find(IN_ACTION_IDS.iter().chain(&CACHES), name);
-        if let Some(name) = name
+        if let Some(name) = find(&[&IN_ACTION_IDS, &CACHES], name)
             && let Some(value) = bounded(name, value)
         {
             found.insert(name, value);
@@ -163,20 +263,30 @@ pub(crate) fn settings(text: &[u8], between: u8) -> impl Iterator<Item = (&[u8],
 }
 
 fn allowed_name(name: &[u8]) -> Option<&'static str> {
-    let names = IN_ACTION_IDS.iter().chain(&CACHES);
-    find(names.chain(&GO).chain(&CI), name)
+    find(&[&IN_ACTION_IDS, &CACHES, &GO, &SUDO, &CI], name)
 }
 
-fn find<'a>(
-    mut names: impl Iterator<Item = &'a &'static str>,
-    name: &[u8],
-) -> Option<&'static str> {
-    names.find(|known| known.as_bytes() == name).copied()
+/// Each list is sorted: every variable of every tool that runs is looked for.
+fn find(lists: &[&[&'static str]], name: &[u8]) -> Option<&'static str> {
+    lists.iter().find_map(|list| {
+        let at = list.binary_search_by(|known| known.as_bytes().cmp(name));
+        list.get(at.ok()?).copied()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_name_is_found() {
+        for list in [&IN_ACTION_IDS[..], &CACHES, &GO, &SUDO, &CI] {
+            assert!(list.is_sorted());
+            for name in list {
+                assert_eq!(allowed_name(name.as_bytes()), Some(*name));
+            }
+        }
+    }
 
     #[test]
     fn only_the_allow_list_is_kept() {

@@ -308,6 +308,13 @@ impl Packages {
         all
     }
 
+    /// Import paths of what was compiled, and the directories of their sources.
+    pub(super) fn directories(&self) -> impl Iterator<Item = (&str, &str)> {
+        let compiles = self.actions.values();
+        let compiles = compiles.filter(|built| built.class == Class::Compile);
+        compiles.map(|built| (built.path.as_str(), built.call.directory.as_str()))
+    }
+
     /// Sums so far, largest first.
     pub fn shares(&self) -> &Shares {
         &self.shares

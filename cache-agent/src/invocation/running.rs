@@ -1,6 +1,7 @@
 //! One invocation under way, and the record it becomes.
 
 mod hits;
+mod pinned;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -19,7 +20,9 @@ use super::{
 use crate::{
     go::{
         env::{self, FoundRoot},
-        fingerprint, script, tools,
+        fingerprint,
+        pinned::Pinned,
+        script, tools,
         variables::{self, Variables},
     },
     kernel::process_events::Step,
@@ -37,7 +40,7 @@ use crate::{
         cgroup::{self, Surroundings},
         ci,
         inspector::{Answer, Question},
-        working_directory,
+        sudo, working_directory,
     },
     sys::clock::{boot_now_ns, wall_clock},
 };
@@ -248,6 +251,7 @@ impl Live {
             environment: self.environment.clone(),
             is_go,
             chdir: chdir.map(str::to_owned),
+            pinned: Pinned::asked(self.argv.words()),
         }
     }
 
@@ -330,6 +334,7 @@ impl Live {
         cache: Identify<'_>,
         entries: &dyn Entries,
     ) -> Vec<Finished> {
+        self.settle_module();
         let about = About {
             verb: &self.record.verb,
             module: &self.record.module,
@@ -387,6 +392,7 @@ impl Live {
             let told = compiled::told(built, &self.record.module);
             fingerprint::complete(&mut self.record.fingerprint, &told, self.is_argv_cut);
         }
+        self.record.sudo_user = sudo::caller(self.record.uid, &self.environment);
         self.record.ci = ci::facts(&self.environment);
         self.record.traceparent = ci::traceparent(&self.environment);
         let Surroundings {

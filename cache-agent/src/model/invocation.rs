@@ -25,12 +25,14 @@ pub struct Invocation {
     pub argv: Vec<String>,
     /// Working directory as the process sees it.
     pub cwd: String,
-    /// Module path of the nearest go.mod; empty outside of a module.
+    /// Module path of the nearest go.mod, or of the package at a version that was asked for; empty outside of a module.
     pub module: String,
     /// Real user id.
     pub uid: u32,
     /// Name of that user; empty if it has none.
     pub user: String,
+    /// Who called sudo, as root's environment tells; empty where it tells nothing.
+    pub sudo_user: String,
     /// Container id; empty outside of one.
     pub container: String,
     /// Container runtime, as the cgroup path names it; empty outside of a container.
@@ -45,7 +47,7 @@ pub struct Invocation {
     pub slice: String,
     /// cgroup path.
     pub cgroup: String,
-    /// Facts of the CI system from the allow-list: `system`, `job`, `pipeline`, `repository`, `branch`.
+    /// Facts of the CI system from the allow-list: `system`, `job`, `leg`, `pipeline`, `repository`, `branch`.
     pub ci: BTreeMap<String, String>,
     /// `TRACEPARENT` as it was given, if valid; else empty.
     pub traceparent: String,
@@ -91,6 +93,21 @@ pub struct Invocation {
     /// Why it compiled what it compiled; told by `why`.
     #[serde(skip)]
     pub built: Vec<Built>,
+}
+
+impl Invocation {
+    /// Name or number of its user, and who called sudo.
+    pub fn who(&self) -> String {
+        let user = if self.user.is_empty() {
+            self.uid.to_string()
+        } else {
+            self.user.clone()
+        };
+        if self.sudo_user.is_empty() {
+            return user;
+        }
+        format!("{user} ({})", self.sudo_user)
+    }
 }
 
 /// What an invocation did to one root.

@@ -1,5 +1,7 @@
 //! Container, pod, unit and slice, as far as the cgroup path names them.
 
+mod container;
+
 /// What a cgroup path says; empty where it says nothing.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Surroundings {
@@ -17,61 +19,68 @@ pub struct Surroundings {
     pub slice: String,
 }
 
-/// Hexadecimal digits of a container id.
-const ID_DIGITS: usize = 64;
-/// Runtimes by the prefix that they give their scopes.
-const SCOPES: [(&str, &str); 6] = [
-    ("cri-containerd-", "containerd"),
-    ("crio-", "cri-o"),
-    ("docker-", "docker"),
-    ("libpod-", "podman"),
-    ("nerdctl-", "containerd"),
-    ("containerd-", "containerd"),
-];
+/// Longest path kept, in characters.
+const PATH_CHARACTERS: usize = 512;
+/// Longest name of a Kubernetes namespace.
+const NAMESPACE_BYTES: usize = 63;
 
-/// The path out of `/proc/PID/cgroup`: of version 2 if there is one that says anything, else the first
-/// hierarchy that does.
+/// The path out of `/proc/PID/cgroup`: the one that names a container, else that of version 2 if it says
+/// anything, else the longest.
 pub fn path(text: &str) -> String {
     let paths = text.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':');
         Some((fields.next()?, fields.nth(1)?))
     });
-    let mut paths: Vec<(&str, &str)> = paths.filter(|(_, path)| path.len() > 1).collect();
-    // The unified hierarchy is number 0; of the others, the one that says most.
-    paths.sort_by_key(|(number, path)| (*number != "0", std::cmp::Reverse(path.len())));
-    paths
-        .first()
-        .map_or("/", |(_, path)| path)
-        .chars()
-        .filter(|character| !character.is_control())
-        .take(512)
-        .collect()
+    let mut paths: Vec<_> = paths.filter(|(_, path)| path.len() > 1).collect();
+    // Beside version 1, runtimes leave version 2 (number 0) with the group of who started them.
+    paths.sort_by_cached_key(|(number, path)| {
+        let names_none = surroundings(path).container.is_empty();
+        (names_none, *number != "0", std::cmp::Reverse(path.len()))
+    });
+    let path = paths.first().map_or("/", |(_, path)| path);
+    let shown = path.chars().filter(|character| !character.is_control());
+    let mut kept: String = shown.clone().take(PATH_CHARACTERS).collect();
+    if shown.count() > PATH_CHARACTERS {
+        // Of a name that was cut another one would be left.
+        kept.truncate(kept.rfind('/').unwrap_or_default());
+    }
+    kept
 }
 
 /// What a path says. Any user can name his own groups: nothing here is more than a name.
 pub fn surroundings(path: &str) -> Surroundings {
+    let path = path.strip_suffix(" (deleted)").unwrap_or(path);
+    let components = path.split('/').filter(|component| !component.is_empty());
+    // What is beside the group of the reader's cgroup namespace begins with these.
+    let components: Vec<&str> = components.filter(|component| *component != "..").collect();
     let mut found = Surroundings::default();
-    let mut parent = "";
-    for component in path.split('/').filter(|component| !component.is_empty()) {
-        one(&mut found, parent, component);
-        parent = component;
+    for (at, component) in components.iter().enumerate() {
+        let before = components.get(..at).unwrap_or_default();
+        one(&mut found, before, component);
     }
     found
 }
 
-fn one(found: &mut Surroundings, parent: &str, component: &str) {
+fn one(found: &mut Surroundings, before: &[&str], component: &str) {
+    let parent = before.last().copied().unwrap_or_default();
     if let Some(pod) = pod(component) {
         found.pod = pod;
         return;
     }
-    if let Some((container, runtime)) = container(parent, component) {
-        found.container = container;
-        if !runtime.is_empty() {
-            runtime.clone_into(&mut found.runtime);
-        } else if found.runtime.is_empty() && !found.pod.is_empty() {
-            "kubernetes".clone_into(&mut found.runtime);
+    if let Some((container, runtime)) = container::named(before, component) {
+        // containerd's form has the pod's slice before a colon.
+        if let Some(pod) = component.split_once(':').and_then(|(slice, _)| pod(slice)) {
+            found.pod = pod;
         }
+        found.container = container;
+        let is_in_pod = runtime.is_empty() && pod(parent).is_some();
+        let runtime = if is_in_pod { "kubernetes" } else { runtime };
+        runtime.clone_into(&mut found.runtime);
         return;
+    }
+    if container::is_supervisor(parent, component) {
+        found.container.clear();
+        found.runtime.clear();
     }
     let is_user_slice = component
         .strip_suffix(".slice")
@@ -86,7 +95,7 @@ fn one(found: &mut Surroundings, parent: &str, component: &str) {
         component.clone_into(&mut found.unit);
     }
     // Some runtimes put the namespace above the pod: /k8s.io/<namespace>/<pod>.
-    if parent == "k8s.io" && !is_id(component) {
+    if parent == "k8s.io" && is_namespace(component) {
         component.clone_into(&mut found.namespace);
     }
 }
@@ -99,157 +108,14 @@ fn pod(component: &str) -> Option<String> {
         _ => name.strip_prefix("pod")?,
     };
     let uid = uid.replace('_', "-");
-    let is_uid = uid.len() >= 32
-        && uid
-            .chars()
-            .all(|character| character.is_ascii_hexdigit() || character == '-');
-    is_uid.then_some(uid)
+    // That of a static pod is a digest.
+    (container::is_uuid(&uid) || container::is_hex(&uid, 32)).then_some(uid)
 }
 
-/// The id, and the runtime as far as the path tells it.
-fn container(parent: &str, component: &str) -> Option<(String, &'static str)> {
-    let name = component.strip_suffix(".scope").unwrap_or(component);
-    for (prefix, runtime) in SCOPES {
-        if let Some(id) = name.strip_prefix(prefix).filter(|id| is_id(id)) {
-            return Some((id.to_owned(), runtime));
-        }
-    }
-    // containerd's form of systemd groups: <parent>:cri-containerd:<id>.
-    if let Some((before, id)) = name.rsplit_once(':').filter(|(_, id)| is_id(id)) {
-        let runtime = if before.ends_with("cri-containerd") || before.ends_with("nerdctl") {
-            "containerd"
-        } else {
-            ""
-        };
-        return Some((id.to_owned(), runtime));
-    }
-    if !is_id(name) {
-        return None;
-    }
-    let runtime = match parent {
-        "docker" => "docker",
-        "libpod_parent" | "machine.slice" => "podman",
-        "lxc" => "lxc",
-        "buildkit" => "buildkit",
-        _ => "",
-    };
-    Some((name.to_owned(), runtime))
-}
-
-fn is_id(text: &str) -> bool {
-    text.len() == ID_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+fn is_namespace(name: &str) -> bool {
+    let is_usual = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    name.len() <= NAMESPACE_BYTES && name.bytes().all(is_usual)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::{prelude::*, sample::select};
-
-    use super::*;
-
-    #[test]
-    fn the_unified_hierarchy_comes_first_and_the_telling_one_otherwise() {
-        for (text, expected) in [
-            ("0::/user.slice/a.scope\n", "/user.slice/a.scope"),
-            ("12:cpu:/\n4:memory:/docker/x\n0::/\n", "/docker/x"),
-            ("1:name=systemd:/a\n0::/b:c\n", "/b:c"),
-            ("", "/"),
-            ("nonsense", "/"),
-        ] {
-            assert_eq!(path(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn containers_pods_and_units_are_found() {
-        let id = "ab".repeat(32);
-        let uid = "0f2a7c1e-1111-2222-3333-444455556666";
-        let low = uid.replace('-', "_");
-        let docker = format!("/system.slice/docker-{id}.scope");
-        let plain = format!("/docker/{id}");
-        let systemd = format!(
-            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{low}.slice/cri-containerd-{id}.scope"
-        );
-        let fs = format!("/kubepods/besteffort/pod{uid}/{id}");
-        let podman = format!("/user.slice/user-1000.slice/user@1000.service/libpod-{id}.scope");
-        let colons = format!("/system.slice:cri-containerd:{id}");
-        for (path, container, runtime, pod, unit, slice) in [
-            (docker.as_str(), id.as_str(), "docker", "", "", ""),
-            (&plain, &id, "docker", "", "", ""),
-            (&systemd, &id, "containerd", uid, "", ""),
-            (&fs, &id, "kubernetes", uid, "", ""),
-            (
-                &podman,
-                &id,
-                "podman",
-                "",
-                "user@1000.service",
-                "user-1000.slice",
-            ),
-            (&colons, &id, "containerd", "", "", ""),
-            ("/system.slice/cron.service", "", "", "", "cron.service", ""),
-            (
-                "/user.slice/user-0.slice/session-3.scope",
-                "",
-                "",
-                "",
-                "session-3.scope",
-                "user-0.slice",
-            ),
-            ("/podium/x", "", "", "", "", ""),
-            ("", "", "", "", "", ""),
-        ] {
-            let found = surroundings(path);
-            let found = [
-                found.container,
-                found.runtime,
-                found.pod,
-                found.unit,
-                found.slice,
-            ];
-            assert_eq!(found, [container, runtime, pod, unit, slice], "{path}");
-        }
-    }
-
-    #[test]
-    fn a_namespace_is_told_where_the_path_has_it() {
-        let path = format!("/k8s.io/default/{}", "cd".repeat(32));
-        assert_eq!(surroundings(&path).namespace, "default");
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
-
-        #[test]
-        fn any_text_gives_a_path_that_is_bounded_and_printable(text in "(?s).{0,600}") {
-            for text in [text.clone(), format!("0::/{text}"), text.replace('a', ":")] {
-                let path = path(&text);
-                prop_assert!(path.chars().count() <= 512 && !path.chars().any(char::is_control));
-                surroundings(&path);
-                surroundings(&text);
-            }
-        }
-
-        #[test]
-        fn what_a_path_is_made_of_is_what_it_says(
-            id in "[0-9a-f]{64}",
-            uid in "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
-            user in 0..70_000u32,
-            unit in "[a-z]{1,12}\\.(service|scope)",
-            (prefix, runtime) in select(&SCOPES[..]),
-        ) {
-            let low = uid.replace('-', "_");
-            let text = format!(
-                "7:cpu:/x\n0::/user.slice/user-{user}.slice/{unit}/kubepods-pod{low}.slice/{prefix}{id}.scope\n"
-            );
-            let expected = Surroundings {
-                container: id,
-                runtime: runtime.to_owned(),
-                pod: uid,
-                namespace: String::new(),
-                unit,
-                slice: format!("user-{user}.slice"),
-            };
-            prop_assert_eq!(surroundings(&path(&text)), expected);
-        }
-    }
-}
+mod tests;

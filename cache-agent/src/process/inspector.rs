@@ -22,6 +22,7 @@ use crate::{
         build_info::{self, BuildInfo},
         env::saved,
         go_mod,
+        pinned::Pinned,
         variables::{self, Variables},
     },
     model::printable::printable,
@@ -53,6 +54,8 @@ pub struct Question {
     pub is_go: bool,
     /// Where it changes to at its start, if it was told so.
     pub chdir: Option<String>,
+    /// A package at a version: its module is looked for if it is the go command, and not that of the directory.
+    pub pinned: Option<Pinned>,
 }
 
 /// The answer; empty fields are not known.
@@ -64,7 +67,7 @@ pub struct Answer {
     pub is_go: bool,
     /// Working directory.
     pub cwd: String,
-    /// Module path of the nearest go.mod.
+    /// Module path of the nearest go.mod, or of what it was told to install or run.
     pub module: String,
     /// Login name.
     pub user: String,
@@ -254,10 +257,19 @@ fn look_around(
     let asked = question.chdir.as_deref();
     let directory = working_directory::of(cwd, root, [asked, told], [uid, gid]);
     answer.cwd = working_directory::path(directory.as_fd()).unwrap_or_default();
-    answer.module = go_mod::module(directory, root, uid, gid).unwrap_or_default();
-    if question.is_go || answer.is_go {
+    let is_go = question.is_go || answer.is_go;
+    if is_go {
         answer.saved = saved::of(root, known, uid, gid);
     }
+    let module = match question.pinned.as_ref().filter(|_| is_go) {
+        Some(pinned) => {
+            let saved = answer.saved.clone().into_iter();
+            let all = saved.chain(known.clone()).collect();
+            pinned.module_in_cache(root, &all, [uid, gid])
+        }
+        None => go_mod::module(directory, root, uid, gid),
+    };
+    answer.module = module.unwrap_or_default();
 }
 
 fn only_user(user: String) -> Answer {
@@ -331,6 +343,7 @@ mod tests {
             environment: Variables::new(),
             is_go: true,
             chdir: None,
+            pinned: None,
         });
         inspector.wait(Duration::from_secs(30)).pop().unwrap().1
     }

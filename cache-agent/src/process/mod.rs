@@ -10,4 +10,5 @@ pub mod ci;
 pub mod inspector;
 pub mod namespaces;
 pub mod running_tools;
+pub mod sudo;
 pub mod working_directory;

@@ -19,7 +19,7 @@ const COLUMNS: &str = "\
     id, parent, tool, verb, version, argv, cwd, module, uid, user, container, runtime, pod, namespace, unit, slice,
     cgroup, ci, traceparent, start_ms, duration_s, exit_code, growth_bytes, freed_bytes, files_created, files_deleted,
     lookups, hits, misses, roots, cause, fingerprint, processes,
-    index_lookups, test_lookups, other_lookups";
+    index_lookups, test_lookups, other_lookups, sudo_user";
 
 /// Which invocations; what is `None` is not asked for.
 #[derive(Clone, Debug, Default)]
@@ -335,6 +335,7 @@ fn invocation(row: &Row<'_>) -> rusqlite::Result<Invocation> {
         module: row.get(7)?,
         uid: row.get(8)?,
         user: row.get(9)?,
+        sudo_user: row.get(36)?,
         container: row.get(10)?,
         runtime: row.get(11)?,
         pod: row.get(12)?,

@@ -15,15 +15,15 @@ const PUT_INVOCATION: &str = "\
     INSERT INTO invocation (id, parent, tool, verb, version, argv, cwd, module, uid, user, container, runtime, pod,
         namespace, unit, slice, cgroup, ci, traceparent, start_ms, duration_s, exit_code, growth_bytes, freed_bytes,
         files_created, files_deleted, lookups, hits, misses, roots, cause, fingerprint, processes,
-        index_lookups, test_lookups, other_lookups)
+        index_lookups, test_lookups, other_lookups, sudo_user)
     VALUES (:id, :parent, :tool, :verb, :version, :argv, :cwd, :module, :uid, :user, :container, :runtime, :pod,
         :namespace, :unit, :slice, :cgroup, :ci, :traceparent, :start_ms, :duration_s, :exit_code, :growth_bytes,
         :freed_bytes, :files_created, :files_deleted, :lookups, :hits, :misses, :roots, :cause, :fingerprint, :processes,
-        :index_lookups, :test_lookups, :other_lookups)
+        :index_lookups, :test_lookups, :other_lookups, :sudo_user)
     ON CONFLICT (id) DO UPDATE SET
         parent = excluded.parent, tool = excluded.tool, verb = excluded.verb, version = excluded.version,
         argv = excluded.argv, cwd = excluded.cwd, module = excluded.module, uid = excluded.uid, user = excluded.user,
-        container = excluded.container, runtime = excluded.runtime, pod = excluded.pod,
+        sudo_user = excluded.sudo_user, container = excluded.container, runtime = excluded.runtime, pod = excluded.pod,
         namespace = excluded.namespace, unit = excluded.unit, slice = excluded.slice, cgroup = excluded.cgroup,
         ci = excluded.ci, traceparent = excluded.traceparent, start_ms = excluded.start_ms,
         duration_s = excluded.duration_s, exit_code = excluded.exit_code, growth_bytes = excluded.growth_bytes,
@@ -125,6 +125,7 @@ fn put_invocation(
         module,
         uid,
         user,
+        sudo_user,
         container,
         runtime,
         pod,
@@ -159,7 +160,7 @@ fn put_invocation(
     } = invocation;
     let mut rows = put.query(named_params! {
         ":id": id, ":parent": parent, ":tool": tool, ":verb": verb, ":version": version,
-        ":argv": json(argv)?, ":cwd": cwd, ":module": module, ":uid": uid, ":user": user,
+        ":argv": json(argv)?, ":cwd": cwd, ":module": module, ":uid": uid, ":user": user, ":sudo_user": sudo_user,
         ":container": container, ":runtime": runtime, ":pod": pod, ":namespace": namespace,
         ":unit": unit, ":slice": slice, ":cgroup": cgroup, ":ci": json(ci)?, ":traceparent": traceparent,
         ":start_ms": start_ms, ":duration_s": finite(*duration_s), ":exit_code": exit_code,

@@ -20,7 +20,8 @@ const SCHEMA: &str = concat!(
     include_str!("../../../cache-agent/src/store/migrations/1.sql"),
     include_str!("../../../cache-agent/src/store/migrations/2.sql"),
     include_str!("../../../cache-agent/src/store/migrations/3.sql"),
-    include_str!("../../../cache-agent/src/store/migrations/4.sql")
+    include_str!("../../../cache-agent/src/store/migrations/4.sql"),
+    include_str!("../../../cache-agent/src/store/migrations/5.sql")
 );
 
 /// A state directory as the agent would leave it.
@@ -30,7 +31,7 @@ fn state(bench: &Bench) -> Result<(PathBuf, Connection)> {
     let connection = Connection::open(directory.join("history.db"))?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.execute_batch(SCHEMA)?;
-    connection.pragma_update(None, "user_version", 4)?;
+    connection.pragma_update(None, "user_version", 5)?;
     Ok((directory, connection))
 }
 

@@ -7,10 +7,12 @@ mod daemon;
 mod helpers;
 mod hits;
 mod planted;
+mod pinned;
 mod reload;
 mod settings;
 mod storms;
 mod strangers;
+mod surroundings;
 mod trims;
 
 use anyhow::{Context as _, Result, ensure};

@@ -28,6 +28,8 @@ pub(super) fn causes(now: &Finished, past: &Past) -> Vec<Cause> {
     let differing = differences(&previous.record.fingerprint, &record.fingerprint);
     differing
         .iter()
+        // Nobody sets this one: `go run` links without, `go build` with.
+        .filter(|difference| difference.name != "dwarf")
         .filter_map(|difference| flapping(&difference.name, record, &own))
         .collect()
 }
@@ -100,14 +102,14 @@ fn flapping(name: &str, now: &Invocation, own: &[&Finished]) -> Option<Cause> {
     })
 }
 
-/// The job, or else the user.
+/// The job and its leg, or else the user.
 fn owner(record: &Invocation) -> String {
     if let Some(job) = record.ci.get("job") {
-        return format!("job {job}");
+        let leg = record.ci.get("leg").map(|leg| format!(" leg {leg}"));
+        return format!("job {job}{}", leg.unwrap_or_default());
     }
-    if record.user.is_empty() {
-        format!("uid {}", record.uid)
-    } else {
-        record.user.clone()
+    if record.user.is_empty() && record.sudo_user.is_empty() {
+        return format!("uid {}", record.uid);
     }
+    record.who()
 }

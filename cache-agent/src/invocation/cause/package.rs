@@ -6,10 +6,13 @@ use super::{
     compare::{Difference, Weight, differences, weight},
     gone,
 };
-use crate::model::{
-    built::Reason,
-    compiled::{Compiled, Past, path_key},
-    invocation::{Finished, Invocation},
+use crate::{
+    go::module_path::of_directory,
+    model::{
+        built::Reason,
+        compiled::{Compiled, Past, path_key},
+        invocation::{Finished, Invocation},
+    },
 };
 
 /// Imports followed to the one that everything began with.
@@ -150,11 +153,8 @@ impl<'a> Reasons<'a> {
             flags,
             ..
         } = compiled;
-        if let Some((_, version)) = directory
-            .split_once("/pkg/mod/")
-            .or_else(|| versioned(directory))
-        {
-            return vec![Reason::new("dependency", version)];
+        if let Some(version) = version_in(path, directory) {
+            return vec![Reason::new("dependency", &version)];
         }
         if directory.contains("/vendor/")
             || maker.fingerprint.get("mod") != now.fingerprint.get("mod")
@@ -289,6 +289,9 @@ impl<'a> Reasons<'a> {
                 "nothing differs in what was kept of a long command line",
             );
         }
+        if compiled.how().is_pinned {
+            return Reason::new("unknown", "the source of a version does not change");
+        }
         Reason::new("source", "")
     }
 
@@ -346,9 +349,12 @@ impl<'a> Reasons<'a> {
     }
 }
 
-/// `module@version` in a module cache of whatever name.
-fn versioned(directory: &str) -> Option<(&str, &str)> {
-    let at = directory.find("@v")?;
-    let (before, _) = directory.split_at(at);
-    Some((before, directory.strip_prefix('/').unwrap_or(directory)))
+/// `module@version` in a module cache; of one that replaces another, whatever the directory has of it.
+fn version_in(path: &str, directory: &str) -> Option<String> {
+    if let Some((module, version)) = of_directory(path, directory) {
+        return Some(format!("{module}@{version}"));
+    }
+    let (_, replacing) = directory.split_once("/pkg/mod/").unzip();
+    let versioned = || directory.contains("@v").then_some(directory);
+    replacing.or_else(versioned).map(str::to_owned)
 }

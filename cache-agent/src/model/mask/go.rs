@@ -249,7 +249,7 @@ fn argument(verb: &str, word: &str) -> String {
     found.unwrap_or_else(|| MASK.to_owned())
 }
 
-fn is_switch(name: &str) -> bool {
+pub(super) fn is_switch(name: &str) -> bool {
     SWITCHES.contains(&name)
 }
 

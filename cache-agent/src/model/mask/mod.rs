@@ -94,6 +94,12 @@ pub fn flag(name: &str, value: &str) -> String {
     shorten(&go::value(name, value))
 }
 
+/// The value of this flag of the go command, written without its first dash, is the word behind it.
+pub fn takes_next_word(flag: &str) -> bool {
+    let name = flag.strip_prefix('-').unwrap_or(flag);
+    !name.contains('=') && !go::is_switch(name)
+}
+
 /// How a program was called: its path, or as much of it as is plain.
 fn named(program: &str) -> String {
     if is_plain(program) {

@@ -36,7 +36,7 @@ pub fn packages_to_json(finished: &[Finished]) -> Value {
 }
 
 /// Fields of an invocation that the document has; the others are for the history alone.
-const INVOCATION: [&str; 29] = [
+const INVOCATION: [&str; 30] = [
     "argv",
     "cause",
     "ci",
@@ -59,6 +59,7 @@ const INVOCATION: [&str; 29] = [
     "pod",
     "processes",
     "start",
+    "sudo_user",
     "test_lookups",
     "tool",
     "uid",
