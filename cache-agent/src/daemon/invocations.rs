@@ -289,6 +289,7 @@ impl<P: FollowsProcesses> Invocations<P> {
                 _ => Past::default(),
             };
             cause::explain(&mut finished, &past);
+            self.counts.count_unknown(&finished.record);
             let Finished {
                 record, packages, ..
             } = finished;

@@ -25,7 +25,7 @@ const NEGLIGIBLE_BYTES: i64 = 64 * 1024;
 const PACKAGES_NAMED: usize = 3;
 
 /// Kinds of causes beside `settings:NAME`, each with what it means.
-pub const KINDS: [(&str, &str); 15] = [
+pub const KINDS: [(&str, &str); 16] = [
     (
         "first_build",
         "the package had never been compiled in this cache, as far as the history knows",
@@ -54,6 +54,10 @@ pub const KINDS: [(&str, &str); 15] = [
     (
         "removed",
         "the entry was there and is gone; by whom is told if it was seen",
+    ),
+    (
+        "unreadable",
+        "the entry was there, but it or what it names was cut off, damaged or missing",
     ),
     (
         "executable_kept",

@@ -1,6 +1,7 @@
 //! Figures of finished invocations, by a few groups, so that their series stay bounded.
 
 use crate::model::{
+    built::Built,
     invocation::Invocation,
     tool_group::{RUNS, is_go},
 };
@@ -28,9 +29,23 @@ pub struct Group {
 pub struct InvocationCounts {
     /// In the order of [`RUNS`].
     pub groups: [Group; RUNS.len()],
+    /// Packages compiled for a reason that could not be known.
+    pub unknown_packages: u64,
 }
 
 impl InvocationCounts {
+    /// What an invocation compiled has its reasons.
+    pub fn count_unknown(&mut self, record: &Invocation) {
+        let is_unknown = |built: &&Built| {
+            let first = built.reasons.first();
+            first.is_some_and(|reason| reason.kind == "unknown")
+        };
+        let unknown = record.built.iter().filter(is_unknown);
+        self.unknown_packages += unknown
+            .map(|built| built.packages.len() as u64)
+            .sum::<u64>();
+    }
+
     /// An invocation is over.
     pub fn count(&mut self, record: &Invocation) {
         let [go, other] = &mut self.groups;
@@ -57,6 +72,7 @@ impl InvocationCounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::built::Reason;
 
     #[test]
     fn invocations_are_counted_by_group_and_growth() {
@@ -74,5 +90,20 @@ mod tests {
         assert_eq!((go.invocations, go.lookups, go.hits), (3, 9, 6));
         assert_eq!(go.growth_counts, [2, 0, 1]);
         assert_eq!(other.growth_counts, [0, 1, 0]);
+    }
+
+    #[test]
+    fn packages_without_a_reason_are_counted() {
+        let built = |kind: &str, packages: &[&str]| Built {
+            reasons: vec![Reason::new(kind, "")],
+            packages: packages.iter().map(|&path| path.to_owned()).collect(),
+            ..Built::default()
+        };
+        let mut counts = InvocationCounts::default();
+        counts.count_unknown(&Invocation {
+            built: vec![built("unknown", &["a", "b"]), built("source", &["c"])],
+            ..Invocation::default()
+        });
+        assert_eq!(counts.unknown_packages, 2);
     }
 }

@@ -2,11 +2,13 @@
 
 use std::{cell::RefCell, collections::HashMap, os::fd::AsFd};
 
+use rustix::fs::Dir;
+
 use super::lookups::Kind;
 use crate::{
     go::action_id::{self, Id, Prefix},
     model::invocation::Class,
-    sys::openat::{Links, beginning, place, read_regular_file, regular_file},
+    sys::openat::{Links, beginning, directory, place, read_regular_file, regular_file},
 };
 
 /// Kinds remembered: an id never changes its kind. Some 3 MiB; beyond it all are read anew.
@@ -37,12 +39,35 @@ impl Kinds {
     }
 }
 
-fn read(cache: impl AsFd, action: &Id) -> Option<Kind> {
+/// Names of one directory of a cache that are gone through.
+const NAMES_MAX: usize = 16_384;
+
+/// The action that begins like this and has an entry in this cache, and the id of its output.
+pub(super) fn find(cache: impl AsFd, prefix: &Prefix) -> Option<(Id, Id)> {
+    let first = format!("{:02x}", prefix[0]);
+    let directory = directory(&cache, first, Links::Refused)?;
+    let names = Dir::read_from(directory).ok()?;
+    let ids = names.take(NAMES_MAX).filter_map(|name| {
+        let name = name.ok()?;
+        let digits = name.file_name().to_bytes().strip_suffix(b"-a")?;
+        action_id::id(digits)
+    });
+    let mut ids = ids.filter(|id| action_id::prefix_of(id) == *prefix);
+    let action = ids.next()?;
+    Some((action, output(&cache, &action)?))
+}
+
+/// Id of the output that the entry of this action names.
+fn output(cache: impl AsFd, action: &Id) -> Option<Id> {
     let path = action_id::entry_path(action);
     // One byte more than an entry has: what is longer is none.
     let limit = action_id::ENTRY_BYTES as u64 + 1;
-    let entry = read_regular_file(&cache, path, Links::Refused, limit)?;
-    let object = action_id::object_path(&action_id::output(&entry)?);
+    let entry = read_regular_file(cache, path, Links::Refused, limit)?;
+    action_id::output(&entry)
+}
+
+fn read(cache: impl AsFd, action: &Id) -> Option<Kind> {
+    let object = action_id::object_path(&output(&cache, action)?);
     let Some(file) = regular_file(&cache, &*object, Links::Refused) else {
         // A directory holds the program that was linked.
         let program = place(&cache, &*object, Links::Refused);
@@ -100,6 +125,19 @@ mod tests {
         ] {
             assert_eq!(kind(object), Some(expected), "{object:?}");
         }
+    }
+
+    #[test]
+    fn an_entry_is_found_by_the_beginning_of_its_id() {
+        let cache = tempfile::tempdir().unwrap();
+        let action = action_id::id(DIGITS.as_bytes()).unwrap();
+        fs::create_dir(cache.path().join("01")).unwrap();
+        let directory = fs::File::open(cache.path()).unwrap();
+        let prefix = action_id::prefix_of(&action);
+        assert_eq!(find(&directory, &prefix), None);
+        let entry = format!("v1 {DIGITS} {DIGITS} {:>20} {:>20}\n", 1, 2);
+        fs::write(cache.path().join(format!("01/{DIGITS}-a")), entry).unwrap();
+        assert_eq!(find(&directory, &prefix), Some((action, action)));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::package::Packages;
-use crate::go::action_id::{Id, prefix_of};
+use crate::go::action_id::{Id, Prefix, prefix_of};
 
 /// Entries remembered of all invocations under way; of one that has more, nothing is told.
 pub(super) const ENTRIES_MAX: usize = 262_144;
@@ -28,6 +28,9 @@ pub enum Kind {
 pub trait Entries {
     /// What the entry of this action is of; `None` where it cannot be read any more.
     fn kind(&self, root: u32, action: &Id) -> Option<Kind>;
+
+    /// The action that begins like this and has an entry, and the id of its output.
+    fn find(&self, root: u32, action: &Prefix) -> Option<(Id, Id)>;
 
     /// True where no look-up in this root can have been missed since this moment: in nanoseconds since boot,
     /// and in milliseconds since the epoch.
@@ -111,6 +114,10 @@ mod tests {
                 b'o' => Some(Kind::Other),
                 _ => None,
             }
+        }
+
+        fn find(&self, _: u32, _: &Prefix) -> Option<(Id, Id)> {
+            None
         }
 
         fn is_known_since(&self, _: u32, _: u64, _: i64) -> bool {

@@ -13,12 +13,15 @@ use rustix::fs::fstat;
 
 use super::{
     cause,
-    kinds::Kinds,
+    kinds::{self, Kinds},
     lookups::{Entries, Kind},
     tracker::Tracker,
 };
 use crate::{
-    go::{action_id::Id, tools},
+    go::{
+        action_id::{Id, Prefix},
+        tools,
+    },
     kernel::{
         file_events::Fact, kernel_side::FollowsProcesses, process_events::Step,
         process_maps::ProcessMaps,
@@ -363,6 +366,10 @@ impl Entries for Places {
     fn kind(&self, root: u32, action: &Id) -> Option<Kind> {
         let place = self.by_root.get(&root)?;
         self.kinds.of(&place.directory, action)
+    }
+
+    fn find(&self, root: u32, action: &Prefix) -> Option<(Id, Id)> {
+        kinds::find(&self.by_root.get(&root)?.directory, action)
     }
 
     fn is_known_since(&self, root: u32, start_ns: u64, start_ms: i64) -> bool {

@@ -1,6 +1,7 @@
 //! Bytes by package, exact: a compiler names its package and its action, the action names the cache's entry,
 //! the entry names the object. What finds no name stays unmapped.
 
+mod rewritten;
 mod shares;
 
 use std::{
@@ -64,6 +65,15 @@ pub type Read<'a> = &'a dyn Fn(u32, &[u8]) -> Option<Vec<u8>>;
 /// Device and inode of a root; of none, those of the only cache that there can be.
 pub type Identify<'a> = &'a dyn Fn(Option<u32>) -> (u64, u64);
 
+/// What a cache took for an action.
+#[derive(Clone, Copy, Debug)]
+struct Output {
+    root: u32,
+    id: Option<Id>,
+    /// Its entry was there already.
+    is_rewritten: bool,
+}
+
 /// Packages of one invocation.
 #[derive(Debug, Default)]
 pub struct Packages {
@@ -76,7 +86,7 @@ pub struct Packages {
     /// Compilers and linkers that ran for a package.
     ran: u64,
     /// Objects that the cache took for known actions.
-    outputs: HashMap<Prefix, (u32, Option<Id>)>,
+    outputs: HashMap<Prefix, Output>,
     /// What they were compiled against, read while they are there.
     imports: HashMap<Prefix, Vec<String>>,
     import_bytes: usize,
@@ -144,7 +154,10 @@ impl Packages {
         if !self.actions.get(&prefix).is_some_and(is_compile) {
             return;
         }
-        let Some((root, Some(id))) = self.outputs.get(&prefix) else {
+        let Some(Output {
+            root, id: Some(id), ..
+        }) = self.outputs.get(&prefix)
+        else {
             return;
         };
         let object = read(*root, &object_path(id));
@@ -177,7 +190,11 @@ impl Packages {
         let object = entry.output.and_then(|id| self.objects.remove(&(at.0, id)));
         let object = object.unwrap_or_default();
         if action_id::prefix_of(&at.1) == prefix {
-            self.outputs.insert(prefix, (at.0, entry.output));
+            self.outputs.entry(prefix).or_insert(Output {
+                root: at.0,
+                id: entry.output,
+                is_rewritten: entry.files == 0,
+            });
         }
         let class = match class {
             Some(class) => class,
@@ -296,9 +313,10 @@ impl Packages {
                     variant: built.variant.clone(),
                     flags: built.call.flags.clone(),
                     imports: self.imports.get(prefix).cloned(),
-                    cache: cache(output.map(|(root, _)| *root)),
+                    cache: cache(output.map(|output| output.root)),
                     action: *prefix,
                     is_kept: output.is_some(),
+                    is_rewritten: output.is_some_and(|output| output.is_rewritten),
                     cpu_s: Duration::from_nanos(self.cpu_ns.get(prefix).copied().unwrap_or(0))
                         .as_secs_f64(),
                 }

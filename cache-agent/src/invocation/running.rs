@@ -339,6 +339,7 @@ impl Live {
             verb: &self.record.verb,
             module: &self.record.module,
         };
+        self.packages.find_rewritten(entries, read);
         self.packages.settle(read, &about);
         let compiled = self.packages.compiled(cache);
         self.record.keys = compiled.iter().flat_map(Compiled::keys).collect();

@@ -38,6 +38,8 @@ pub struct Compiled {
     pub action: [u8; 15],
     /// The cache took its output.
     pub is_kept: bool,
+    /// The cache had an entry of it, which could not be used.
+    pub is_rewritten: bool,
     /// CPU time of the compiler, in seconds.
     pub cpu_s: f64,
 }

@@ -86,6 +86,8 @@ scenarios! {
         "go build ./... && rm -rf \"$GOCACHE\"/?? && go build $J ./...";
     the_cache_cleaned_by_go: "cleaned", "by go clean -cache",
         "go build ./... && go clean -cache && go build $J ./...";
+    an_object_that_was_cut_off: "unreadable", "/p",
+        "go build ./... && grep -rl an_object_that_was_cut_off/ \"$GOCACHE\" | grep -e -d$ | xargs truncate -s 100 && go build $J ./...";
     a_program_around_the_compilers: "settings:toolexec", "",
         "echo '#!/bin/sh
          [ \"$2\" = -V=full ] && { \"$@\" | sed \"s/\\$/ +around/\"; exit; }

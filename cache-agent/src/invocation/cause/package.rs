@@ -117,6 +117,8 @@ impl<'a> Reasons<'a> {
             let forced = || Reason::new("settings:a", "\"\" -> \"true\"");
             let reason = if is_forced {
                 forced()
+            } else if compiled.is_rewritten {
+                Reason::new("unreadable", "")
             } else {
                 gone::reason(now, maker, self.past)
             };

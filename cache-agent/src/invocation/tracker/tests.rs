@@ -3,7 +3,7 @@ use cache_ebpf::ancestry::{PROCESS_EXEC, PROCESS_EXIT, PROCESS_FORK, ProcessEven
 
 use super::*;
 use crate::{
-    go::action_id::Id,
+    go::action_id::{Id, Prefix},
     invocation::lookups::{Entries, Kind},
     model::invocation::Invocation,
 };
@@ -13,6 +13,10 @@ struct Nothing;
 
 impl Entries for Nothing {
     fn kind(&self, _: u32, _: &Id) -> Option<Kind> {
+        None
+    }
+
+    fn find(&self, _: u32, _: &Prefix) -> Option<(Id, Id)> {
         None
     }
 

@@ -19,6 +19,7 @@ names! {
     INVOCATION_GROWTH = HISTOGRAM "go_cache_invocation_growth_bytes" "Bytes by which a run of a build tool made caches grow, nested runs not included.";
     LOOKUPS = COUNTER "go_cache_lookups_total" "Compile and link actions of runs that ended: those found in a build cache, and those that ran.";
     LOOKUP_HITS = COUNTER "go_cache_lookup_hits_total" "Those found in the cache; over all look-ups, the hit ratio.";
+    UNKNOWN = COUNTER "go_cache_unknown_cause_packages_total" "Packages that runs of build tools compiled for a reason that could not be known.";
 }
 
 pub(super) fn add_groups(families: &mut Families, snapshot: &Snapshot) {
@@ -57,12 +58,15 @@ pub(super) fn add(families: &mut Families, counts: &InvocationCounts) {
         (label(name), counts)
     });
     families.add_histograms(&INVOCATION_GROWTH, histograms);
+    // Only go has compile and link actions.
+    let go = || groups().take(1);
     families.add(
         &LOOKUPS,
-        groups().map(|(name, group)| (label(name), figure(group.lookups))),
+        go().map(|(name, group)| (label(name), figure(group.lookups))),
     );
     families.add(
         &LOOKUP_HITS,
-        groups().map(|(name, group)| (label(name), figure(group.hits))),
+        go().map(|(name, group)| (label(name), figure(group.hits))),
     );
+    families.add_single(&UNKNOWN, figure(counts.unknown_packages));
 }
