@@ -34,8 +34,10 @@ pub enum Credentials {
 /// Finds out from `--user`, else from sudo's variables, else stays as it is.
 pub fn resolve(named: Option<&UserName>) -> Result<Credentials> {
     let user = match named {
-        Some(UserName::Uid(uid)) => User::from_uid(Uid::from_raw(*uid))?
-            .with_context(|| format!("there is no user with the number {uid}"))?,
+        Some(UserName::Uid(uid)) => match User::from_uid(Uid::from_raw(*uid))? {
+            Some(user) => user,
+            None => return stranger(*uid),
+        },
         Some(UserName::Name(name)) => {
             User::from_name(name)?.with_context(|| format!("there is no user {name}"))?
         }
@@ -59,6 +61,23 @@ pub fn resolve(named: Option<&UserName>) -> Result<Credentials> {
         groups,
         name: user.name,
         home: user.dir,
+    }))
+}
+
+/// A number that nobody has, as containers use them: the group of the same number and no other, and no home.
+fn stranger(uid: u32) -> Result<Credentials> {
+    if !geteuid().is_root() {
+        bail!("only root can run the command as {uid}");
+    }
+    if uid == u32::MAX {
+        bail!("the kernel knows no user with the number {uid}");
+    }
+    Ok(Credentials::Other(Identity {
+        uid: Uid::from_raw(uid),
+        gid: Gid::from_raw(uid),
+        groups: Vec::new(),
+        name: uid.to_string(),
+        home: PathBuf::from("/"),
     }))
 }
 

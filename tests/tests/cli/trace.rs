@@ -265,6 +265,17 @@ fn a_cache_that_is_not_there_yet_belongs_to_the_user_that_is_named() -> Result<(
 }
 
 #[test]
+fn a_number_that_nobody_has_is_a_user_too() -> Result<()> {
+    let bench = Bench::for_everyone("stranger")?;
+    let trace = bench.trace()?.option("--user").option("31337");
+    let words = "id -u; id -G; echo $HOME $USER $LOGNAME";
+    let traced = trace.run("sh", script(words, ""))?;
+    let expected = "31337\n31337\n/ 31337 31337\n";
+    assert_eq!(traced.stdout, expected, "{}", traced.stderr);
+    Ok(())
+}
+
+#[test]
 fn under_sudo_the_command_runs_as_the_caller() -> Result<()> {
     let bench = Bench::for_everyone("sudo")?;
     let trace = bench
