@@ -49,7 +49,7 @@ const SUDO: [&str; 2] = ["SUDO_UID", "SUDO_USER"];
 pub const SWITCHED_TO: &str = "GOTOOLCHAIN_INTERNAL_SWITCH_VERSION";
 
 /// What else the go command tells its tools of itself and of where it runs.
-const GO: [&str; 11] = [
+const GO: [&str; 12] = [
     "GOCACHEPROG",
     "GOENV",
     "GOROOT",
@@ -57,6 +57,7 @@ const GO: [&str; 11] = [
     SWITCHED_TO,
     "GOVERSION",
     "HOME",
+    "PATH",
     "PWD",
     "TOOLEXEC_IMPORTPATH",
     "XDG_CACHE_HOME",

@@ -251,7 +251,7 @@ impl<P: FollowsProcesses> Observer<P> {
     fn ask_about_all(&mut self) {
         for live in self.tracker.live() {
             // Whose group is not known; the user's own mostly has his number.
-            self.inspector.ask(live.question(live.record.uid, true));
+            self.inspector.ask(live.question(live.record.uid, 0, true));
         }
     }
 

@@ -240,13 +240,15 @@ impl Live {
     }
 
     /// What /proc is to be asked of its leader.
-    pub fn question(&self, gid: u32, wants_environment: bool) -> Question {
+    pub fn question(&self, gid: u32, ppid: u32, wants_environment: bool) -> Question {
         let is_go = self.record.tool == "go";
         let chdir = tools::chdir(self.argv.words()).filter(|_| is_go);
         Question {
             process: self.key,
             uid: self.record.uid,
             gid,
+            ppid,
+            program: self.argv.words().first().cloned().unwrap_or_default(),
             wants_environment,
             environment: self.environment.clone(),
             is_go,

@@ -183,7 +183,7 @@ impl Tracker {
             .entry(process)
             .or_insert_with(|| Live::new(process, id, parent_id));
         live.execute(step);
-        let question = live.question(step.event.gid, step.is_environment_cut());
+        let question = live.question(step.event.gid, step.event.ppid, step.is_environment_cut());
         self.enter(step);
         Some(question)
     }

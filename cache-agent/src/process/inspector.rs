@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::MetadataExt as _,
@@ -15,7 +16,9 @@ use nix::unistd::{Uid, User};
 
 use super::{
     caches_in_use::{CacheInUse, Sighting},
-    cgroup, working_directory,
+    cgroup,
+    vanished::{self, Traces},
+    working_directory,
 };
 use crate::{
     go::{
@@ -46,6 +49,10 @@ pub struct Question {
     pub uid: u32,
     /// As which group.
     pub gid: u32,
+    /// Its parent's number.
+    pub ppid: u32,
+    /// The word that it was called with.
+    pub program: String,
     /// The kernel side could not tell all of the environment.
     pub wants_environment: bool,
     /// What is known of it already.
@@ -209,31 +216,34 @@ fn answer(request: Request, memory: &mut Memory) -> Finding {
     }
 }
 
-/// Of a process that is gone, or whose number is another one's, only the user.
 fn look(question: &Question, memory: &mut Memory) -> Answer {
     let user = memory.user(question.uid);
-    // Whatever is opened from here on is this process', or nobody's.
+    // Whatever is opened from here on is this process', or nobody's; one that has just ended has no more of these.
     let Some(process) = Process::of(&question.process) else {
-        return only_user(user);
+        return look_after(question, user, memory);
+    };
+    let groups = process.read("cgroup").unwrap_or_default();
+    let cgroup = cgroup::path(&String::from_utf8_lossy(&groups));
+    let places = (process.directory("cwd"), process.directory("root"));
+    let (Some(program), (Some(cwd), Some(root))) = (process.open("exe"), places) else {
+        let after = look_after(question, user, memory);
+        return Answer { cgroup, ..after };
     };
     let environment = if question.wants_environment {
         variables::allowed(&process.read("environ").unwrap_or_default())
     } else {
         Variables::new()
     };
-    let program = memory.program(&process).unwrap_or_default();
+    let program = memory.program(&program).unwrap_or_default();
     let mut answer = Answer {
         version: program.version().to_owned(),
         is_go: program.path == "cmd/go",
         user,
         ..Answer::default()
     };
-    if let (Some(cwd), Some(root)) = (process.directory("cwd"), process.directory("root")) {
-        look_around(question, &environment, cwd, root.as_fd(), &mut answer);
-    }
-    let groups = process.read("cgroup").unwrap_or_default();
+    look_around(question, &environment, cwd, root.as_fd(), &mut answer);
     Answer {
-        cgroup: cgroup::path(&String::from_utf8_lossy(&groups)),
+        cgroup,
         environment,
         ..answer
     }
@@ -272,16 +282,34 @@ fn look_around(
     answer.module = module.unwrap_or_default();
 }
 
-fn only_user(user: String) -> Answer {
-    Answer {
+/// Of a process that is gone.
+fn look_after(question: &Question, user: String, memory: &mut Memory) -> Answer {
+    let mut answer = Answer {
         user,
         ..Answer::default()
-    }
+    };
+    let Some(Traces {
+        root,
+        directory,
+        program,
+    }) = vanished::traces(question)
+    else {
+        return answer;
+    };
+    let program = program.and_then(|file| memory.program(&file));
+    let program = program.unwrap_or_default();
+    program.version().clone_into(&mut answer.version);
+    answer.is_go = program.path == "cmd/go";
+    let module = directory
+        .and_then(|directory| go_mod::module(directory, root.as_fd(), question.uid, question.gid));
+    answer.module = module
+        .filter(|_| question.pinned.is_none())
+        .unwrap_or_default();
+    answer
 }
 
 impl Memory {
-    fn program(&mut self, process: &Process) -> Option<BuildInfo> {
-        let file = process.open("exe")?;
+    fn program(&mut self, file: &File) -> Option<BuildInfo> {
         let metadata = file.metadata().ok()?;
         let program = (
             metadata.dev(),
@@ -292,7 +320,7 @@ impl Memory {
         if let Some(known) = self.programs.get(&program) {
             return Some(known.clone());
         }
-        let found = build_info::read(&file).unwrap_or_default();
+        let found = build_info::read(file).unwrap_or_default();
         remember(&mut self.programs, program, &found);
         Some(found)
     }
@@ -339,6 +367,8 @@ mod tests {
             process,
             uid: nix::unistd::getuid().as_raw(),
             gid: nix::unistd::getgid().as_raw(),
+            ppid: 0,
+            program: String::new(),
             wants_environment: true,
             environment: Variables::new(),
             is_go: true,

@@ -11,4 +11,5 @@ pub mod inspector;
 pub mod namespaces;
 pub mod running_tools;
 pub mod sudo;
+mod vanished;
 pub mod working_directory;

@@ -10,6 +10,7 @@ mod pinned;
 mod planted;
 mod reload;
 mod settings;
+mod short;
 mod storms;
 mod strangers;
 mod surroundings;
