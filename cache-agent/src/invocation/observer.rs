@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use cache_ebpf::{ProcessKey, ancestry::Lookup};
 use rustix::fs::fstat;
 
+pub use super::cache_user::CacheUser;
 use super::{
     cause,
     kinds::{self, Kinds},
@@ -26,7 +27,7 @@ use crate::{
         file_events::Fact, kernel_side::FollowsProcesses, process_events::Step,
         process_maps::ProcessMaps,
     },
-    ledger::accounts::Sums,
+    ledger::accounts::{Accounts, Sums},
     model::{compiled::Past, invocation::Finished, process::Identity, root::RootKind},
     process::{
         caches_in_use::{CacheInUse, Sighting, is_born_since},
@@ -165,12 +166,26 @@ impl<P: FollowsProcesses> Observer<P> {
         }
     }
 
-    /// Ends everything: records of what descends from the traced command or changed a root. Comes after a last
-    /// look.
-    pub fn finish(&mut self, sums: &HashMap<ProcessKey, HashMap<u32, Sums>>) -> Vec<Finished> {
+    /// Takes what /proc has still to tell; comes after a last look.
+    pub fn wait_for_answers(&mut self) {
         for (process, answer) in self.inspector.wait(LAST_ANSWERS) {
             self.tracker.answer(&process, answer);
         }
+    }
+
+    /// Says who they are of those accounts that the kernel side did not open.
+    pub fn identify(&mut self, accounts: &mut Accounts) {
+        for live in self.tracker.live() {
+            if let Some(account) = accounts.processes.get_mut(&live.key) {
+                live.complete_identity(&mut account.identity);
+            }
+        }
+    }
+
+    /// Ends everything: records of what descends from the traced command or changed a root. Comes after a last
+    /// look.
+    pub fn finish(&mut self, sums: &HashMap<ProcessKey, HashMap<u32, Sums>>) -> Vec<Finished> {
+        self.wait_for_answers();
         let paths = self.places.paths();
         let nothing = HashMap::new();
         let mut all: Vec<Finished> = Vec::new();
@@ -260,15 +275,31 @@ impl<P: FollowsProcesses> Observer<P> {
         self.inspector.take_found()
     }
 
-    /// The go command that alone can have written to a cache so far, as its directory is no older.
+    /// The go command that alone can have written to a cache so far, as its directory is no older. It may have
+    /// ended if it is the one that named the cache.
     pub fn sole_writer(
         &self,
         kind: RootKind,
         path: &Path,
+        named_by: Option<&Sighting>,
         directory: BorrowedFd<'_>,
     ) -> Option<ProcessKey> {
-        let user = self.tracker.sole_user(kind, path)?;
+        let named_by = named_by.filter(|sighting| self.tracker.is_alone(sighting));
+        let user = self.tracker.sole_user(kind, path);
+        let user = user.or_else(|| named_by.cloned())?;
         is_born_since(directory, user.start_ms).then_some(user.process)
+    }
+
+    /// Descends from the traced command.
+    pub fn is_in_command(&self, process: &ProcessKey) -> bool {
+        let known = self.tracker.with_parent(process);
+        known.is_some_and(|(live, _)| live.is_in_command)
+    }
+
+    /// Who uses a cache, for people.
+    pub fn cache_user(&self, process: &ProcessKey) -> Option<CacheUser> {
+        let (live, parent) = self.tracker.with_parent(process)?;
+        Some(CacheUser::of(live, parent))
     }
 
     /// Readable once such caches were found.

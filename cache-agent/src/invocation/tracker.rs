@@ -184,6 +184,8 @@ impl Tracker {
             .or_insert_with(|| Live::new(process, id, parent_id));
         live.execute(step);
         let question = live.question(step.event.gid, step.is_environment_cut());
+        let named = live.named();
+        self.sighted(named);
         self.enter(step);
         Some(question)
     }
@@ -219,6 +221,10 @@ impl Tracker {
             live.built(step.event.process, built);
         }
         let sighting = live.told(environment);
+        self.sighted(sighting);
+    }
+
+    fn sighted(&mut self, sighting: Option<Sighting>) {
         if self.sightings.len() < SIGHTINGS_MAX {
             self.sightings.extend(sighting);
         }
@@ -331,6 +337,14 @@ impl Tracker {
         if let Some(live) = self.live.get_mut(process) {
             live.answer(answer);
         }
+    }
+
+    /// One invocation, and the one it was started from.
+    pub fn with_parent(&self, key: &ProcessKey) -> Option<(&Live, Option<&Live>)> {
+        let live = self.live.get(key)?;
+        let parent = live.record.parent.as_ref();
+        let parent = parent.and_then(|id| self.live.values().find(|live| live.record.id == *id));
+        Some((live, parent))
     }
 
     /// All invocations.

@@ -52,6 +52,17 @@ impl Base {
             ..Changes::default()
         }
     }
+
+    /// What was there when the root was registered.
+    #[must_use]
+    pub fn initial(mut self) -> Self {
+        let before = self.take_initial_content();
+        Self {
+            bytes: 0_u64.saturating_add_signed(before.growth_bytes),
+            files: before.files_created,
+            ..self
+        }
+    }
 }
 
 /// Latest known sizes of files that changed while a walk is under way; `None` for those that left.

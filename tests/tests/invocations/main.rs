@@ -6,6 +6,7 @@ mod containers;
 mod daemon;
 mod helpers;
 mod hits;
+mod other_caches;
 mod pinned;
 mod planted;
 mod reload;
