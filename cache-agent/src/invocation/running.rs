@@ -1,6 +1,7 @@
 //! One invocation under way, and the record it becomes.
 
 mod caches;
+mod helper;
 mod hits;
 mod pinned;
 
@@ -321,7 +322,14 @@ impl Live {
         };
         self.packages.find_rewritten(entries, read);
         self.packages.settle(read, &about);
-        let compiled = self.packages.compiled(cache);
+        let helper = self.helper();
+        let kept_at = helper.as_ref().map(|helper| helper.identity);
+        let cache = |root| kept_at.unwrap_or_else(|| cache(root));
+        let mut compiled = self.packages.compiled(&cache);
+        for one in &mut compiled {
+            // Go itself never keeps it: the program was given it.
+            one.is_kept |= helper.is_some();
+        }
         self.record.keys = compiled.iter().flat_map(Compiled::keys).collect();
         self.complete(&compiled);
         let trim = self.trim(paths);
@@ -339,6 +347,7 @@ impl Live {
             record: self.record,
             packages,
             compiled,
+            helper: helper.map(|helper| helper.name),
         };
         std::iter::once(own).chain(trim).collect()
     }

@@ -305,7 +305,10 @@ impl Tracker {
             live.lookups.made(event.root, action);
             self.entries += live.lookups.len() - before;
         }
-        if changes.growth_bytes > 0 || changes.files_created > 0 {
+        if kind == RootKind::Other && live.names_helper() {
+            live.packages
+                .keep(event.root, event.key.ino, &path, &changes);
+        } else if changes.growth_bytes > 0 || changes.files_created > 0 {
             let growth = Growth {
                 root: event.root,
                 kind,

@@ -125,6 +125,7 @@ fn document() -> Value {
             record,
             packages: vec![Package::default()],
             compiled: Vec::new(),
+            helper: None,
         }],
         counters: [0; counter::COUNT as usize],
         process_events_dropped: 0,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     invocation::observer::CacheUser,
-    model::{printable::Shown, root::RootKind},
+    model::{invocation::Finished, printable::Shown, root::RootKind},
 };
 
 /// Caches that are told.
@@ -60,9 +60,17 @@ impl Elsewhere {
         }
     }
 
-    /// Something may have been put there: it is a directory, or nobody here can tell.
-    pub(super) fn is_there(&self) -> bool {
-        self.reason == Reason::OutOfView || self.path.is_dir()
+    /// Its user did not keep builds there, but had a program of its own keep them.
+    pub(super) fn is_replaced(&self, finished: &[Finished]) -> bool {
+        let is_user = |one: &&Finished| one.record.id == self.user.invocation;
+        let user = finished.iter().find(is_user);
+        self.kind == RootKind::GoBuild && user.is_some_and(|user| user.helper.is_some())
+    }
+
+    /// Something may have been put there: it is a directory with something in it, or nobody here can tell.
+    pub(super) fn has_content(&self) -> bool {
+        let entries = || std::fs::read_dir(&self.path);
+        self.reason == Reason::OutOfView || entries().is_ok_and(|mut all| all.next().is_some())
     }
 
     /// The line of the report.
@@ -119,8 +127,8 @@ mod tests {
             Elsewhere::note(&mut all, elsewhere(path, Reason::Given));
         }
         assert_eq!(all.len(), 2);
-        all.retain(Elsewhere::is_there);
+        all.retain(Elsewhere::has_content);
         assert_eq!(all.len(), 1);
-        assert!(elsewhere("/nowhere/at/all", Reason::OutOfView).is_there());
+        assert!(elsewhere("/nowhere/at/all", Reason::OutOfView).has_content());
     }
 }

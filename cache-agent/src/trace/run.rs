@@ -85,7 +85,8 @@ pub fn run(args: &Options) -> Result<Ended> {
     let mut finished = observer.finish(&accounts.by_invocation());
     remember(args, &mut finished);
     let report = changed(accounts);
-    let (roots, elsewhere) = watched.rows();
+    let (roots, mut elsewhere) = watched.rows();
+    elsewhere.retain(|one| !one.is_replaced(&finished));
     places.clean(&credentials);
     let document = Document {
         backend: ledger.session().backend().as_str(),

@@ -296,7 +296,7 @@ impl Watched {
 
     /// One row for each path, and the caches that are not watched.
     pub fn rows(mut self) -> (Vec<RootRow>, Vec<Elsewhere>) {
-        self.elsewhere.retain(Elsewhere::is_there);
+        self.elsewhere.retain(Elsewhere::has_content);
         // One that was named and never made holds nothing.
         self.places
             .retain(|place| place.found.is_none() || place.seen.is_some());

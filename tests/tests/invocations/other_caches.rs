@@ -89,7 +89,7 @@ fn with_given_roots_another_cache_is_told() -> Result<()> {
     let shop = Workshop::new("given")?;
     let module = shop.module("given", 3)?;
     let [builds, modules] = [shop.place("builds"), shop.place("modules")];
-    open_directory(&modules)?;
+    open_directory(&modules.join("cache"))?;
     let settings = format!(
         "export GOCACHE := {}\nexport GOMODCACHE := {}",
         builds.display(),
