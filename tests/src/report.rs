@@ -13,6 +13,7 @@ pub struct Report {
     pub coverage: BTreeMap<String, Observation>,
     pub command: Command,
     pub roots: Vec<Root>,
+    pub elsewhere: Vec<Elsewhere>,
     pub processes: Vec<Process>,
     pub invocations: Vec<Invocation>,
     pub packages: Vec<Package>,
@@ -57,6 +58,17 @@ pub struct Root {
     pub moved_away_bytes: u64,
     pub directory: String,
     pub trouble: Option<String>,
+    pub found_after_s: Option<f64>,
+}
+
+/// A cache that the command used and that is not watched.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Elsewhere {
+    pub path: PathBuf,
+    pub kind: String,
+    pub invocation: String,
+    pub reason: String,
 }
 
 /// What several processes may have moved.

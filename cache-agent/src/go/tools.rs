@@ -51,6 +51,11 @@ const VERBS: [&str; 20] = [
     "work",
 ];
 
+/// True unless the go command does without its caches for this.
+pub fn uses_caches(verb: &str) -> bool {
+    !matches!(verb, "" | "bug" | "env" | "help" | "telemetry" | "version")
+}
+
 /// A program of this name begins an invocation wherever it runs.
 pub fn is_tool(name: &str) -> bool {
     TOOLS.contains(&name) || is_go_command(name)

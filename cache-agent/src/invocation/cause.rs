@@ -25,7 +25,7 @@ const NEGLIGIBLE_BYTES: i64 = 64 * 1024;
 const PACKAGES_NAMED: usize = 3;
 
 /// Kinds of causes beside `settings:NAME`, each with what it means.
-pub const KINDS: [(&str, &str); 16] = [
+pub const KINDS: [(&str, &str); 17] = [
     (
         "first_build",
         "the package had never been compiled in this cache, as far as the history knows",
@@ -74,6 +74,10 @@ pub const KINDS: [(&str, &str); 16] = [
         "flapping",
         "a setting that goes back and forth between two values, with who sets which",
     ),
+    (
+        "cache_program",
+        "no reason, but that a program keeps the cache in go's stead (`GOCACHEPROG`): its hits cannot be known",
+    ),
     ("unknown", "what was seen does not tell"),
 ];
 
@@ -82,6 +86,12 @@ pub fn explain(now: &mut Finished, past: &Past) {
     let reasons = Reasons::of(now, past);
     let (causes, built) = (causes(now, past, &reasons), built(now, &reasons));
     (now.record.cause, now.record.built) = (causes, built);
+    let helper = now.helper.iter().map(|helper| Cause {
+        kind: "cache_program".to_owned(),
+        detail: format!("GOCACHEPROG: `{helper}` keeps the cache; hits cannot be known"),
+        ..Cause::default()
+    });
+    now.record.cause.extend(helper);
 }
 
 /// Reasons, the invocation compared with, and how.

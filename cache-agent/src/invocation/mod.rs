@@ -4,6 +4,7 @@
 //! Never: executes or trusts anything of an observed process, or keeps more of its environment than the
 //! allow-list.
 
+mod cache_user;
 pub mod cause;
 pub mod counts;
 mod kinds;

@@ -1,6 +1,7 @@
 //! Bytes by package, exact: a compiler names its package and its action, the action names the cache's entry,
 //! the entry names the object. What finds no name stays unmapped.
 
+mod kept;
 mod rewritten;
 mod shares;
 
@@ -11,6 +12,7 @@ use std::{
 
 use cache_ebpf::ProcessKey;
 
+use self::kept::KeptFiles;
 pub use self::shares::{Share, Shares};
 pub use crate::go::child_args::{Built, of_child};
 use crate::{
@@ -96,6 +98,8 @@ pub struct Packages {
     compilers: HashMap<ProcessKey, Prefix>,
     /// CPU time of those that have ended, in nanoseconds.
     cpu_ns: HashMap<Prefix, u64>,
+    /// Files of a program that keeps the cache.
+    kept: KeptFiles,
 }
 
 impl Packages {
@@ -245,6 +249,7 @@ impl Packages {
     /// Everything has a class now; `read` is asked for the beginning of objects that nobody named.
     pub fn settle(&mut self, read: Read<'_>, about: &About<'_>) {
         self.claim_aside();
+        self.settle_kept(read, about);
         let built: HashSet<&str> = self
             .actions
             .values()
@@ -351,9 +356,14 @@ pub struct About<'a> {
 /// What an object without a name looks like.
 fn by_look((root, id): Place, read: Read<'_>, about: &About<'_>, built: &HashSet<&str>) -> Share {
     let head = read(root, &object_path(&id)).unwrap_or_default();
-    let class = Class::by_look(&head, about.verb);
+    content(&head, about, built)
+}
+
+/// What begins like this.
+fn content(head: &[u8], about: &About<'_>, built: &HashSet<&str>) -> Share {
+    let class = Class::by_look(head, about.verb);
     let path = match class {
-        Class::Index => package_index::package(&head, about.module, built),
+        Class::Index => package_index::package(head, about.module, built),
         _ => None,
     };
     Share {

@@ -1,11 +1,12 @@
 //! One invocation under way, and the record it becomes.
 
+mod caches;
+mod helper;
 mod hits;
 mod pinned;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    path::PathBuf,
     time::Duration,
 };
 
@@ -19,7 +20,6 @@ use super::{
 };
 use crate::{
     go::{
-        env::{self, FoundRoot},
         fingerprint,
         pinned::Pinned,
         script, tools,
@@ -33,10 +33,8 @@ use crate::{
         invocation::{Class, Finished, Invocation},
         mask::{self, Arguments},
         process::Identity,
-        root::RootKind,
     },
     process::{
-        caches_in_use::Sighting,
         cgroup::{self, Surroundings},
         ci,
         inspector::{Answer, Question},
@@ -157,17 +155,6 @@ impl Live {
         self.packages.built(process, built);
     }
 
-    /// Variables of one of its tools; the first one names the caches.
-    pub(super) fn told(&mut self, environment: Variables) -> Option<Sighting> {
-        if !self.effective.is_empty() {
-            return None;
-        }
-        self.effective = environment;
-        let Invocation { uid, start_ms, .. } = self.record;
-        let sighting = Sighting::of(self.key, uid, start_ms, &self.effective);
-        Some(sighting).filter(|sighting| !sighting.caches.is_empty())
-    }
-
     /// `-trimpath` was asked for, by argument or by setting.
     pub(super) fn is_trimmed(&self) -> bool {
         let words = self.goflags().split(' ');
@@ -280,6 +267,16 @@ impl Live {
         self.argv.clone_from(&identity.argv);
     }
 
+    /// What an account that was opened for its leader does not tell.
+    pub(super) fn complete_identity(&self, identity: &mut Identity) {
+        identity.in_command |= self.is_in_command;
+        if identity.comm.is_empty() {
+            identity.comm.clone_from(&self.record.tool);
+            identity.argv.clone_from(&self.argv);
+            identity.uid = self.record.uid;
+        }
+    }
+
     /// go's own helper that counts its runs: nobody asked for it.
     pub fn is_sidecar(&self) -> bool {
         self.record.tool == "go"
@@ -293,22 +290,6 @@ impl Live {
     /// No row of its own, unless it changed something.
     pub fn is_untold(&self) -> bool {
         self.is_sidecar() || self.program == Program::Replaced
-    }
-
-    /// It may have written to one of these caches since then.
-    pub(super) fn may_use(&self, caches: &[(RootKind, PathBuf)], since_ns: u64) -> bool {
-        let is_of_then = self.ended_ns.is_none_or(|ended| ended >= since_ns);
-        let mut told = self.environment.clone();
-        told.extend(self.effective.clone());
-        let own = env::of_variables(&told).roots;
-        let is_one_of = |root: &FoundRoot| {
-            let mut caches = caches.iter();
-            caches.any(|(kind, path)| *kind == root.kind && env::clean(path) == root.path)
-        };
-        self.record.tool == "go"
-            && !self.is_sidecar()
-            && is_of_then
-            && (own.is_empty() || own.iter().any(is_one_of))
     }
 
     /// The leader has ended.
@@ -343,7 +324,14 @@ impl Live {
         };
         self.packages.find_rewritten(entries, read);
         self.packages.settle(read, &about);
-        let compiled = self.packages.compiled(cache);
+        let helper = self.helper();
+        let kept_at = helper.as_ref().map(|helper| helper.identity);
+        let cache = |root| kept_at.unwrap_or_else(|| cache(root));
+        let mut compiled = self.packages.compiled(&cache);
+        for one in &mut compiled {
+            // Go itself never keeps it: the program was given it.
+            one.is_kept |= helper.is_some();
+        }
         self.record.keys = compiled.iter().flat_map(Compiled::keys).collect();
         self.complete(&compiled);
         let trim = self.trim(paths);
@@ -361,6 +349,7 @@ impl Live {
             record: self.record,
             packages,
             compiled,
+            helper: helper.map(|helper| helper.name),
         };
         std::iter::once(own).chain(trim).collect()
     }

@@ -184,6 +184,8 @@ impl Tracker {
             .or_insert_with(|| Live::new(process, id, parent_id));
         live.execute(step);
         let question = live.question(step.event.gid, step.event.ppid, step.is_environment_cut());
+        let named = live.named();
+        self.sighted(named);
         self.enter(step);
         Some(question)
     }
@@ -219,6 +221,10 @@ impl Tracker {
             live.built(step.event.process, built);
         }
         let sighting = live.told(environment);
+        self.sighted(sighting);
+    }
+
+    fn sighted(&mut self, sighting: Option<Sighting>) {
         if self.sightings.len() < SIGHTINGS_MAX {
             self.sightings.extend(sighting);
         }
@@ -299,7 +305,10 @@ impl Tracker {
             live.lookups.made(event.root, action);
             self.entries += live.lookups.len() - before;
         }
-        if changes.growth_bytes > 0 || changes.files_created > 0 {
+        if kind == RootKind::Other && live.names_helper() {
+            live.packages
+                .keep(event.root, event.key.ino, &path, &changes);
+        } else if changes.growth_bytes > 0 || changes.files_created > 0 {
             let growth = Growth {
                 root: event.root,
                 kind,
@@ -331,6 +340,14 @@ impl Tracker {
         if let Some(live) = self.live.get_mut(process) {
             live.answer(answer);
         }
+    }
+
+    /// One invocation, and the one it was started from.
+    pub fn with_parent(&self, key: &ProcessKey) -> Option<(&Live, Option<&Live>)> {
+        let live = self.live.get(key)?;
+        let parent = live.record.parent.as_ref();
+        let parent = parent.and_then(|id| self.live.values().find(|live| live.record.id == *id));
+        Some((live, parent))
     }
 
     /// All invocations.

@@ -171,6 +171,8 @@ pub struct Finished {
     pub packages: Vec<Package>,
     /// What it compiled, for its causes; not kept.
     pub compiled: Vec<Compiled>,
+    /// Name of the program that kept its cache in go's stead, if one did.
+    pub helper: Option<String>,
 }
 
 /// What kind of thing was put into a cache.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{check, options, quoted};
 use crate::{
+    invocation::observer::CacheUser,
     ledger::accounts::{Account, Accounts},
     model::{
         invocation::{Cause, Finished, Invocation, Package, Processes},
@@ -16,6 +17,7 @@ use crate::{
     sys::usage::Usage,
     trace::{
         command::Ended,
+        elsewhere::{Elsewhere, Reason},
         report::json::{Document, RootRow},
         roots::Place,
     },
@@ -96,6 +98,16 @@ fn document() -> Value {
         processes: BTreeMap::from([("compile".to_owned(), Processes::default())]),
         ..Invocation::default()
     };
+    let elsewhere = Elsewhere {
+        kind: RootKind::GoBuild,
+        path: "/other".into(),
+        user: CacheUser {
+            invocation: String::new(),
+            command: String::new(),
+            parent: None,
+        },
+        reason: Reason::Given,
+    };
     let document = Document {
         backend: "fentry",
         coverage: vec![("open", Observation::Observed)],
@@ -104,6 +116,7 @@ fn document() -> Value {
             code: 0,
             duration: Duration::ZERO,
         },
+        elsewhere: &[elsewhere],
         roots: &[RootRow::new(0, &place)],
         accounts: &Accounts {
             processes: [(process, account)].into(),
@@ -112,6 +125,7 @@ fn document() -> Value {
             record,
             packages: vec![Package::default()],
             compiled: Vec::new(),
+            helper: None,
         }],
         counters: [0; counter::COUNT as usize],
         process_events_dropped: 0,

@@ -171,7 +171,7 @@ pub fn earlier(store: &Store, filter: &EarlierFilter<'_>) -> Result<Vec<Finished
         found.push(Finished {
             record: invocation,
             packages,
-            compiled: Vec::new(),
+            ..Finished::default()
         });
     }
     if let Some(first) = found.last() {

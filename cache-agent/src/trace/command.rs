@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    os::fd::OwnedFd,
     os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus},
@@ -18,6 +19,7 @@ use nix::{
     },
     unistd::Pid,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2},
     iterator::Signals,
@@ -26,6 +28,9 @@ use thiserror::Error;
 
 use super::user::Credentials;
 use crate::{model::exit_status, sys::credentials};
+
+/// Between two looks at least.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// Why a command could not be started, as a shell tells it.
 #[derive(Debug, Error)]
@@ -122,8 +127,13 @@ impl Family {
         })
     }
 
-    /// Waits until all have ended, calling `each` every `tick`.
-    pub fn wait(&mut self, tick: Duration, mut each: impl FnMut() -> Result<()>) -> Result<Ended> {
+    /// Waits until all have ended, calling `each` every `tick`, and once one of these is readable.
+    pub fn wait(
+        &mut self,
+        tick: Duration,
+        bells: &[OwnedFd],
+        mut each: impl FnMut() -> Result<()>,
+    ) -> Result<Ended> {
         let pid = Pid::from_raw(self.child.id().cast_signed());
         let mut status = None;
         loop {
@@ -132,7 +142,7 @@ impl Family {
             }
             each()?;
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) => std::thread::sleep(tick),
+                Ok(WaitStatus::StillAlive) => rest(tick, bells),
                 Ok(WaitStatus::Exited(ended, code)) if ended == pid => {
                     status = Some(ExitStatus::from_raw(code << 8));
                 }
@@ -148,6 +158,22 @@ impl Family {
             code: status.map_or(exit_status::TRACE_FAILURE, code),
             duration: self.started.elapsed(),
         })
+    }
+}
+
+/// Sleeps until something rings, but not less than a moment: a busy build would keep this process busy.
+fn rest(tick: Duration, bells: &[OwnedFd]) {
+    std::thread::sleep(MOMENT);
+    let limit = Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(tick.saturating_sub(MOMENT).subsec_nanos()),
+    };
+    let mut ready: Vec<_> = bells
+        .iter()
+        .map(|bell| PollFd::new(bell, PollFlags::IN))
+        .collect();
+    if let Err(error) = poll(&mut ready, Some(&limit)) {
+        tracing::debug!(%error, "the wait was cut short");
     }
 }
 

@@ -4,7 +4,9 @@
 //! the command reads or writes.
 
 pub mod command;
+pub mod elsewhere;
 pub mod events;
+mod found;
 pub mod history;
 pub mod options;
 pub mod report;

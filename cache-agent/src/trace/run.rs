@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    os::fd::{BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -56,9 +57,11 @@ pub fn run(args: &Options) -> Result<Ended> {
     let counted = ledger.counters()?;
     let mut lines = EventLines::new(args.events);
     lines.name(watched.paths());
+    watched.command_starts();
     let mut family = spawn(&mut ledger, &mut observer, &args.command, &credentials)?;
     let mut next_sweep = Instant::now() + SWEEP_TICK;
-    let ended = family.wait(TICK, || {
+    let bells = bells(&observer)?;
+    let ended = family.wait(TICK, &bells, || {
         if Instant::now() >= next_sweep {
             next_sweep = Instant::now() + SWEEP_TICK;
             ledger.sweep_open()?;
@@ -72,14 +75,18 @@ pub fn run(args: &Options) -> Result<Ended> {
         watched.look(&mut ledger, &mut observer, &mut lines, note)?;
         ledger.measure(|fact| note(&lines, &mut observer, fact))
     })?;
-    let accounts = watched.settle(&mut ledger, &mut observer, &baseline, |observer, fact| {
-        note(&lines, observer, fact);
-    })?;
+    observer.wait_for_answers();
+    let mut accounts =
+        watched.settle(&mut ledger, &mut observer, &baseline, |observer, fact| {
+            note(&lines, observer, fact);
+        })?;
     observer.look();
+    observer.identify(&mut accounts);
     let mut finished = observer.finish(&accounts.by_invocation());
     remember(args, &mut finished);
     let report = changed(accounts);
-    let roots = watched.rows();
+    let (roots, mut elsewhere) = watched.rows();
+    elsewhere.retain(|one| !one.is_replaced(&finished));
     places.clean(&credentials);
     let document = Document {
         backend: ledger.session().backend().as_str(),
@@ -87,6 +94,7 @@ pub fn run(args: &Options) -> Result<Ended> {
         argv: &args.command,
         ended: &ended,
         roots: &roots,
+        elsewhere: &elsewhere,
         accounts: &report,
         finished: &finished,
         counters: since(&counted, &ledger.counters()?),
@@ -99,6 +107,13 @@ pub fn run(args: &Options) -> Result<Ended> {
         write_json(&mut report_to, &document)?;
     }
     Ok(ended)
+}
+
+/// Readable once a tool starts, and once caches were found: to be looked at before anything is written.
+fn bells(observer: &Observer) -> Result<[OwnedFd; 2]> {
+    let [steps, found] = [observer.events_fd(), observer.bell()];
+    let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().context("no descriptor left");
+    Ok([own(steps)?, own(found)?])
 }
 
 /// One event: printed if asked for, and taken into account of its invocation.

@@ -1,10 +1,15 @@
 //! The roots of a trace by their paths: the command may remove a directory, move it away, or make it anew.
 
-use std::os::{fd::AsFd as _, unix::fs::MetadataExt as _};
+use std::{
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, Result};
 
 use super::{
+    elsewhere::Elsewhere,
     events::EventLines,
     report::json::{Directory, RootRow},
     roots::{Place, Places},
@@ -18,6 +23,7 @@ use crate::{
         root::{Ambiguous, WatchedRoot},
     },
     model::printable::printable,
+    process::caches_in_use::Sighting,
 };
 
 /// Directories taken up at one path while the command runs; one more at its end.
@@ -28,21 +34,38 @@ type Identity = (u64, u64);
 
 /// One path, and the directories that were there.
 #[derive(Debug)]
-struct WatchedPlace {
-    place: Place,
+pub(super) struct WatchedPlace {
+    pub(super) place: Place,
     /// What was there at the last look.
     seen: Option<Identity>,
     directories: Vec<(Identity, RootRow)>,
     /// Why what is there cannot be watched.
     trouble: Option<String>,
+    /// How it came to be watched, if the command's own environment does not name it.
+    pub(super) found: Option<Found>,
+    /// It was there before the command, and what changed in it before it was found is not known.
+    pub(super) is_older: bool,
+}
+
+/// A cache that a go command named while the command ran.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Who named it.
+    pub(super) by: Sighting,
+    /// Since the command's start.
+    pub(super) after: Duration,
 }
 
 /// All roots of a trace.
 #[derive(Debug)]
 pub struct Watched {
-    places: Vec<WatchedPlace>,
+    pub(super) places: Vec<WatchedPlace>,
+    /// The user said what to watch: nothing else is.
+    pub(super) are_given: bool,
+    pub(super) started: SystemTime,
+    pub(super) elsewhere: Vec<Elsewhere>,
     /// Numbers of directories that came anew and have not been walked.
-    unwalked: Vec<u32>,
+    pub(super) unwalked: Vec<u32>,
 }
 
 impl Watched {
@@ -55,15 +78,13 @@ impl Watched {
     ) -> Result<Self> {
         let mut watched = Self {
             places: Vec::new(),
+            are_given,
+            started: SystemTime::now(),
+            elsewhere: Vec::new(),
             unwalked: Vec::new(),
         };
         for place in places.list() {
-            let mut place = WatchedPlace {
-                place: place.clone(),
-                seen: None,
-                directories: Vec::new(),
-                trouble: None,
-            };
+            let mut place = WatchedPlace::new(place.clone(), None);
             place.seen = place.there();
             match place.take_up(ledger, observer) {
                 Ok(_) => {}
@@ -130,7 +151,8 @@ impl Watched {
         lines: &mut EventLines,
         mut each: impl FnMut(&EventLines, &mut Observer, Fact),
     ) -> Result<()> {
-        if self.take_up(ledger, observer, DIRECTORIES_MAX) {
+        let has_found = self.take_found(ledger, observer);
+        if self.take_up(ledger, observer, DIRECTORIES_MAX) || has_found {
             ledger.seed_open_files()?;
             lines.name(self.paths());
         }
@@ -185,9 +207,19 @@ impl Watched {
     }
 
     fn credit(&mut self, ledger: &mut Ledger, index: u32) -> Result<()> {
+        let is_it = |place: &&mut WatchedPlace| place.has(index);
+        let place = self.places.iter_mut().find(is_it);
+        let is_older = place.is_some_and(|place| place.is_older && place.is_first(index));
         let row = self.directories().find(|(_, row)| row.index == index);
-        let owner = row.and_then(|(_, row)| row.maker);
-        ledger.credit_initial_content(index, owner)
+        match row {
+            Some((_, row)) if is_older => row.begin(ledger),
+            row => ledger.credit_initial_content(index, row.and_then(|(_, row)| row.maker)),
+        }
+    }
+
+    /// The command starts: what was there before is not its.
+    pub fn command_starts(&mut self) {
+        self.started = SystemTime::now();
     }
 
     /// The last account: everything settled, every directory walked once more.
@@ -204,7 +236,8 @@ impl Watched {
                 place.seen = None;
             }
         }
-        if self.take_up(ledger, observer, DIRECTORIES_MAX + 1) {
+        let has_found = self.take_found(ledger, observer);
+        if self.take_up(ledger, observer, DIRECTORIES_MAX + 1) || has_found {
             ledger.seed_open_files()?;
         }
         ledger.sweep()?;
@@ -262,23 +295,55 @@ impl Watched {
         }
     }
 
-    /// One row for each path.
-    pub fn rows(self) -> Vec<RootRow> {
+    /// One row for each path, and the caches that are not watched.
+    pub fn rows(mut self) -> (Vec<RootRow>, Vec<Elsewhere>) {
+        self.elsewhere.retain(Elsewhere::has_content);
+        // One that was named and never made holds nothing.
         self.places
-            .into_iter()
-            .map(WatchedPlace::into_row)
-            .collect()
+            .retain(|place| place.found.is_none() || place.seen.is_some());
+        let rows = self.places.into_iter().map(WatchedPlace::into_row);
+        (rows.collect(), self.elsewhere)
     }
 }
 
 impl WatchedPlace {
+    pub(super) fn new(place: Place, found: Option<Found>) -> Self {
+        Self {
+            place,
+            seen: None,
+            directories: Vec::new(),
+            trouble: None,
+            found,
+            is_older: false,
+        }
+    }
+
+    /// Watches what is there, if anything is; its number, unless it cannot be watched.
+    pub(super) fn take_up_if_there(
+        &mut self,
+        ledger: &mut Ledger,
+        observer: &mut Observer,
+    ) -> Option<u32> {
+        self.seen = self.there();
+        self.seen?;
+        let taken = self.take_up(ledger, observer);
+        taken
+            .inspect_err(|error| self.trouble = Some(format!("{error:#}")))
+            .ok()
+    }
+
+    fn is_first(&self, index: u32) -> bool {
+        let first = self.directories.first();
+        first.is_some_and(|(_, row)| row.index == index)
+    }
+
     fn there(&self) -> Option<Identity> {
         let found = std::fs::metadata(&self.place.path).ok()?;
         Some((found.dev(), found.ino()))
     }
 
     /// Which of its directories that is.
-    fn position(&self, identity: Option<Identity>) -> Option<usize> {
+    pub(super) fn position(&self, identity: Option<Identity>) -> Option<usize> {
         let mut known = self.directories.iter();
         known.position(|(known, _)| Some(*known) == identity)
     }
@@ -292,15 +357,15 @@ impl WatchedPlace {
         let Place { path, kind } = &self.place;
         let index = ledger.watch(path)?;
         let root = ledger.root(index).context("a root vanished")?;
-        let directory = root.directory().try_clone();
-        let directory = directory.context("no descriptor left")?;
-        let found = rustix::fs::fstat(&directory).context("cannot look at a root")?;
+        let directory = Arc::clone(root.directory());
+        let identity = directory.identity().context("cannot look at a root")?;
         let mut row = RootRow::new(index, &self.place);
         row.identity = (root.key.dev, root.key.ino);
-        row.maker = observer.sole_writer(*kind, path, directory.as_fd());
+        let by = self.found.as_ref().map(|found| &found.by);
+        row.maker = observer.sole_writer(*kind, path, by, directory.open()?.as_fd());
         let shown = printable(path.as_os_str().as_encoded_bytes());
         observer.watch(index, shown, *kind, directory);
-        self.directories.push(((found.st_dev, found.st_ino), row));
+        self.directories.push((identity, row));
         Ok(index)
     }
 
@@ -326,6 +391,8 @@ impl WatchedPlace {
         row.identity = identity.unwrap_or(row.identity);
         row.directory = directory;
         row.trouble = self.trouble;
+        row.found_after = self.found.map(|found| found.after);
+        row.is_older = self.is_older;
         row
     }
 }

@@ -2,10 +2,14 @@
 
 use anyhow::{Context as _, Result, ensure};
 use cache_tests::{
-    go::open_directory,
+    daemon::Run,
+    go::{Go, open_directory, toolchains},
     report::signed,
-    workshop::{Workshop, the_one, whole, write},
+    workshop::{Workshop, bytes_of, the_one, whole, write},
 };
+use serde_json::Value;
+
+use super::daemon::told;
 
 /// Keeps what it is given in the directory that it is told.
 const CACHER: &str = r#"package main
@@ -41,7 +45,11 @@ func path(kind string, id []byte) string {
 
 func put(request request, body []byte) (response, error) {
 	kept := path("o", request.OutputID)
-	if err := os.WriteFile(kept, body, 0o666); err != nil {
+	draft := kept + ".draft"
+	if err := os.WriteFile(draft, body, 0o666); err != nil {
+		return response{}, err
+	}
+	if err := os.Rename(draft, kept); err != nil {
 		return response{}, err
 	}
 	err := os.WriteFile(path("a", request.ActionID), request.OutputID, 0o666)
@@ -127,6 +135,84 @@ fn a_helper_that_keeps_the_cache_belongs_to_its_go() -> Result<()> {
     );
     let count = build.processes.get("cacher").map(|helper| helper.count);
     ensure!(count == Some(1), "{build:#?}");
+    ensure!(
+        (build.lookups, build.hits, build.misses) == (0, 0, 20),
+        "{build:#?}"
+    );
+    let is_told = |line: &&str| line.contains("GOCACHEPROG: `cacher` keeps the cache");
+    let told = traced.stderr.lines().filter(is_told).count();
+    ensure!(
+        told == 1 && report.elsewhere.is_empty(),
+        "{}",
+        traced.stderr
+    );
+    // All that the program was given for the packages, and the names under which it keeps it.
+    let named = bytes_of(report, build, "helped");
+    ensure!(
+        named * 100 >= bytes * 99,
+        "{named} of {bytes} B: {:#?}",
+        report.packages
+    );
+    ensure!(
+        build.cause.iter().any(|cause| cause.kind == "first_build"),
+        "{build:#?}"
+    );
+    Ok(())
+}
+
+/// An old version of go knows nothing of such programs: its cache is its own.
+#[test]
+fn a_helper_that_go_does_not_ask_keeps_nothing() -> Result<()> {
+    let mut shop = Workshop::new("unasked")?;
+    let old = |go: &Go| {
+        ["1.21", "1.22", "1.23"]
+            .iter()
+            .any(|old| go.version.starts_with(old))
+    };
+    let Some(go) = toolchains()?.into_iter().find(old) else {
+        return Ok(());
+    };
+    shop.go = go;
+    let module = shop.module("unasked", 3)?;
+    let trace = shop.trace()?.directory(&module);
+    let traced = trace
+        .env("GOCACHEPROG", "cacher")
+        .run("go", ["build", "./..."])?;
+    let report = traced.exact()?;
+    let build = the_one(report, &["go", "build", "./..."])?;
+    ensure!((build.lookups, build.misses) == (3, 3), "{build:#?}");
+    ensure!(!traced.stderr.contains("GOCACHEPROG"), "{}", traced.stderr);
+    Ok(())
+}
+
+/// The daemon tells it too, whether or not it watches what the program keeps.
+#[test]
+fn the_daemon_tells_of_a_helper() -> Result<()> {
+    let shop = Workshop::new("serves")?;
+    let cacher = cacher(&shop)?;
+    let module = shop.module("serves", 4)?;
+    let (kept, state) = (shop.place("kept"), shop.place("state"));
+    open_directory(&kept)?;
+    let daemon = Run::new(&shop.bench, "agent")?
+        .root(shop.bench.root())
+        .state(&state)
+        .ready()?;
+    let mut build = shop.go(&module, &shop.bench.root());
+    let program = format!("{cacher} {}", kept.display());
+    let status = build
+        .env("GOCACHEPROG", program)
+        .args(["build", "./..."])
+        .status()?;
+    ensure!(status.success(), "go build: {status}");
+    let record = told(&daemon, &state, "example.com/serves")?;
+    ensure!(
+        record["lookups"] == 0 && record["misses"] == 4,
+        "{record:#}"
+    );
+    let causes = record["cause"].as_array().context("no causes")?;
+    let detail = "GOCACHEPROG: `cacher` keeps the cache; hits cannot be known";
+    let is_told = |cause: &Value| cause["kind"] == "cache_program" && cause["detail"] == detail;
+    ensure!(causes.iter().any(is_told), "{record:#}");
     Ok(())
 }
 

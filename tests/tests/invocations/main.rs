@@ -6,6 +6,7 @@ mod containers;
 mod daemon;
 mod helpers;
 mod hits;
+mod other_caches;
 mod pinned;
 mod planted;
 mod reload;
@@ -15,6 +16,7 @@ mod storms;
 mod strangers;
 mod surroundings;
 mod trims;
+mod unmounts;
 
 use anyhow::{Context as _, Result, ensure};
 use cache_tests::{

@@ -21,7 +21,7 @@ impl Live {
         let (key, start_ms) = (self.key, self.record.start_ms);
         let found: u64 = sums.values().map(|sum| sum.hits).sum();
         let is_silent = found == 0 && sums.values().all(|sum| sum.misses == 0);
-        let is_elsewhere = self.has_helper() || is_silent && self.is_elsewhere(paths);
+        let is_elsewhere = self.helper().is_some() || is_silent && self.is_elsewhere(paths);
         let mut roots = sums.keys();
         let is_known = !(self.is_seeded || is_elsewhere)
             && roots.all(|root| entries.is_known_since(*root, key.start_ns, start_ms));
@@ -52,12 +52,5 @@ impl Live {
             paths.values().any(|watched| *watched == path)
         };
         builds.any(|root| !is_watched(root))
-    }
-
-    /// A program of the user's keeps what actions put out.
-    fn has_helper(&self) -> bool {
-        let told = [&self.effective, &self.environment];
-        let mut helpers = told.iter().filter_map(|told| told.get("GOCACHEPROG"));
-        helpers.any(|helper| !helper.is_empty())
     }
 }

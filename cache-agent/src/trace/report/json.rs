@@ -1,6 +1,6 @@
 //! What a trace found out: the figures behind the table, and the JSON document, version 1.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use cache_ebpf::{ProcessKey, counter};
@@ -21,7 +21,7 @@ use crate::{
         operation::Observation,
     },
     sys::usage::Usage,
-    trace::{command::Ended, roots::Place},
+    trace::{command::Ended, elsewhere::Elsewhere, roots::Place},
 };
 
 /// Nobody's account.
@@ -80,6 +80,10 @@ pub struct RootRow {
     pub directory: Directory,
     /// Why it was not watched, or not walked.
     pub trouble: Option<String>,
+    /// When it was found, since the command's start, if it was not named beforehand.
+    pub found_after: Option<Duration>,
+    /// It was there before the command: what changed in it before it was found is not told.
+    pub is_older: bool,
     /// Who alone can have written what it held when it was taken up.
     pub maker: Option<ProcessKey>,
 }
@@ -101,6 +105,8 @@ impl RootRow {
             moved_away_bytes: 0,
             directory: Directory::Same,
             trouble: None,
+            found_after: None,
+            is_older: false,
             maker: None,
         }
     }
@@ -120,6 +126,13 @@ impl RootRow {
         self.start.bytes = root.size(&now);
         self.start.files = root.files(&now);
         self.start.total = now;
+        Ok(())
+    }
+
+    /// Counts from what it held when it was taken up.
+    pub fn begin(&mut self, ledger: &Ledger) -> Result<()> {
+        let root = ledger.root(self.index).context("a root vanished")?;
+        self.start = root.base.context("a root was not walked")?.initial();
         Ok(())
     }
 
@@ -184,6 +197,8 @@ pub struct Document<'a> {
     pub ended: &'a Ended,
     /// Its roots.
     pub roots: &'a [RootRow],
+    /// Caches of the command that are not watched.
+    pub elsewhere: &'a [Elsewhere],
     /// Who changed them.
     pub accounts: &'a Accounts,
     /// Invocations of the command, and those that changed its roots, earliest first.
@@ -240,6 +255,7 @@ impl Document<'_> {
             "coverage": coverage,
             "command": {"argv": argv, "exit_code": self.ended.code, "duration_s": self.ended.duration.as_secs_f64()},
             "roots": self.roots.iter().map(root).collect::<Vec<_>>(),
+            "elsewhere": self.elsewhere.iter().map(elsewhere).collect::<Vec<_>>(),
             "processes": self.processes().into_iter().map(process).collect::<Vec<_>>(),
             "invocations": invocations::to_json(self.finished),
             "packages": invocations::packages_to_json(self.finished),
@@ -261,6 +277,14 @@ fn root(row: &RootRow) -> Value {
         "files_created": row.ledger.files_created, "files_deleted": row.ledger.files_deleted,
         "files_renamed": row.ledger.files_renamed, "moved_away_bytes": row.moved_away_bytes,
         "directory": row.directory.as_str(), "trouble": row.trouble,
+        "found_after_s": row.found_after.map(|after| after.as_secs_f64()),
+    })
+}
+
+fn elsewhere(one: &Elsewhere) -> Value {
+    json!({
+        "path": one.path.to_string_lossy(), "kind": one.kind.as_str(), "invocation": one.user.invocation,
+        "reason": one.reason.as_str(),
     })
 }
 

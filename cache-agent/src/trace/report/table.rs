@@ -26,6 +26,9 @@ const COMMAND_WIDTH: usize = 80;
 /// Writes roots, then processes of the command, then others.
 pub fn print(document: &Document<'_>, out: &mut impl Write) -> io::Result<()> {
     print_roots(document.roots, out)?;
+    for elsewhere in document.elsewhere {
+        writeln!(out, "{}", elsewhere.sentence())?;
+    }
     let processes = document.processes();
     let (own, others): (Vec<_>, Vec<_>) = processes
         .into_iter()
@@ -95,7 +98,11 @@ fn print_fate(row: &RootRow, out: &mut impl Write) -> io::Result<()> {
     };
     let moved = row.moved_away_bytes;
     let moved = (moved > 0).then(|| format!("{} were moved away with it", size(moved)));
-    let parts = [fate.map(str::to_owned), moved, row.trouble.clone()];
+    let found = row.found_after.filter(|_| row.is_older).map(|after| {
+        let seconds = after.as_secs_f64();
+        format!("was found as the command used it, after {seconds:.3} s; what changed there before is not told")
+    });
+    let parts = [fate.map(str::to_owned), moved, found, row.trouble.clone()];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     if parts.is_empty() {
         return Ok(());
