@@ -140,11 +140,7 @@ impl<P: FollowsProcesses> Invocations<P> {
     }
 
     /// Names of files come from the roots that are watched now.
-    pub(super) fn follow_roots(
-        &mut self,
-        ledger: &Ledger<impl LedgerMaps>,
-        roots: &RootTable,
-    ) -> Result<()> {
+    pub(super) fn follow_roots(&mut self, ledger: &Ledger<impl LedgerMaps>, roots: &RootTable) {
         for entry in &roots.all {
             let Some(root) = entry.index().and_then(|index| ledger.root(index)) else {
                 continue;
@@ -156,7 +152,6 @@ impl<P: FollowsProcesses> Invocations<P> {
             let path = printable(entry.path.as_os_str().as_encoded_bytes());
             self.observer.watch(root.index, path, entry.kind, directory);
         }
-        Ok(())
     }
 
     /// A root is let go; another one may get its number.

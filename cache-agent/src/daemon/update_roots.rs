@@ -116,10 +116,7 @@ impl<K: KernelSide> EventLoop<K> {
             self.let_mounts_go();
         }
         self.recall();
-        if let Err(error) = self.invocations.follow_roots(&self.ledger, &self.roots) {
-            let error = format!("{error:#}");
-            tracing::error!(error, "packages of a root are not told");
-        }
+        self.invocations.follow_roots(&self.ledger, &self.roots);
         self.root_watch.watch(self.roots.watch_points());
     }
 

@@ -413,7 +413,7 @@ impl Entries for Places {
     }
 
     fn find(&self, root: u32, action: &Prefix) -> Option<(Id, Id)> {
-        kinds::find(&self.by_root.get(&root)?.directory, action)
+        kinds::find(self.by_root.get(&root)?.open()?, action)
     }
 
     fn is_known_since(&self, root: u32, start_ns: u64, start_ms: i64) -> bool {

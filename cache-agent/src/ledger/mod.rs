@@ -200,11 +200,9 @@ impl<M: LedgerMaps> Ledger<M> {
 
     /// Taken only once it is occupied: what cannot be watched leaves it.
     fn free_slot(&self) -> usize {
-        let mut free = self.free.iter().copied();
         let has_room = self.roots.len() < ROOTS_MAX as usize;
-        let reused = free
-            .next()
-            .filter(|_| !has_room || self.free.len() > FREE_KEPT);
+        let longest = self.free.front().copied();
+        let reused = longest.filter(|_| !has_room || self.free.len() > FREE_KEPT);
         reused.unwrap_or(self.roots.len())
     }
 
