@@ -220,7 +220,8 @@ impl Mounted {
         Ok(Self(to.to_owned()))
     }
 
-    fn tmpfs(path: &Path) -> Result<Self> {
+    /// An empty file system in memory.
+    pub fn tmpfs(path: &Path) -> Result<Self> {
         mount("tmpfs", path, "tmpfs", MountFlags::empty(), TMPFS_OPTIONS)
             .with_context(|| format!("cannot mount a tmpfs on {}", path.display()))?;
         Ok(Self(path.to_owned()))

@@ -131,7 +131,7 @@ impl<K: KernelSide> EventLoop<K> {
         let events = self.read_events()?;
         self.handle_orders()?;
         self.measure()?;
-        self.take_found();
+        self.take_found()?;
         self.update_roots()?;
         let walked = self.reconcile()?;
         let has_open = self.ledger.sweep_open()?;

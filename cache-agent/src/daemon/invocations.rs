@@ -5,12 +5,15 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    os::fd::{AsFd as _, BorrowedFd},
-    sync::mpsc::{Receiver, RecvTimeoutError},
+    os::fd::BorrowedFd,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use cache_ebpf::ProcessKey;
 
 use super::{
@@ -137,11 +140,7 @@ impl<P: FollowsProcesses> Invocations<P> {
     }
 
     /// Names of files come from the roots that are watched now.
-    pub(super) fn follow_roots(
-        &mut self,
-        ledger: &Ledger<impl LedgerMaps>,
-        roots: &RootTable,
-    ) -> Result<()> {
+    pub(super) fn follow_roots(&mut self, ledger: &Ledger<impl LedgerMaps>, roots: &RootTable) {
         for entry in &roots.all {
             let Some(root) = entry.index().and_then(|index| ledger.root(index)) else {
                 continue;
@@ -149,12 +148,10 @@ impl<P: FollowsProcesses> Invocations<P> {
             if self.observer.watches(root.index) {
                 continue;
             }
-            let directory = root.directory().as_fd().try_clone_to_owned();
-            let directory = directory.context("no descriptor left")?;
+            let directory = Arc::clone(root.directory());
             let path = printable(entry.path.as_os_str().as_encoded_bytes());
             self.observer.watch(root.index, path, entry.kind, directory);
         }
-        Ok(())
     }
 
     /// A root is let go; another one may get its number.

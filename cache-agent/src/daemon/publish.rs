@@ -190,7 +190,8 @@ fn state(root: Option<&WatchedRoot>) -> RootState {
 }
 
 fn file_system(root: &WatchedRoot) -> FileSystem {
-    let Ok(found) = rustix::fs::fstatvfs(root.directory()) else {
+    let directory = root.directory().open();
+    let Ok(found) = directory.and_then(rustix::fs::fstatvfs) else {
         return FileSystem::default();
     };
     #[expect(

@@ -3,19 +3,20 @@
 use std::{
     collections::{HashMap, HashSet},
     ffi::{OsStr, OsString},
+    fs::File,
     mem::MaybeUninit,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt as _,
-    },
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     path::PathBuf,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::{
+    event::{PollFd, PollFlags},
+    fs::inotify::{self, CreateFlags, WatchFlags},
+};
 
-use crate::model::printable::Shown;
+use crate::{ledger::directory::Marks, model::printable::Shown};
 
 /// What can make a root come or go.
 const CHANGES: WatchFlags = WatchFlags::CREATE
@@ -26,6 +27,9 @@ const CHANGES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::ONLYDIR);
 
+/// Descriptors that tell of roots and mounts.
+pub(super) const BELLS: usize = 3;
+
 /// Between two times that the roots are looked after.
 const REST: Duration = Duration::from_millis(200);
 
@@ -33,6 +37,10 @@ const REST: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct RootWatch {
     inotify: OwnedFd,
+    /// Of roots on mounts of their own.
+    pub(super) marks: Marks,
+    /// Tells when anything is mounted or unmounted.
+    mounts: File,
     points: HashMap<PathBuf, Point>,
     /// Those that cannot be watched, which has been logged.
     refused: HashSet<PathBuf>,
@@ -52,8 +60,11 @@ impl RootWatch {
     pub(super) fn new() -> Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
             .context("cannot use inotify")?;
+        let mounts = File::open("/proc/self/mountinfo").context("cannot read the mounts")?;
         Ok(Self {
             inotify,
+            marks: Marks::new()?,
+            mounts,
             points: HashMap::new(),
             refused: HashSet::new(),
             alarmed: false,
@@ -91,6 +102,7 @@ impl RootWatch {
 
     /// Reads what happened; most of it concerns no root.
     pub(super) fn look(&mut self) {
+        self.alarmed |= self.marks.look();
         let mut room = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.inotify, &mut room);
         while let Ok(event) = reader.next() {
@@ -128,8 +140,19 @@ impl RootWatch {
     }
 }
 
-impl AsFd for RootWatch {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inotify.as_fd()
+impl RootWatch {
+    /// What is to be waited for: directories, marks, mounts.
+    pub(super) fn bells(&self) -> [PollFd<'_>; BELLS] {
+        [
+            PollFd::new(&self.inotify, PollFlags::IN),
+            PollFd::new(&self.marks, PollFlags::IN),
+            PollFd::new(&self.mounts, PollFlags::PRI),
+        ]
+    }
+
+    /// The last of these rang, or not: that something was mounted is told only once.
+    pub(super) fn rang(&mut self, mounts: PollFlags) {
+        self.alarmed |= !mounts.is_empty();
+        self.look();
     }
 }

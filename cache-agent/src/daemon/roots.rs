@@ -8,10 +8,11 @@ use std::{
     ffi::OsString,
     os::fd::{AsRawFd as _, BorrowedFd},
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use cache_ebpf::ProcessKey;
+use rustix::fs::fstat;
 
 use super::trouble::{Returns, Trouble};
 use crate::{
@@ -19,9 +20,11 @@ use crate::{
     discover::host::{Candidate, for_host},
     go::env::Environment,
     kernel::ledger_maps::LedgerMaps,
-    ledger::Ledger,
+    ledger::{Ledger, directory::FileId},
     limits::Limits,
     model::{changes::Changes, root::RootKind, tool_group::GROUPS},
+    process::caches_in_use::{birth, is_born_since},
+    sys::clock::milliseconds,
 };
 
 /// Roots, configured and discovered.
@@ -86,7 +89,21 @@ pub(super) struct Root {
     is_deserted: bool,
     /// What is to become of what was there before, once the first walk has measured it.
     pub initial_content: InitialContent,
+    /// Directories that were there, the latest last.
+    pub(super) directories: VecDeque<Born>,
+    /// Since when it is known, in milliseconds since the epoch.
+    since_ms: i64,
 }
+
+/// A directory that no other one is: inode numbers are used again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Born {
+    file: FileId,
+    at: SystemTime,
+}
+
+/// Directories of a root that are remembered.
+const DIRECTORIES_MAX: usize = 16;
 
 impl Root {
     fn new(
@@ -115,6 +132,30 @@ impl Root {
             shown_by: None,
             is_deserted: false,
             initial_content: InitialContent::Base,
+            directories: VecDeque::new(),
+            since_ms: milliseconds(SystemTime::now()),
+        }
+    }
+
+    /// A directory takes the place of those that were there. One that came since, and was never here before, was
+    /// empty: what it holds is growth, whoever caused it.
+    pub(super) fn comes(&mut self, directory: BorrowedFd<'_>) {
+        let found = fstat(directory).ok();
+        let (Some(found), Some(at)) = (found, birth(directory)) else {
+            return;
+        };
+        let file = (found.st_dev, found.st_ino);
+        let born = Born { file, at };
+        let is_new = !self.directories.is_empty()
+            && !self.directories.contains(&born)
+            && is_born_since(directory, self.since_ms);
+        if is_new && self.initial_content == InitialContent::Base {
+            self.initial_content = InitialContent::Nobodys;
+        }
+        self.directories.retain(|known| *known != born);
+        self.directories.push_back(born);
+        while self.directories.len() > DIRECTORIES_MAX {
+            self.directories.pop_front();
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsFd as _, OwnedFd},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -82,40 +82,47 @@ impl RootTable {
             path.push(&found.path);
             PathBuf::from(path)
         };
-        let candidate = Candidate {
-            root: FoundRoot {
-                path,
-                kind: found.kind,
-            },
-            name: names.derive(&format!("{}:uid{}", found.kind, sighting.uid)),
-            uid: sighting.uid,
-            exists: true,
-        };
         // One that was there by this path but is gone, or was refused, is this one now.
-        self.all
-            .retain(|root| root.index().is_some() || root.path != candidate.root.path);
-        let mut root = Root::discovered(candidate, thresholds);
-        root.is_found_in_use = true;
+        let is_it = |root: &Root| root.index().is_none() && root.path == path;
+        let known = self
+            .all
+            .iter()
+            .position(is_it)
+            .map(|at| self.all.remove(at));
+        let known = known.filter(|known| known.shown_by.is_none() && found.is_in_view);
+        let is_known = known.is_some();
+        let mut root = known.unwrap_or_else(|| {
+            let candidate = Candidate {
+                root: FoundRoot {
+                    path,
+                    kind: found.kind,
+                },
+                name: names.derive(&format!("{}:uid{}", found.kind, sighting.uid)),
+                uid: sighting.uid,
+                exists: true,
+            };
+            let mut root = Root::discovered(candidate, thresholds);
+            root.is_found_in_use = true;
+            root
+        });
         root.shown_by = (!found.is_in_view).then_some(found.namespace);
-        root.initial_content = if found.is_new {
-            InitialContent::Of(sighting.process)
-        } else {
-            InitialContent::Nobodys
+        root.initial_content = match found.is_new {
+            true => InitialContent::Of(sighting.process),
+            // What it holds has been counted before, when it was there before.
+            false if is_known => InitialContent::Base,
+            false => InitialContent::Nobodys,
         };
-        match take_up_opened(&mut root, ledger, found.directory) {
-            Ok(true) => {
-                self.all.push(root);
-                true
-            }
-            Ok(false) => {
-                self.refuse_found(&root, NOT_ITS_USERS);
-                false
-            }
-            Err(error) => {
-                self.refuse_found(&root, &format!("{error:#}"));
-                false
-            }
+        let taken = take_up_opened(&mut root, ledger, found.directory);
+        let is_taken = matches!(taken, Ok(true));
+        match taken {
+            Ok(true) => {}
+            Ok(false) => self.refuse_found(&root, NOT_ITS_USERS),
+            Err(error) => self.refuse_found(&root, &format!("{error:#}")),
         }
+        if is_taken || is_known {
+            self.all.push(root);
+        }
+        is_taken
     }
 
     fn refuse_found(&mut self, root: &Root, reason: &str) {
@@ -172,14 +179,11 @@ impl RootTable {
 
 /// True where a root is this very directory.
 fn is_watched(ledger: &Ledger<impl LedgerMaps>, found: &CacheInUse) -> bool {
-    let identity = |fd: BorrowedFd<'_>| {
-        let stat = rustix::fs::fstat(fd).ok()?;
-        Some((stat.st_dev, stat.st_ino))
-    };
-    let own = identity(found.directory.as_fd());
+    let own = rustix::fs::fstat(&found.directory);
+    let own = own.ok().map(|own| (own.st_dev, own.st_ino));
     ledger
         .roots()
-        .any(|root| identity(root.directory().as_fd()) == own)
+        .any(|root| root.directory().identity() == own)
 }
 
 fn take_up(root: &mut Root, ledger: &mut Ledger<impl LedgerMaps>) -> Result<bool> {
@@ -196,7 +200,9 @@ fn take_up_opened(
     if !root.accepts(directory.as_fd()) {
         return Ok(false);
     }
+    let comes = directory.try_clone()?;
     let index = ledger.watch_opened(&root.path, directory)?;
+    root.comes(comes.as_fd());
     if !root.is_kind_given {
         root.kind = recognise(&root.path);
     }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{
     event_loop::EventLoop,
     last_sizes::Remembered,
-    roots::{Root, State},
+    roots::{InitialContent, Root, State},
 };
 use crate::{
     kernel::kernel_side::KernelSide, model::printable::Shown, process::namespaces,
@@ -61,10 +61,15 @@ impl<K: KernelSide> EventLoop<K> {
     }
 
     /// Caches that go commands use become roots at once.
-    pub(super) fn take_found(&mut self) {
+    pub(super) fn take_found(&mut self) -> Result<()> {
         let sighted = self.invocations.take_found();
         if !self.config.discovery.enabled {
-            return;
+            return Ok(());
+        }
+        if !sighted.is_empty() {
+            // Another file system may be at the path of a root by now, even by the same numbers.
+            self.root_watch.look();
+            self.let_displaced_go()?;
         }
         let (ledger, config) = (&mut self.ledger, &self.config);
         let mut taken = 0;
@@ -84,6 +89,14 @@ impl<K: KernelSide> EventLoop<K> {
             self.has_news = true;
             self.follow_taken(taken);
         }
+        Ok(())
+    }
+
+    fn let_displaced_go(&mut self) -> Result<()> {
+        for at in self.roots.displaced(&self.ledger) {
+            self.let_go(at)?;
+        }
+        Ok(())
     }
 
     fn take_up(&mut self) {
@@ -99,12 +112,22 @@ impl<K: KernelSide> EventLoop<K> {
             let error = format!("{error:#}");
             tracing::error!(error, "files open before are not followed");
         }
-        self.recall();
-        if let Err(error) = self.invocations.follow_roots(&self.ledger, &self.roots) {
-            let error = format!("{error:#}");
-            tracing::error!(error, "packages of a root are not told");
+        if taken > 0 {
+            self.let_mounts_go();
         }
+        self.recall();
+        self.invocations.follow_roots(&self.ledger, &self.roots);
         self.root_watch.watch(self.roots.watch_points());
+    }
+
+    /// A user's file system is his to unmount: a root on it is held without a descriptor.
+    fn let_mounts_go(&mut self) {
+        let in_view = self.roots.all.iter().filter(|root| root.shown_by.is_none());
+        for index in in_view.filter_map(Root::index) {
+            if let Some(root) = self.ledger.root_mut(index) {
+                root.let_mount_go(&mut self.root_watch.marks);
+            }
+        }
     }
 
     /// Tells those roots that have been taken up what the last run left.
@@ -145,9 +168,7 @@ impl<K: KernelSide> EventLoop<K> {
         let now = Instant::now();
         if self.root_watch.has_changes() || self.roots.is_try_due(now) {
             self.has_news = true;
-            for at in self.roots.displaced(&self.ledger) {
-                self.let_go(at)?;
-            }
+            self.let_displaced_go()?;
             self.root_watch.clear(now);
             self.take_up();
         }
@@ -196,6 +217,11 @@ impl<K: KernelSide> EventLoop<K> {
         self.invocations.leave_root(Some(index));
         if let Some(entry) = self.roots.all.get_mut(at) {
             entry.state = State::Absent;
+            // What came too late for its first walk is told as it is.
+            let initial = std::mem::replace(&mut entry.initial_content, InitialContent::Base);
+            if let InitialContent::Of(owner) = initial {
+                self.invocations.fulfil(&owner);
+            }
             entry.returns.lost(Instant::now());
             tracing::info!(root = entry.name, path = %Shown::path(&entry.path), "root is gone");
         }

@@ -1,14 +1,11 @@
 //! When the event loop looks: often while something happens, not at all while nothing does.
 
-use std::{
-    os::fd::AsFd as _,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{event_loop::EventLoop, roots::Root};
+use super::{event_loop::EventLoop, root_watch::BELLS, roots::Root};
 use crate::kernel::kernel_side::KernelSide;
 
 /// Between two snapshots while something happens.
@@ -60,36 +57,41 @@ impl<K: KernelSide> EventLoop<K> {
         if events > 0 {
             return Ok(events);
         }
+        let [roots, marks, mounts] = self.root_watch.bells();
         let mut ready = [
+            mounts,
+            roots,
+            marks,
             PollFd::from_borrowed_fd(self.ledger.events_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.invocations.events_fd(), PollFlags::IN),
             PollFd::new(&self.bell, PollFlags::IN),
-            PollFd::from_borrowed_fd(self.root_watch.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.invocations.bell(), PollFlags::IN),
         ];
         wait_for(&mut ready, until.saturating_duration_since(Instant::now()))?;
+        let mounts = ready[0].revents();
+        self.root_watch.rang(mounts);
         Ok(self.drain())
     }
 
     /// Until an order or a root comes; true if one did. The ring is not waited for: it is looked at anyway.
     fn rest(&mut self, timeout: Duration) -> Result<bool> {
         let is_resting = self.root_watch.rest(Instant::now()).is_some();
-        let roots = if is_resting {
-            PollFlags::empty()
-        } else {
-            PollFlags::IN
-        };
-        let mut ready = [
+        let mut ready = vec![
             PollFd::new(&self.bell, PollFlags::IN),
-            PollFd::from_borrowed_fd(self.root_watch.as_fd(), roots),
             // A tool may be gone before the next tick.
             PollFd::from_borrowed_fd(self.invocations.events_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.invocations.bell(), PollFlags::IN),
         ];
+        if !is_resting {
+            ready.extend(self.root_watch.bells());
+        }
         wait_for(&mut ready, timeout)?;
         let is_ordered = !ready[0].revents().is_empty();
-        if !ready[1].revents().is_empty() {
-            self.root_watch.look();
+        let mounts = ready
+            .get(2 + BELLS)
+            .map_or(PollFlags::empty(), PollFd::revents);
+        if !is_resting {
+            self.root_watch.rang(mounts);
         }
         Ok(is_ordered || (self.root_watch.has_changes() && !is_resting))
     }

@@ -2,14 +2,14 @@
 
 use std::{
     collections::HashMap,
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsFd as _, BorrowedFd},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use cache_ebpf::{ProcessKey, ancestry::Lookup};
-use rustix::fs::fstat;
 
 pub use super::cache_user::CacheUser;
 use super::{
@@ -27,7 +27,10 @@ use crate::{
         file_events::Fact, kernel_side::FollowsProcesses, process_events::Step,
         process_maps::ProcessMaps,
     },
-    ledger::accounts::{Accounts, Sums},
+    ledger::{
+        accounts::{Accounts, Sums},
+        directory::{Directory, FileId, Opened},
+    },
     model::{compiled::Past, invocation::Finished, process::Identity, root::RootKind},
     process::{
         caches_in_use::{CacheInUse, Sighting, is_born_since},
@@ -54,7 +57,9 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 struct Place {
     path: String,
     kind: RootKind,
-    directory: OwnedFd,
+    /// Until it is let go; what was done there may be told later.
+    directory: Option<Arc<Directory>>,
+    identity: FileId,
     /// Since when, in nanoseconds since boot.
     since_ns: u64,
 }
@@ -95,11 +100,12 @@ impl<P: FollowsProcesses> Observer<P> {
     }
 
     /// Files of this root get names from now on.
-    pub fn watch(&mut self, index: u32, path: String, kind: RootKind, directory: OwnedFd) {
+    pub fn watch(&mut self, index: u32, path: String, kind: RootKind, directory: Arc<Directory>) {
         let place = Place {
             path,
             kind,
-            directory,
+            identity: directory.identity().unwrap_or_default(),
+            directory: Some(directory),
             since_ns: boot_now_ns(),
         };
         self.places.by_root.insert(index, place);
@@ -324,13 +330,16 @@ impl<P: FollowsProcesses> Observer<P> {
 
     /// True where files of this root get names.
     pub fn watches(&self, index: u32) -> bool {
-        self.places.by_root.contains_key(&index)
+        let place = self.places.by_root.get(&index);
+        place.is_some_and(|place| place.directory.is_some())
     }
 
     /// This root is gone.
     pub fn unwatch(&mut self, index: u32) {
         self.take_facts();
-        self.places.by_root.remove(&index);
+        if let Some(place) = self.places.by_root.get_mut(&index) {
+            place.directory = None;
+        }
     }
 }
 
@@ -365,6 +374,12 @@ impl Observer {
     }
 }
 
+impl Place {
+    fn open(&self) -> Option<Opened<'_>> {
+        self.directory.as_ref()?.open().ok()
+    }
+}
+
 impl Places {
     fn paths(&self) -> HashMap<u32, String> {
         let places = self.by_root.iter();
@@ -378,34 +393,36 @@ impl Places {
         let builds = self
             .by_root
             .iter()
-            .filter(|(_, place)| place.kind != RootKind::GoMod);
+            .filter(|(_, place)| place.kind != RootKind::GoMod && place.directory.is_some());
         let root = root.or_else(|| builds.map(|(index, _)| *index).min());
         let place = root.and_then(|root| self.by_root.get(&root));
-        place
-            .and_then(|place| fstat(&place.directory).ok())
-            .map_or((0, 0), |stat| (stat.st_dev, stat.st_ino))
+        place.map_or((0, 0), |place| place.identity)
     }
 
     /// Beginning of a file below a root; never of anything outside, or that is no plain file.
     fn read(&self, root: u32, path: &[u8]) -> Option<Vec<u8>> {
         let place = self.by_root.get(&root)?;
-        read_regular_file(&place.directory, path, Links::Refused, HEAD_BYTES)
+        read_regular_file(place.open()?, path, Links::Refused, HEAD_BYTES)
     }
 }
 
 impl Entries for Places {
     fn kind(&self, root: u32, action: &Id) -> Option<Kind> {
         let place = self.by_root.get(&root)?;
-        self.kinds.of(&place.directory, action)
+        self.kinds.of(place.open()?, action)
     }
 
     fn find(&self, root: u32, action: &Prefix) -> Option<(Id, Id)> {
-        kinds::find(&self.by_root.get(&root)?.directory, action)
+        kinds::find(self.by_root.get(&root)?.open()?, action)
     }
 
     fn is_known_since(&self, root: u32, start_ns: u64, start_ms: i64) -> bool {
         self.by_root.get(&root).is_some_and(|place| {
-            place.since_ns <= start_ns || is_born_since(place.directory.as_fd(), start_ms)
+            let is_new = || {
+                let open = place.open();
+                open.is_some_and(|open| is_born_since(open.as_fd(), start_ms))
+            };
+            place.since_ns <= start_ns || is_new()
         })
     }
 }

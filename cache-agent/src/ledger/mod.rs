@@ -4,6 +4,7 @@
 //! sizes. Never: a figure that rides on the event stream alone.
 
 pub mod accounts;
+pub mod directory;
 pub mod measure;
 pub mod merge;
 mod moved_directories;
@@ -16,7 +17,7 @@ pub mod walk;
 mod walkers;
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
     time::Duration,
@@ -51,8 +52,11 @@ use crate::{
         changes::{Changes, changes},
         printable::Shown,
     },
+    sys::shortage::is_shortage,
 };
 
+/// Numbers left alone for a while: what was done under them may not have been told yet.
+const FREE_KEPT: usize = 8;
 /// Records handed over per look at the ring, so that nothing else starves.
 const DRAIN_LIMIT: usize = 16_384;
 
@@ -60,6 +64,8 @@ const DRAIN_LIMIT: usize = 16_384;
 pub struct Ledger<M: LedgerMaps = Session> {
     maps: M,
     roots: Vec<Option<WatchedRoot>>,
+    /// Numbers that no root has any more, the longest free first.
+    free: VecDeque<usize>,
     walkers: Walkers,
     /// What is told while directories that crossed a border wait to be measured.
     sequence: Sequence,
@@ -112,6 +118,7 @@ impl<M: LedgerMaps> Ledger<M> {
         Ok(Self {
             maps,
             roots: Vec::new(),
+            free: VecDeque::new(),
             walkers: Walkers::start().context("cannot walk roots: no thread")?,
             sequence: Sequence::default(),
             unseen: None,
@@ -190,12 +197,18 @@ impl<M: LedgerMaps> Ledger<M> {
         Ok(index)
     }
 
+    /// Taken only once it is occupied: what cannot be watched leaves it.
+    fn free_slot(&self) -> usize {
+        let mut free = self.free.iter().copied();
+        let has_room = self.roots.len() < ROOTS_MAX as usize;
+        let reused = free
+            .next()
+            .filter(|_| !has_room || self.free.len() > FREE_KEPT);
+        reused.unwrap_or(self.roots.len())
+    }
+
     fn enlist(&mut self, path: &Path, directory: OwnedFd) -> Result<u32> {
-        let slot = self
-            .roots
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or(self.roots.len());
+        let slot = self.free_slot();
         let index = u32::try_from(slot).ok().filter(|index| *index < ROOTS_MAX);
         let index = index.with_context(|| format!("more than {ROOTS_MAX} roots"))?;
         refuse_pseudo(path, directory.as_fd())?;
@@ -216,6 +229,7 @@ impl<M: LedgerMaps> Ledger<M> {
         if slot == self.roots.len() {
             self.roots.push(Some(root));
         } else {
+            self.free.retain(|free| *free != slot);
             self.roots[slot] = Some(root);
         }
         Ok(index)
@@ -246,7 +260,7 @@ impl<M: LedgerMaps> Ledger<M> {
             return Ok(());
         };
         let (index, twin_path) = (twin.index, Shown::path(&twin.path).to_string());
-        let directory = twin.directory().try_clone().context("no descriptor left")?;
+        let directory = twin.directory().reopen().context("no descriptor left")?;
         self.maps.register(directory.as_fd(), index)?;
         bail!(
             "roots {} and {twin_path} are the same directory",
@@ -291,6 +305,7 @@ impl<M: LedgerMaps> Ledger<M> {
         else {
             return Ok(());
         };
+        self.free.push_back(usize::try_from(index)?);
         self.maps.unregister(&root.registered)?;
         self.maps.retain_sizes(index, |_| false)
     }
@@ -302,8 +317,11 @@ impl<M: LedgerMaps> Ledger<M> {
         let Some(root) = self.root(index).filter(|root| root.walk.is_none()) else {
             return Ok(());
         };
-        let directory = root.directory().try_clone();
-        let directory = directory.context("cannot walk a root: no descriptor left")?;
+        let directory = match root.directory().reopen() {
+            // It went: who looks after roots lets it go.
+            Err(error) if !is_shortage(error) => return Ok(()),
+            other => other.context("cannot walk a root: no descriptor left")?,
+        };
         let ticket = self.walkers.submit(directory, inner).ok_or(Errno::AGAIN);
         let ticket = ticket.context("cannot walk a root: too many walks wait")?;
         if let Some(root) = self.root_mut(index) {

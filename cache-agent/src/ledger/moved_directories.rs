@@ -141,16 +141,17 @@ impl<M: LedgerMaps> Ledger<M> {
             let root = self.root(index)?;
             (
                 root,
-                openat::directory(root.directory(), path, Links::Refused)?,
+                openat::directory(root.directory().open().ok()?, path, Links::Refused)?,
             )
         } else {
             let root = roots.next()?;
-            let found = openat::open_in_mounts(path, root.directory(), key.ino)?;
+            let found = openat::open_in_mounts(path, root.directory().open().ok()?, key.ino)?;
             (root, found)
         };
-        let (top, stat) = (fstat(beside.directory()).ok()?, fstat(&found).ok()?);
+        let (device, _) = beside.directory().identity()?;
+        let stat = fstat(&found).ok()?;
         // A subvolume of btrfs is on another device, and no part of the root.
-        (stat.st_ino == key.ino && stat.st_dev == top.st_dev).then_some(found)
+        (stat.st_ino == key.ino && stat.st_dev == device).then_some(found)
     }
 
     /// What the walks found, with the sizes that the kernel side has.

@@ -4,17 +4,23 @@ use std::{
     collections::{HashMap, HashSet},
     os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Result, anyhow};
 use cache_ebpf::InodeKey;
 use rustix::{
-    fs::{Mode, OFlags, open},
+    fs::{Mode, open},
     io::Errno,
 };
 
-use super::{pseudo::refuse_pseudo, walk::Walk, walkers::Walked};
+use super::{
+    directory::{Directory, FLAGS, Marks},
+    pseudo::refuse_pseudo,
+    walk::Walk,
+    walkers::Walked,
+};
 use crate::{
     kernel::session::Registered,
     model::{changes::Changes, printable::Shown},
@@ -155,7 +161,7 @@ pub struct WatchedRoot {
     pub key: InodeKey,
     /// What the kernel side calls it.
     pub registered: Registered,
-    directory: OwnedFd,
+    directory: Arc<Directory>,
     /// The present base; `None` until the first walk is done.
     pub base: Option<Base>,
     /// The walk under way.
@@ -186,8 +192,7 @@ pub struct WatchedRoot {
 
 /// Opens a directory that is to become a root; says in one sentence why it cannot.
 pub fn open_directory(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let opened = open(path, flags, Mode::empty()).map_err(|error| {
+    let opened = open(path, FLAGS, Mode::empty()).map_err(|error| {
         let shown = Shown::path(path);
         match error {
             Errno::NOTDIR => anyhow!("root {shown} is not a directory"),
@@ -211,7 +216,7 @@ impl WatchedRoot {
             path,
             key: registered.key,
             registered,
-            directory,
+            directory: Arc::new(Directory::Open(directory)),
             base: None,
             walk: None,
             corrected: Changes::default(),
@@ -228,9 +233,19 @@ impl WatchedRoot {
         }
     }
 
-    /// The open directory.
-    pub fn directory(&self) -> &OwnedFd {
+    /// The directory.
+    pub fn directory(&self) -> &Arc<Directory> {
         &self.directory
+    }
+
+    /// Holds it in a way that keeps no mount busy, if it is on one of its own.
+    pub fn let_mount_go(&mut self, marks: &mut Marks) {
+        let Directory::Open(open) = &*self.directory else {
+            return;
+        };
+        if let Some(marked) = marks.hold(&self.path, open) {
+            self.directory = Arc::new(marked);
+        }
     }
 
     /// Size and files when an agent last watched it.
@@ -252,18 +267,12 @@ impl WatchedRoot {
 
     /// True while its path still leads to the same directory.
     pub fn is_in_place(&self) -> bool {
-        let (Ok(here), Ok(there)) = (
-            rustix::fs::fstat(&self.directory),
-            rustix::fs::stat(&self.path),
-        ) else {
-            return false;
-        };
-        (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+        self.directory.is_at(&self.path)
     }
 
     /// True while the directory itself exists, wherever it is.
     pub fn exists(&self) -> bool {
-        rustix::fs::fstat(&self.directory).is_ok_and(|found| found.st_nlink > 0)
+        self.directory.exists()
     }
 
     /// What was there before it was watched is told to have come since: so much, so many files.

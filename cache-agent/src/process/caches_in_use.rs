@@ -127,7 +127,7 @@ pub(crate) fn is_born_since(directory: BorrowedFd<'_>, start_ms: i64) -> bool {
 }
 
 /// When the directory was made; not every file system knows.
-fn birth(directory: BorrowedFd<'_>) -> Option<SystemTime> {
+pub(crate) fn birth(directory: BorrowedFd<'_>) -> Option<SystemTime> {
     let found = statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok()?;
     if found.stx_mask & StatxFlags::BTIME.bits() == 0 {
         return None;

@@ -98,9 +98,9 @@ impl Watched {
     /// Nothing was in it before the command started.
     fn is_new(&self, ledger: &Ledger, index: u32) -> bool {
         let start_ms = milliseconds(self.started);
-        ledger
-            .root(index)
-            .is_some_and(|root| is_born_since(root.directory().as_fd(), start_ms))
+        let directory = ledger.root(index).map(|root| root.directory().open());
+        let directory = directory.and_then(Result::ok);
+        directory.is_some_and(|directory| is_born_since(directory.as_fd(), start_ms))
     }
 
     /// Why a cache is only told.

@@ -2,6 +2,7 @@
 
 use std::{
     os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -356,16 +357,15 @@ impl WatchedPlace {
         let Place { path, kind } = &self.place;
         let index = ledger.watch(path)?;
         let root = ledger.root(index).context("a root vanished")?;
-        let directory = root.directory().try_clone();
-        let directory = directory.context("no descriptor left")?;
-        let found = rustix::fs::fstat(&directory).context("cannot look at a root")?;
+        let directory = Arc::clone(root.directory());
+        let identity = directory.identity().context("cannot look at a root")?;
         let mut row = RootRow::new(index, &self.place);
         row.identity = (root.key.dev, root.key.ino);
         let by = self.found.as_ref().map(|found| &found.by);
-        row.maker = observer.sole_writer(*kind, path, by, directory.as_fd());
+        row.maker = observer.sole_writer(*kind, path, by, directory.open()?.as_fd());
         let shown = printable(path.as_os_str().as_encoded_bytes());
         observer.watch(index, shown, *kind, directory);
-        self.directories.push(((found.st_dev, found.st_ino), row));
+        self.directories.push((identity, row));
         Ok(index)
     }
 

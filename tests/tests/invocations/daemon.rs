@@ -161,7 +161,7 @@ fn a_change_of_directory_is_followed() -> Result<()> {
     Ok(())
 }
 
-fn build(shop: &Workshop, module: &Path, cache: &Path) -> Result<()> {
+pub(super) fn build(shop: &Workshop, module: &Path, cache: &Path) -> Result<()> {
     go(shop, &["build", "./..."], module, cache)
 }
 
@@ -183,18 +183,43 @@ pub(super) fn told_of(
     what: &str,
     is_it: impl Fn(&Value) -> bool,
 ) -> Result<Value> {
+    let mut all = wait_told(daemon, state, what, |all| {
+        let found = all.into_iter().find(|record| is_it(record));
+        found.map(|found| vec![found])
+    })?;
+    all.pop().context("no record")
+}
+
+/// All records that are like this, newest first, once the history has so many.
+pub(super) fn all_told(
+    daemon: &Daemon,
+    state: &Path,
+    count: usize,
+    is_it: impl Fn(&Value) -> bool,
+) -> Result<Vec<Value>> {
+    wait_told(daemon, state, "records", |mut all| {
+        all.retain(|record| is_it(record));
+        (all.len() >= count).then_some(all)
+    })
+}
+
+fn wait_told(
+    daemon: &Daemon,
+    state: &Path,
+    what: &str,
+    choose: impl Fn(Vec<Value>) -> Option<Vec<Value>>,
+) -> Result<Vec<Value>> {
     let mut last = String::new();
     let waited = wait::until("the record", TOLD, || {
         let output = Command::new(env::agent()?)
-            .args(["invocations", "--json", "--state-dir"])
+            .args(["invocations", "--json", "--limit", "1000", "--state-dir"])
             .arg(state)
             .output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let found: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         last = format!("{found:#}\n{}", String::from_utf8_lossy(&output.stderr));
-        let all = found["invocations"].as_array();
-        let mut all = all.into_iter().flatten();
-        Ok(all.find(|record| is_it(record)).cloned())
+        let all = found["invocations"].as_array().cloned();
+        Ok(choose(all.unwrap_or_default()))
     });
     waited.with_context(|| format!("{what}: {last}\n{}", daemon.log().unwrap_or_default()))
 }

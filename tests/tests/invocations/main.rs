@@ -15,6 +15,7 @@ mod storms;
 mod strangers;
 mod surroundings;
 mod trims;
+mod unmounts;
 
 use anyhow::{Context as _, Result, ensure};
 use cache_tests::{

@@ -1,6 +1,9 @@
 use std::{
     fs::{self, File},
-    os::{fd::AsFd as _, unix::fs::symlink},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::symlink,
+    },
 };
 
 use tempfile::TempDir;
@@ -31,7 +34,12 @@ impl Bench {
         let mut maps = kernel.clone();
         maps.open_root(0).unwrap();
         maps.register(open().as_fd(), 0).unwrap().unwrap();
-        observer.watch(0, "/cache".to_owned(), RootKind::GoMod, open());
+        observer.watch(
+            0,
+            "/cache".to_owned(),
+            RootKind::GoMod,
+            Arc::new(Directory::Open(open())),
+        );
         Self {
             kernel,
             observer,
