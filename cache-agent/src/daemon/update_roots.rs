@@ -124,7 +124,9 @@ impl<K: KernelSide> EventLoop<K> {
     fn let_mounts_go(&mut self) {
         let in_view = self.roots.all.iter().filter(|root| root.shown_by.is_none());
         for index in in_view.filter_map(Root::index) {
-            self.ledger.let_mount_go(index, &mut self.root_watch.marks);
+            if let Some(root) = self.ledger.root_mut(index) {
+                root.let_mount_go(&mut self.root_watch.marks);
+            }
         }
     }
 

@@ -239,7 +239,7 @@ impl WatchedRoot {
     }
 
     /// Holds it in a way that keeps no mount busy, if it is on one of its own.
-    pub(super) fn let_mount_go(&mut self, marks: &mut Marks) {
+    pub fn let_mount_go(&mut self, marks: &mut Marks) {
         let Directory::Open(open) = &*self.directory else {
             return;
         };

@@ -212,7 +212,7 @@ fn wait_told(
     let mut last = String::new();
     let waited = wait::until("the record", TOLD, || {
         let output = Command::new(env::agent()?)
-            .args(["invocations", "--json", "--state-dir"])
+            .args(["invocations", "--json", "--limit", "1000", "--state-dir"])
             .arg(state)
             .output()?;
         let text = String::from_utf8_lossy(&output.stdout);
