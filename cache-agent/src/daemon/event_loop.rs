@@ -143,7 +143,7 @@ impl<K: KernelSide> EventLoop<K> {
         } else {
             self.quiet.saturating_add(1)
         };
-        if is_busy || self.has_news || self.invocations.is_waiting() {
+        if self.is_settling() || self.has_news {
             snapshots.send_replace(Arc::new(self.publish()?));
             self.has_news = false;
         }

@@ -78,6 +78,11 @@ impl Sums {
 }
 
 impl ProcessTotals {
+    /// Accounts of ended processes wait to be folded.
+    pub(super) fn is_resting(&self) -> bool {
+        !self.resting.is_empty()
+    }
+
     /// What ended processes left since this was last asked.
     pub(super) fn take_exited(&mut self) -> Vec<ExitedAccount> {
         std::mem::take(&mut self.exited)

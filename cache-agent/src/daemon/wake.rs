@@ -29,8 +29,7 @@ impl<K: KernelSide> EventLoop<K> {
         let mut until = now + self.timeout();
         if let Some(rest) = self.root_watch.rest(now) {
             until = until.min(now + rest);
-        } else if self.quiet >= QUIET_TICKS && !self.is_walking() && !self.invocations.is_waiting()
-        {
+        } else if !self.is_settling() && !self.is_walking() {
             return self.sleep(until);
         }
         let (mut events, mut tick) = (0, DRAIN_TICK);
@@ -96,15 +95,22 @@ impl<K: KernelSide> EventLoop<K> {
         Ok(is_ordered || (self.root_watch.has_changes() && !is_resting))
     }
 
+    /// Something happened a moment ago, or has still to be told: who did it ends a little later.
+    pub(super) fn is_settling(&mut self) -> bool {
+        self.quiet <= QUIET_TICKS
+            || self.process_totals.is_resting()
+            || self.invocations.is_waiting()
+    }
+
     fn is_walking(&self) -> bool {
         self.ledger.roots().any(|root| root.walk.is_some())
     }
 
-    fn timeout(&self) -> Duration {
+    fn timeout(&mut self) -> Duration {
         if self.is_walking() {
             return WALK_TICK;
         }
-        if self.quiet < QUIET_TICKS {
+        if self.is_settling() {
             return TICK;
         }
         let now = Instant::now();
