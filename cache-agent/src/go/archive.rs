@@ -18,8 +18,17 @@ const IMPORT_BYTES: usize = 16;
 /// At most so many.
 const IMPORTS_MAX: usize = 4_096;
 
+/// A package that an object was compiled against.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Import {
+    /// Its path.
+    pub path: String,
+    /// Fingerprint of what it exports (cmd/internal/goobj, `FingerprintType`).
+    pub fingerprint: [u8; 8],
+}
+
 /// Packages that the object in this archive was compiled against; `None` where its beginning does not tell.
-pub fn imports(archive: &[u8]) -> Option<Vec<String>> {
+pub fn imports(archive: &[u8]) -> Option<Vec<Import>> {
     let object = object(archive)?;
     let number = |at: usize| -> Option<usize> {
         let bytes = object.get(at..at.checked_add(4)?)?;
@@ -31,13 +40,17 @@ pub fn imports(archive: &[u8]) -> Option<Vec<String>> {
     if count > IMPORTS_MAX {
         return None;
     }
-    let name = |index: usize| -> Option<String> {
+    let import = |index: usize| -> Option<Import> {
         let at = begin.checked_add(index * IMPORT_BYTES)?;
         let (length, offset) = (number(at)?, number(at + 4)?);
-        let name = object.get(offset..offset.checked_add(length)?)?;
-        Some(printable(name))
+        let path = object.get(offset..offset.checked_add(length)?)?;
+        let fingerprint = object.get(at + 8..at + IMPORT_BYTES)?;
+        Some(Import {
+            path: printable(path),
+            fingerprint: fingerprint.try_into().ok()?,
+        })
     };
-    (0..count).map(name).collect()
+    (0..count).map(import).collect()
 }
 
 /// The compiler's own object, from its magic on.
@@ -117,7 +130,10 @@ mod tests {
     #[test]
     fn an_archive_names_what_it_imports() {
         for names in [&[][..], &["fmt"], &["example.com/c/p", "strings"]] {
-            assert_eq!(imports(&archive(names)).unwrap(), names);
+            let found = imports(&archive(names)).unwrap();
+            let paths: Vec<_> = found.iter().map(|import| &import.path).collect();
+            assert_eq!(paths, names);
+            assert!(found.iter().all(|import| import.fingerprint == [7; 8]));
         }
     }
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use cache_ebpf::ProcessKey;
+use sha2::{Digest as _, Sha256};
 
 use self::kept::KeptFiles;
 pub use self::shares::{Share, Shares};
@@ -18,7 +19,8 @@ pub use crate::go::child_args::{Built, of_child};
 use crate::{
     go::{
         action_id::{self, Id, Name, Prefix, object_path},
-        archive, module_path, package_index,
+        archive::{self, Import},
+        module_path, package_index,
     },
     model::{compiled::Compiled, invocation::Class, root::RootKind},
 };
@@ -90,7 +92,7 @@ pub struct Packages {
     /// Objects that the cache took for known actions.
     outputs: HashMap<Prefix, Output>,
     /// What they were compiled against, read while they are there.
-    imports: HashMap<Prefix, Vec<String>>,
+    imports: HashMap<Prefix, Vec<Import>>,
     import_bytes: usize,
     /// Packages with sources in C.
     cgo: HashSet<String>,
@@ -167,7 +169,10 @@ impl Packages {
         let object = read(*root, &object_path(id));
         let imports = object.and_then(|object| archive::imports(&object));
         if let Some(imports) = imports {
-            let bytes = imports.iter().map(String::len).sum::<usize>();
+            let bytes = imports
+                .iter()
+                .map(|import| import.path.len())
+                .sum::<usize>();
             if self.import_bytes + bytes <= IMPORT_BYTES_MAX {
                 self.import_bytes += bytes;
                 self.imports.insert(prefix, imports);
@@ -317,7 +322,8 @@ impl Packages {
                     is_main: linked.contains(built.path.as_str()),
                     variant: built.variant.clone(),
                     flags: built.call.flags.clone(),
-                    imports: self.imports.get(prefix).cloned(),
+                    imports: self.imports.get(prefix).map(|imports| paths(imports)),
+                    interfaces: self.imports.get(prefix).map(|imports| digest(imports)),
                     cache: cache(output.map(|output| output.root)),
                     action: *prefix,
                     is_kept: output.is_some(),
@@ -342,6 +348,23 @@ impl Packages {
     pub fn shares(&self) -> &Shares {
         &self.shares
     }
+}
+
+fn paths(imports: &[Import]) -> Vec<String> {
+    imports.iter().map(|import| import.path.clone()).collect()
+}
+
+/// Of what all of them export.
+fn digest(imports: &[Import]) -> [u8; 8] {
+    let mut hash = Sha256::new();
+    for Import { path, fingerprint } in imports {
+        hash.update(path);
+        hash.update([0]);
+        hash.update(fingerprint);
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(hash.finalize().split_at(8).0);
+    first
 }
 
 /// What the invocation is about, for what has no other name.

@@ -32,6 +32,8 @@ pub struct Compiled {
     pub flags: BTreeMap<String, String>,
     /// Packages it was compiled against; `None` where that is not known.
     pub imports: Option<Vec<String>>,
+    /// Digest of what those export; `None` where that is not known.
+    pub interfaces: Option<[u8; 8]>,
     /// Device and inode of the cache.
     pub cache: (u64, u64),
     /// First bytes of the action's id.
@@ -72,6 +74,20 @@ impl Compiled {
         )
     }
 
+    /// The same, compiled against packages that export the same.
+    pub fn interfaces_key(&self) -> Option<Key> {
+        let interfaces = self.interfaces.as_ref()?;
+        let place = self.place().as_bytes();
+        let parts = [b"interfaces", self.path.as_bytes(), place, interfaces];
+        Some(key(self.cache, &parts))
+    }
+
+    /// The same, where what it was compiled against is known at all.
+    pub fn known_interfaces_key(&self) -> Key {
+        let place = self.place().as_bytes();
+        key(self.cache, &[b"interfaces", self.path.as_bytes(), place])
+    }
+
     /// The same, compiled in the same way.
     pub fn variant_key(&self) -> Key {
         let flags: Vec<_> = self
@@ -109,7 +125,14 @@ impl Compiled {
         let action = self.is_kept.then(|| self.action_key());
         let path = (!self.is_standard).then(|| self.path_key());
         let always = [self.variant_key(), self.place_key()];
-        always.into_iter().chain(path).chain(action)
+        let interfaces = self.interfaces_key().filter(|_| !self.is_standard);
+        let known = interfaces.map(|_| self.known_interfaces_key());
+        let interfaces = interfaces.into_iter().chain(known);
+        always
+            .into_iter()
+            .chain(path)
+            .chain(action)
+            .chain(interfaces)
     }
 
     /// Keys of what would explain it.
@@ -121,8 +144,9 @@ impl Compiled {
             self.variant_key(),
             self.place_key(),
             self.path_key(),
+            self.known_interfaces_key(),
         ];
-        own.into_iter().chain(imports)
+        own.into_iter().chain(self.interfaces_key()).chain(imports)
     }
 }
 

@@ -78,6 +78,11 @@ scenarios! {
          echo 'package p
          import _ \"example.com/dependency\"' >p/i.go && echo 'require example.com/dependency v0.0.0
          replace example.com/dependency => ./dep' >>go.mod && go build ./... && sed -i 's,=> ./dep,=> ./other,' go.mod && go build $J ./...";
+    another_dependency_that_was_compiled_before: "dependency", "example.com/dep2",
+        "mkdir dep other first && module example.com/dep2 dep && functions dep >dep/d.go && cp -r dep/. other && echo 'func More() int { return 2 }' >>other/d.go &&
+         module example.com/first first && printf 'package first\nimport _ \"example.com/dep2\"\n' >first/f.go && cp -r first p/. && mv p/first/f.go p/i.go && rm -r p/first && sed -i 's/^package first/package p/' p/i.go &&
+         printf 'require example.com/dep2 v0.0.0\nreplace example.com/dep2 => ../other\n' >>first/go.mod && (cd first && go build ./...) &&
+         printf 'require example.com/dep2 v0.0.0\nreplace example.com/dep2 => ./dep\n' >>go.mod && go build ./... && sed -i 's,=> ./dep,=> ./other,' go.mod && go build $J ./...";
     another_project_of_the_same_name: "first_build", "app/p",
         "module app . && cp -r . ../alike && sed -i 's/return/return 7 +/' ../alike/p/p.go && go build ./... && cd ../alike && go build $J ./...";
     another_directory: "directory", "elsewhere",

@@ -228,7 +228,24 @@ impl<'a> Reasons<'a> {
         if !possible.is_empty() {
             return possible;
         }
+        if let Some(other) = self.other_interfaces(compiled) {
+            return vec![other];
+        }
         vec![self.by_elimination(compiled, maker)]
+    }
+
+    /// It was never compiled against packages that export this: one of those that the cache had is another.
+    fn other_interfaces(&self, compiled: &Compiled) -> Option<Reason> {
+        let seen = &self.past.seen;
+        let is_known = seen.contains_key(&compiled.known_interfaces_key());
+        let is_other = |key: i64| !seen.contains_key(&key);
+        if !is_known || !compiled.interfaces_key().is_some_and(is_other) {
+            return None;
+        }
+        let imports = compiled.imports.iter().flatten();
+        let is_local = |path: &&String| is_outside_standard(path);
+        let local: Vec<&str> = imports.filter(is_local).map(String::as_str).collect();
+        (!local.is_empty()).then(|| Reason::new("dependency", &local.join(" or ")))
     }
 
     /// Nobody was seen to compile it. If its module was built in another way, by somebody who found it in the
@@ -349,6 +366,11 @@ impl<'a> Reasons<'a> {
         let has_changed = causes.any(|cause| changes_content(&Reason::new(&cause.kind, "")));
         other.start_ms > maker.start_ms && is_alike && has_changed
     }
+}
+
+/// Paths of the standard library begin with a name without a dot, or with one that no module has.
+fn is_outside_standard(path: &str) -> bool {
+    path.split('/').next().unwrap_or_default().contains('.')
 }
 
 /// `module@version` in a module cache; of one that replaces another, whatever the directory has of it.
