@@ -149,9 +149,9 @@ impl Group {
     }
 }
 
-/// The sum of a chance that falls as 1 / (1 + n) over n look-ups.
+/// The sum of a chance that falls as one over the root of 1 + n, over n look-ups.
 pub(super) fn exposure(lookups: f32) -> f32 {
-    (1.0 + lookups).ln()
+    2.0 * ((1.0 + lookups).sqrt() - 1.0)
 }
 
 fn mean_interval(mean: f32, latest: u32) -> f32 {

@@ -15,13 +15,17 @@ const EXPECTED_BACK: f32 = 0.01;
 const REUSE_HORIZON_S: u32 = 501_120;
 /// Bits of a rank that the value has; the others are the tier's.
 const VALUE_BITS: u32 = 29;
-/// A group is taken to change once in five look-ups before it has shown whether it does.
-const PRIOR_CHANGES: f32 = 0.2;
+/// A group is taken to change at every other look-up before it has shown whether it does.
+const PRIOR_CHANGES: f32 = 0.5;
 /// Neither never nor always: a group is known by a few look-ups only.
 const MIN_CHANGE: f32 = 0.02;
 const MAX_CHANGE: f32 = 0.95;
 /// How much the returns of all groups weigh against those of one.
 const PRIOR_EXPOSURE: f32 = 2.0;
+/// A wait is known roughly, so that it counts for less than a chance or a cost does.
+const WAIT_WEIGHT: f32 = 0.7;
+/// Twice the share of entries used once that are not needed again.
+const NEVER_AGAIN: f32 = 0.7;
 
 /// An order of 32 bits, and the index that it belongs to.
 #[derive(Clone, Copy)]
@@ -161,11 +165,11 @@ impl<'a> Ranking<'a> {
             return 1.0 - PRIOR_CHANGES;
         };
         if group.supersedes(entry) {
-            // Most come back soon or never: the chance falls as one over the look-ups gone by.
+            // Most come back soon or never: the chance falls with the root of the look-ups gone by.
             let since = group.lookups_since(entry, self.now);
             let returns = group.returns + PRIOR_EXPOSURE * self.returns;
             let exposed = group.exposure + exposure(since) + PRIOR_EXPOSURE;
-            returns / exposed / (1.0 + since)
+            (returns / exposed / (1.0 + since).sqrt()).min(1.0)
         } else {
             let change = (group.changes + PRIOR_CHANGES) / group.lookups.max(1.0);
             1.0 - change.clamp(MIN_CHANGE, MAX_CHANGE)
@@ -186,8 +190,13 @@ impl<'a> Ranking<'a> {
         };
         // What has been quiet for longer than its interval is quiet for as long again.
         let wait = quiet.max(interval).max(1.0);
-        density(entry) * chance / wait
+        density(entry) * chance * familiarity(entry) / wait.powf(WAIT_WEIGHT)
     }
+}
+
+/// Rises to 1 with the invocations that used it: what was used once may have been needed once.
+fn familiarity(entry: &Entry) -> f32 {
+    1.0 - NEVER_AGAIN / (1.0 + sane(entry.invocations))
 }
 
 /// CPU seconds a byte; never negative, infinite or no number, so that its bits order it.
