@@ -1,6 +1,7 @@
 //! What each way to choose victims costs: look-up traces, replayed with a cap.
 
 mod generate;
+mod many;
 mod replay;
 mod trace;
 
@@ -44,6 +45,9 @@ pub(super) struct Options {
     /// A trace, gzip or not [default: lookups-1 of the repository and two generated ones]
     #[arg(long = "trace", value_name = "FILE")]
     traces: Vec<PathBuf>,
+    /// Plan for so many entries instead, and say what that takes
+    #[arg(long, value_name = "N", conflicts_with_all = ["traces", "json"])]
+    entries: Option<u32>,
     /// Write every figure as JSON; - is stdout
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -72,6 +76,9 @@ struct Cap {
 }
 
 pub(super) fn run(options: &Options) -> Result<()> {
+    if let Some(entries) = options.entries {
+        return many::run(entries, options.assert);
+    }
     let traces = if options.traces.is_empty() {
         vec![
             Trace::parse("lookups-1.csv.gz", LOOKUPS_1)?,

@@ -130,5 +130,7 @@ pub fn plan(
         count += 1;
     }
     ranks.truncate(count);
+    // What stays is most of it, and the victims need room.
+    ranks.shrink_to_fit();
     ranks.iter().map(|rank| ranking.victim(*rank)).collect()
 }
