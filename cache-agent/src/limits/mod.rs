@@ -3,6 +3,7 @@
 //! Takes: configuration, earlier state, present readings. Gives: new state and events.
 //! Never: touches a file, asks for the time, or acts.
 
+pub mod policy;
 pub mod thresholds;
 
 use self::thresholds::{Event, State, evaluate};

@@ -4,6 +4,7 @@
 mod agent;
 mod compare;
 mod cost;
+mod eviction;
 mod hooks;
 mod json;
 mod limits;
@@ -45,6 +46,8 @@ struct Options {
 enum What {
     /// Cold builds watched by nobody, by the agent, and by what one would use instead
     Compare(compare::Options),
+    /// What each eviction policy has to compile again, by replay of look-up traces
+    Eviction(eviction::Options),
     /// What an open costs at the agent's hooks, on top of an empty program
     Hooks(hooks::Options),
     /// What many processes and many files cost in memory
@@ -60,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let needs_root = !matches!(options.what, Some(What::Store(_)));
+    let needs_root = !matches!(options.what, Some(What::Eviction(_) | What::Store(_)));
     ensure!(
         !needs_root || command::is_root(),
         "the bench needs root, for the agent and for BPF statistics: `sudo -E cargo xtask bench`"
@@ -68,6 +71,7 @@ fn run(options: &Options) -> Result<()> {
     match &options.what {
         None => cost::run(&options.cost),
         Some(What::Compare(options)) => compare::run(options),
+        Some(What::Eviction(options)) => eviction::run(options),
         Some(What::Hooks(options)) => hooks::run(options),
         Some(What::Scale(options)) => scale::run(options),
         Some(What::Store(options)) => store::run(options),
