@@ -3,6 +3,7 @@
 use std::{
     path::Path,
     process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -22,6 +23,8 @@ use super::daemon::{all_told, build, discovering};
 /// What a job's clean-up waits for at most.
 const UNMOUNTS: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 4;
+/// Until the agent has seen a mount: what a volume holds before that is the size that growth is counted from.
+const SEEN: Duration = Duration::from_millis(200);
 
 /// Unmounts as a job does when its build has ended, and nothing else than umount tells it whether that worked.
 fn unmount(place: &Path) -> Result<()> {
@@ -45,6 +48,7 @@ fn builds(shop: &Workshop, cache: &Path, mount: impl Fn() -> Result<Mounted>) ->
     let mut grown = Vec::new();
     for round in 0..ROUNDS {
         let mounted = mount()?;
+        thread::sleep(SEEN);
         edit(&module, round)?;
         let before = signed(tree::walk(cache, &[])?.bytes);
         build(shop, &module, cache)?;
