@@ -273,9 +273,14 @@ pub(super) fn refusal(error: ProgramError) -> anyhow::Error {
 
 /// Closing lines that each verifier log has.
 fn is_statistics(line: &str) -> bool {
-    ["processed ", "verification time ", "stack depth "]
-        .iter()
-        .any(|prefix| line.starts_with(prefix))
+    [
+        "processed ",
+        "insns processed ",
+        "verification time ",
+        "stack depth ",
+    ]
+    .iter()
+    .any(|prefix| line.starts_with(prefix))
 }
 
 fn release() -> String {

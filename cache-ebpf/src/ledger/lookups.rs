@@ -11,7 +11,7 @@ use super::settle::is_own_name;
 use crate::{
     account::{self, Change},
     descendants, events,
-    kernel::{Access, Dentry, File, Inode, Read, entry_digits},
+    kernel::{Access, Dentry, File, Inode, Plain, Read, entry_digits},
     maps::LOOKUPS,
     roots,
 };
@@ -34,7 +34,8 @@ pub(super) fn read<A: Access>(file: File<A>, inode: Inode<A>) -> Read<()> {
     }
     let root = roots::holder_of_name(name)?;
     if root != NO_ROOT {
-        count_hit(root, name.name()?);
+        // A scalar: the verifier takes no typed pointer.
+        count_hit(root, name.plain()?.address());
     }
     Ok(())
 }
@@ -42,11 +43,11 @@ pub(super) fn read<A: Access>(file: File<A>, inode: Inode<A>) -> Read<()> {
 /// A global function (exported, scalars only): the stack is its own.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn count_hit(root: u32, name: u64) -> u64 {
+extern "C" fn count_hit(root: u32, dentry: u64) -> u64 {
     let process = account::current();
     account::credit(&process, root, &Change::hit());
     if descendants::is_followed(process.tgid) {
-        tell_lookup(process.tgid, process.start_ns, root, name);
+        tell_lookup(process.tgid, process.start_ns, root, dentry);
     }
     1
 }
@@ -54,8 +55,9 @@ extern "C" fn count_hit(root: u32, name: u64) -> u64 {
 /// A global function, as above: what it tells is large.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn tell_lookup(tgid: u32, start_ns: u64, root: u32, name: u64) -> u64 {
-    let digits = match entry_digits(name) {
+extern "C" fn tell_lookup(tgid: u32, start_ns: u64, root: u32, dentry: u64) -> u64 {
+    let name = Dentry::<Plain>::at(dentry).name();
+    let digits = match name.and_then(entry_digits) {
         Ok(digits) => digits,
         Err(fault) => {
             events::fault(fault);
