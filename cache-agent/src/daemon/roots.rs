@@ -12,7 +12,6 @@ use std::{
 };
 
 use cache_ebpf::ProcessKey;
-use rustix::fs::fstat;
 
 use super::trouble::{Returns, Trouble};
 use crate::{
@@ -20,11 +19,14 @@ use crate::{
     discover::host::{Candidate, for_host},
     go::env::Environment,
     kernel::ledger_maps::LedgerMaps,
-    ledger::{Ledger, directory::FileId},
+    ledger::Ledger,
     limits::Limits,
     model::{changes::Changes, root::RootKind, tool_group::GROUPS},
     process::caches_in_use::{birth, is_born_since},
-    sys::clock::milliseconds,
+    sys::{
+        clock::milliseconds,
+        file_id::{FileId, file_id},
+    },
 };
 
 /// Roots, configured and discovered.
@@ -140,11 +142,9 @@ impl Root {
     /// A directory takes the place of those that were there. One that came since, and was never here before, was
     /// empty: what it holds is growth, whoever caused it.
     pub(super) fn comes(&mut self, directory: BorrowedFd<'_>) {
-        let found = fstat(directory).ok();
-        let (Some(found), Some(at)) = (found, birth(directory)) else {
+        let (Some(file), Some(at)) = (file_id(directory), birth(directory)) else {
             return;
         };
-        let file = (found.st_dev, found.st_ino);
         let born = Born { file, at };
         let is_new = !self.directories.is_empty()
             && !self.directories.contains(&born)

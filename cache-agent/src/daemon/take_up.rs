@@ -21,7 +21,7 @@ use crate::{
     ledger::{Ledger, root::open_directory},
     model::{printable::Shown, root_name::Names},
     process::caches_in_use::{CacheInUse, Sighting},
-    sys::shortage::is_caused_by_shortage,
+    sys::{file_id::file_id, shortage::is_caused_by_shortage},
 };
 
 const NOT_ITS_USERS: &str = "it is not its user's own and does not look like a cache";
@@ -179,8 +179,7 @@ impl RootTable {
 
 /// True where a root is this very directory.
 fn is_watched(ledger: &Ledger<impl LedgerMaps>, found: &CacheInUse) -> bool {
-    let own = rustix::fs::fstat(&found.directory);
-    let own = own.ok().map(|own| (own.st_dev, own.st_ino));
+    let own = file_id(&found.directory);
     ledger
         .roots()
         .any(|root| root.directory().identity() == own)

@@ -1,7 +1,7 @@
 //! What a compiled package says of itself: which packages it was compiled against
 //! (cmd/internal/archive, cmd/internal/goobj).
 
-use crate::model::printable::printable;
+use crate::model::{compiled::Import, printable::printable};
 
 /// Begins an archive.
 const ARCHIVE: &[u8] = b"!<arch>\n";
@@ -17,15 +17,6 @@ const BEFORE_OFFSETS: usize = 12;
 const IMPORT_BYTES: usize = 16;
 /// At most so many.
 const IMPORTS_MAX: usize = 4_096;
-
-/// A package that an object was compiled against.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Import {
-    /// Its path.
-    pub path: String,
-    /// Fingerprint of what it exports (cmd/internal/goobj, `FingerprintType`).
-    pub fingerprint: [u8; 8],
-}
 
 /// Packages that the object in this archive was compiled against; `None` where its beginning does not tell.
 pub fn imports(archive: &[u8]) -> Option<Vec<Import>> {

@@ -2,10 +2,9 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::fstat;
-
 use super::module_path;
 use crate::sys::{
+    file_id::file_id,
     fs_rights::Rights,
     openat::{Links, place, read_regular_file},
 };
@@ -39,13 +38,12 @@ fn go_mod(directory: BorrowedFd<'_>) -> Option<String> {
 
 /// The directory above; none above the process' root, nor above the topmost one.
 fn above(directory: BorrowedFd<'_>, root: BorrowedFd<'_>) -> Option<OwnedFd> {
-    let identity = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
-    let here = identity(directory).ok()?;
-    if here == identity(root).ok()? {
+    let here = file_id(directory)?;
+    if here == file_id(root)? {
         return None;
     }
     let above = place(directory, "..", Links::Anywhere)?;
-    (identity(above.as_fd()).ok()? != here).then_some(above)
+    (file_id(&above)? != here).then_some(above)
 }
 
 #[cfg(test)]

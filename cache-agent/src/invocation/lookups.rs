@@ -6,7 +6,10 @@
 use std::collections::HashMap;
 
 use super::package::Packages;
-use crate::go::action_id::{Id, Prefix, prefix_of};
+use crate::{
+    go::action_id::{Id, Prefix, prefix_of},
+    sys::file_id::FileId,
+};
 
 /// Entries remembered of all invocations under way; of one that has more, nothing is told.
 pub(super) const ENTRIES_MAX: usize = 262_144;
@@ -24,8 +27,14 @@ pub enum Kind {
     Other,
 }
 
-/// What caches tell of their entries.
+/// What caches tell of their files.
 pub trait Entries {
+    /// Beginning of a file below a root.
+    fn read(&self, root: u32, path: &[u8]) -> Option<Vec<u8>>;
+
+    /// Device and inode of a root; of none, those of the only cache that there can be.
+    fn identity(&self, root: Option<u32>) -> FileId;
+
     /// What the entry of this action is of; `None` where it cannot be read any more.
     fn kind(&self, root: u32, action: &Id) -> Option<Kind>;
 
@@ -56,15 +65,19 @@ pub(super) struct Figures {
 }
 
 impl Lookups {
-    /// An entry was found.
-    pub(super) fn found(&mut self, root: u32, action: Id) {
+    /// An entry was found; how many more are remembered.
+    pub(super) fn found(&mut self, root: u32, action: Id) -> usize {
+        let before = self.len();
         self.named += 1;
         self.entries.entry((root, action)).or_insert(false);
+        self.len() - before
     }
 
-    /// An entry was made.
-    pub(super) fn made(&mut self, root: u32, action: Id) {
+    /// An entry was made; how many more are remembered.
+    pub(super) fn made(&mut self, root: u32, action: Id) -> usize {
+        let before = self.len();
         self.entries.insert((root, action), true);
+        self.len() - before
     }
 
     /// How many are remembered.
@@ -106,6 +119,14 @@ mod tests {
     struct Cache;
 
     impl Entries for Cache {
+        fn read(&self, _: u32, _: &[u8]) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn identity(&self, _: Option<u32>) -> FileId {
+            (0, 0)
+        }
+
         fn kind(&self, _: u32, action: &Id) -> Option<Kind> {
             match action[0] {
                 b'a' => Some(Kind::Action),

@@ -29,7 +29,7 @@ use crate::{
     },
     ledger::{
         accounts::{Accounts, Sums},
-        directory::{Directory, FileId, Opened},
+        directory::{Directory, Opened},
     },
     model::{compiled::Past, invocation::Finished, process::Identity, root::RootKind},
     process::{
@@ -39,6 +39,7 @@ use crate::{
     },
     sys::{
         clock::boot_now_ns,
+        file_id::FileId,
         openat::{Links, read_regular_file},
     },
 };
@@ -204,10 +205,7 @@ impl<P: FollowsProcesses> Observer<P> {
         for live in known {
             let own = sums.get(&live.key);
             if live.is_in_command && !live.is_untold() || own.is_some() {
-                let places = &self.places;
-                let read = |root, path: &[u8]| places.read(root, path);
-                let cache = |root| places.cache(root);
-                let finished = live.finish(own.unwrap_or(&nothing), &paths, &read, &cache, places);
+                let finished = live.finish(own.unwrap_or(&nothing), &paths, &self.places);
                 all.extend(finished);
             }
         }
@@ -235,10 +233,7 @@ impl<P: FollowsProcesses> Observer<P> {
         if is_nothing {
             return Vec::new();
         }
-        let places = &self.places;
-        let read = |root, path: &[u8]| places.read(root, path);
-        let cache = |root| places.cache(root);
-        live.finish(sums, &places.paths(), &read, &cache, places)
+        live.finish(sums, &self.places.paths(), &self.places)
     }
 
     /// Follows every tool that ran before the hooks came, with all that descends from it, and asks /proc about
@@ -387,9 +382,11 @@ impl Places {
             .map(|(index, place)| (*index, place.path.clone()))
             .collect()
     }
+}
 
+impl Entries for Places {
     /// Device and inode of a root, or of the first one that builds can be kept in.
-    fn cache(&self, root: Option<u32>) -> (u64, u64) {
+    fn identity(&self, root: Option<u32>) -> FileId {
         let builds = self
             .by_root
             .iter()
@@ -404,9 +401,7 @@ impl Places {
         let place = self.by_root.get(&root)?;
         read_regular_file(place.open()?, path, Links::Refused, HEAD_BYTES)
     }
-}
 
-impl Entries for Places {
     fn kind(&self, root: u32, action: &Id) -> Option<Kind> {
         let place = self.by_root.get(&root)?;
         self.kinds.of(place.open()?, action)

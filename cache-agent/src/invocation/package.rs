@@ -11,7 +11,6 @@ use std::{
 };
 
 use cache_ebpf::ProcessKey;
-use sha2::{Digest as _, Sha256};
 
 use self::kept::KeptFiles;
 pub use self::shares::{Share, Shares};
@@ -19,10 +18,14 @@ pub use crate::go::child_args::{Built, of_child};
 use crate::{
     go::{
         action_id::{self, Id, Name, Prefix, object_path},
-        archive::{self, Import},
-        module_path, package_index,
+        archive, module_path, package_index,
     },
-    model::{compiled::Compiled, invocation::Class, root::RootKind},
+    model::{
+        compiled::{Compiled, Import},
+        invocation::Class,
+        root::RootKind,
+    },
+    sys::file_id::FileId,
 };
 
 /// Entries and objects of one invocation that wait for their names.
@@ -67,7 +70,7 @@ pub struct Growth<'a> {
 pub type Read<'a> = &'a dyn Fn(u32, &[u8]) -> Option<Vec<u8>>;
 
 /// Device and inode of a root; of none, those of the only cache that there can be.
-pub type Identify<'a> = &'a dyn Fn(Option<u32>) -> (u64, u64);
+pub type Identify<'a> = &'a dyn Fn(Option<u32>) -> FileId;
 
 /// What a cache took for an action.
 #[derive(Clone, Copy, Debug)]
@@ -322,8 +325,7 @@ impl Packages {
                     is_main: linked.contains(built.path.as_str()),
                     variant: built.variant.clone(),
                     flags: built.call.flags.clone(),
-                    imports: self.imports.get(prefix).map(|imports| paths(imports)),
-                    interfaces: self.imports.get(prefix).map(|imports| digest(imports)),
+                    imports: self.imports.get(prefix).cloned(),
                     cache: cache(output.map(|output| output.root)),
                     action: *prefix,
                     is_kept: output.is_some(),
@@ -348,23 +350,6 @@ impl Packages {
     pub fn shares(&self) -> &Shares {
         &self.shares
     }
-}
-
-fn paths(imports: &[Import]) -> Vec<String> {
-    imports.iter().map(|import| import.path.clone()).collect()
-}
-
-/// Of what all of them export.
-fn digest(imports: &[Import]) -> [u8; 8] {
-    let mut hash = Sha256::new();
-    for Import { path, fingerprint } in imports {
-        hash.update(path);
-        hash.update([0]);
-        hash.update(fingerprint);
-    }
-    let mut first = [0; 8];
-    first.copy_from_slice(hash.finalize().split_at(8).0);
-    first
 }
 
 /// What the invocation is about, for what has no other name.

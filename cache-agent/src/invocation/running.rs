@@ -14,7 +14,7 @@ use cache_ebpf::{ProcessKey, ancestry::ProcessEvent};
 
 use super::{
     lookups::{Entries, Lookups},
-    package::{About, Built, Identify, Packages, Read},
+    package::{About, Built, Packages, Read},
     shell_status::shell_status,
     sums::{count, packages},
 };
@@ -313,10 +313,9 @@ impl Live {
         mut self,
         sums: &HashMap<u32, Sums>,
         paths: &HashMap<u32, String>,
-        read: Read<'_>,
-        cache: Identify<'_>,
         entries: &dyn Entries,
     ) -> Vec<Finished> {
+        let read: Read<'_> = &|root, path| entries.read(root, path);
         self.settle_module();
         let about = About {
             verb: &self.record.verb,
@@ -326,7 +325,7 @@ impl Live {
         self.packages.settle(read, &about);
         let helper = self.helper();
         let kept_at = helper.as_ref().map(|helper| helper.identity);
-        let cache = |root| kept_at.unwrap_or_else(|| cache(root));
+        let cache = |root| kept_at.unwrap_or_else(|| entries.identity(root));
         let mut compiled = self.packages.compiled(&cache);
         for one in &mut compiled {
             // Go itself never keeps it: the program was given it.
@@ -335,7 +334,7 @@ impl Live {
         self.record.keys = compiled.iter().flat_map(Compiled::keys).collect();
         self.complete(&compiled);
         let trim = self.trim(paths);
-        self.count_lookups(sums, paths, entries);
+        self.count_lookups(sums, paths, entries, helper.is_some());
         for (root, sum) in sums {
             let mut changes = sum.changes;
             if let Some(trimmed) = self.trimmed.get(root) {

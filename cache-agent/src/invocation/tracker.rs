@@ -301,9 +301,7 @@ impl Tracker {
             && self.entries < ENTRIES_MAX
             && let Some(Name::Entry(action)) = action_id::name(&path)
         {
-            let before = live.lookups.len();
-            live.lookups.made(event.root, action);
-            self.entries += live.lookups.len() - before;
+            self.entries += live.lookups.made(event.root, action);
         }
         if kind == RootKind::Other && live.names_helper() {
             live.packages
@@ -329,9 +327,7 @@ impl Tracker {
         if self.entries >= ENTRIES_MAX {
             return None;
         }
-        let before = live.lookups.len();
-        live.lookups.found(lookup.root, action);
-        self.entries += live.lookups.len() - before;
+        self.entries += live.lookups.found(lookup.root, action);
         Some(action)
     }
 

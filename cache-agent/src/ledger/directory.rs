@@ -24,8 +24,7 @@ use rustix::{
     io::Errno,
 };
 
-/// Device and inode as `stat` tells them.
-pub type FileId = (u64, u64);
+use crate::sys::file_id::{FileId, file_id};
 
 /// What is told of a marked directory besides the end of its file system.
 const CHANGES: WatchFlags = WatchFlags::DELETE_SELF
@@ -91,7 +90,7 @@ impl Directory {
                 mark,
             } => {
                 let found = rustix::fs::open(path, FLAGS, Mode::empty())?;
-                let is_it = !mark.is_gone() && identity_of(&found) == Some(*identity);
+                let is_it = !mark.is_gone() && file_id(&found) == Some(*identity);
                 is_it.then_some(Opened::Own(found)).ok_or(Errno::STALE)
             }
         }
@@ -108,7 +107,7 @@ impl Directory {
     /// Who it is, whether or not it can be found.
     pub fn identity(&self) -> Option<FileId> {
         match self {
-            Self::Open(held) => identity_of(held),
+            Self::Open(held) => file_id(held),
             Self::Marked { identity, .. } => Some(*identity),
         }
     }
@@ -127,11 +126,6 @@ impl Directory {
             Self::Marked { path, .. } => self.is_at(path),
         }
     }
-}
-
-fn identity_of(directory: impl AsFd) -> Option<FileId> {
-    let found = fstat(directory).ok()?;
-    Some((found.st_dev, found.st_ino))
 }
 
 impl Mark {
@@ -171,7 +165,7 @@ impl Marks {
         if !is_on_own_mount(&directory) {
             return None;
         }
-        let identity = identity_of(&directory)?;
+        let identity = file_id(&directory)?;
         let directory = directory.as_fd();
         let opened = format!(
             "/proc/self/fd/{}",
@@ -247,7 +241,7 @@ mod tests {
         let held = Directory::Open(open);
         assert_eq!(marked.identity(), held.identity());
         assert!(marked.is_at(&place) && marked.exists() && !marks.look());
-        assert_eq!(identity_of(marked.open().unwrap()), held.identity());
+        assert_eq!(file_id(marked.open().unwrap()), held.identity());
         drop(held);
         std::fs::remove_dir(&place).unwrap();
         std::fs::create_dir(&place).unwrap();

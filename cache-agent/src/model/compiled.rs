@@ -9,6 +9,15 @@ use super::{
     invocation::{Finished, Invocation},
 };
 
+/// A package that another one was compiled against.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Import {
+    /// Its path.
+    pub path: String,
+    /// Fingerprint of what it exports (cmd/internal/goobj, `FingerprintType`).
+    pub fingerprint: [u8; 8],
+}
+
 /// A package that an invocation compiled.
 #[derive(Clone, Debug, Default)]
 #[expect(
@@ -31,9 +40,7 @@ pub struct Compiled {
     /// What the compiler was told.
     pub flags: BTreeMap<String, String>,
     /// Packages it was compiled against; `None` where that is not known.
-    pub imports: Option<Vec<String>>,
-    /// Digest of what those export; `None` where that is not known.
-    pub interfaces: Option<[u8; 8]>,
+    pub imports: Option<Vec<Import>>,
     /// Device and inode of the cache.
     pub cache: (u64, u64),
     /// First bytes of the action's id.
@@ -76,16 +83,20 @@ impl Compiled {
 
     /// The same, compiled against packages that export the same.
     pub fn interfaces_key(&self) -> Option<Key> {
-        let interfaces = self.interfaces.as_ref()?;
-        let place = self.place().as_bytes();
-        let parts = [b"interfaces", self.path.as_bytes(), place, interfaces];
+        let imports = self.imports.as_ref()?.iter();
+        let imports = imports.flat_map(|import| [import.path.as_bytes(), &import.fingerprint]);
+        let own: [&[u8]; 3] = [b"interfaces", self.path.as_bytes(), self.place().as_bytes()];
+        let parts: Vec<_> = own.into_iter().chain(imports).collect();
         Some(key(self.cache, &parts))
     }
 
     /// The same, where what it was compiled against is known at all.
     pub fn known_interfaces_key(&self) -> Key {
         let place = self.place().as_bytes();
-        key(self.cache, &[b"interfaces", self.path.as_bytes(), place])
+        key(
+            self.cache,
+            &[b"known interfaces", self.path.as_bytes(), place],
+        )
     }
 
     /// The same, compiled in the same way.
@@ -138,7 +149,7 @@ impl Compiled {
     /// Keys of what would explain it.
     pub fn wanted(&self) -> impl Iterator<Item = Key> {
         let imports = self.imports.iter().flatten();
-        let imports = imports.map(|path| path_key(self.cache, path));
+        let imports = imports.map(|import| path_key(self.cache, &import.path));
         let own = [
             self.action_key(),
             self.variant_key(),

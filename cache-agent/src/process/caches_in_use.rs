@@ -18,6 +18,7 @@ use crate::{
     go::variables::Variables,
     model::root::RootKind,
     sys::{
+        file_id::file_id,
         openat::{self, Links},
         procfs::Process,
     },
@@ -102,10 +103,9 @@ impl Sighting {
         path: &Path,
         namespace: u64,
     ) -> Option<CacheInUse> {
-        let found = rustix::fs::fstat(&directory).ok()?;
+        let found = file_id(&directory)?;
         let seen = std::fs::metadata(path).ok();
-        let is_in_view =
-            seen.is_some_and(|seen| (seen.dev(), seen.ino()) == (found.st_dev, found.st_ino));
+        let is_in_view = seen.is_some_and(|seen| (seen.dev(), seen.ino()) == found);
         Some(CacheInUse {
             kind,
             path: path.to_owned(),

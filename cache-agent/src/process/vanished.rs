@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
 };
 
@@ -46,11 +46,7 @@ pub(super) fn traces(question: &Question) -> Option<Traces> {
 }
 
 /// The file that a shell would have found by the word that the process was called with.
-fn program(
-    question: &Question,
-    root: std::os::fd::BorrowedFd<'_>,
-    told: Option<&str>,
-) -> Option<File> {
+fn program(question: &Question, root: BorrowedFd<'_>, told: Option<&str>) -> Option<File> {
     let open = |path: &Path| regular_file(root, path, Links::InRoot);
     let word = Path::new(&question.program);
     if question.program.contains('/') {

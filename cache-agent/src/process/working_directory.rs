@@ -1,16 +1,17 @@
 //! Where a process works: in its directory, or in the one that `go -C` is about to change to.
 
 use std::{
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
     path::Path,
 };
 
-use rustix::fs::{fstat, readlink};
+use rustix::fs::readlink;
 
 use crate::{
     go::env::clean,
     model::printable::printable,
     sys::{
+        file_id::file_id,
         fs_rights::Rights,
         openat::{Links, place},
     },
@@ -37,8 +38,8 @@ pub fn of(
     };
     let open = |path: &Path| place(root, path, Links::InRoot);
     let told = Path::new(told);
-    let is_at_start = told.is_absolute()
-        && open(told).is_some_and(|start| identity(start.as_fd()) == identity(cwd.as_fd()));
+    let is_at_start =
+        told.is_absolute() && open(told).is_some_and(|start| file_id(start) == file_id(&cwd));
     if !is_at_start {
         return cwd;
     }
@@ -62,14 +63,9 @@ pub fn path(directory: BorrowedFd<'_>) -> Option<String> {
     Some(shown.chars().take(CHARACTERS).collect())
 }
 
-fn identity(directory: BorrowedFd<'_>) -> Option<(u64, u64)> {
-    let found = fstat(directory).ok()?;
-    Some((found.st_dev, found.st_ino))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use std::{fs::File, os::fd::AsFd as _};
 
     use super::*;
 

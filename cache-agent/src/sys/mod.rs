@@ -3,6 +3,7 @@
 pub(crate) mod arguments;
 pub mod clock;
 pub(crate) mod credentials;
+pub(crate) mod file_id;
 pub(crate) mod files;
 pub(crate) mod fs_rights;
 pub(crate) mod openat;

@@ -16,7 +16,7 @@ use crate::{
         caches_in_use::{CacheInUse, Sighting, is_born_since},
         namespaces,
     },
-    sys::clock::milliseconds,
+    sys::{clock::milliseconds, file_id::file_id},
 };
 
 /// Caches taken up while the command runs.
@@ -139,10 +139,7 @@ impl Watched {
 
 /// The place is this directory, or this path.
 fn is_watched(place: &WatchedPlace, named: Named<'_>) -> bool {
-    let found = named
-        .seen
-        .and_then(|seen| rustix::fs::fstat(&seen.directory).ok());
-    let identity = found.map(|found| (found.st_dev, found.st_ino));
+    let identity = named.seen.and_then(|seen| file_id(&seen.directory));
     let is_here = named.seen.is_none_or(|seen| seen.is_in_view);
     is_here && place.place.path == env::clean(named.path)
         || identity.is_some() && place.position(identity).is_some()

@@ -24,21 +24,19 @@ use crate::{
     },
     model::printable::printable,
     process::caches_in_use::Sighting,
+    sys::file_id::FileId,
 };
 
 /// Directories taken up at one path while the command runs; one more at its end.
 const DIRECTORIES_MAX: usize = 16;
-
-/// Device and inode as `stat` tells them.
-type Identity = (u64, u64);
 
 /// One path, and the directories that were there.
 #[derive(Debug)]
 pub(super) struct WatchedPlace {
     pub(super) place: Place,
     /// What was there at the last look.
-    seen: Option<Identity>,
-    directories: Vec<(Identity, RootRow)>,
+    seen: Option<FileId>,
+    directories: Vec<(FileId, RootRow)>,
     /// Why what is there cannot be watched.
     trouble: Option<String>,
     /// How it came to be watched, if the command's own environment does not name it.
@@ -126,7 +124,7 @@ impl Watched {
         ledger.unwatch(index)
     }
 
-    fn directories(&mut self) -> impl Iterator<Item = &mut (Identity, RootRow)> {
+    fn directories(&mut self) -> impl Iterator<Item = &mut (FileId, RootRow)> {
         self.places
             .iter_mut()
             .flat_map(|place| &mut place.directories)
@@ -337,13 +335,13 @@ impl WatchedPlace {
         first.is_some_and(|(_, row)| row.index == index)
     }
 
-    fn there(&self) -> Option<Identity> {
+    fn there(&self) -> Option<FileId> {
         let found = std::fs::metadata(&self.place.path).ok()?;
         Some((found.dev(), found.ino()))
     }
 
     /// Which of its directories that is.
-    pub(super) fn position(&self, identity: Option<Identity>) -> Option<usize> {
+    pub(super) fn position(&self, identity: Option<FileId>) -> Option<usize> {
         let mut known = self.directories.iter();
         known.position(|(known, _)| Some(*known) == identity)
     }

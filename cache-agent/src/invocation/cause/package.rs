@@ -174,8 +174,8 @@ impl<'a> Reasons<'a> {
         if let Some(overlay) = overlaid.iter().find(|one| one.name == "overlay") {
             return vec![overlay.reason()];
         }
-        // Names without a domain are anybody's: two projects called app are two.
-        if !path.split('/').next().unwrap_or_default().contains('.') {
+        // Such names are anybody's: two projects called app are two.
+        if !has_domain(path) {
             return vec![Reason::new("first_build", "")];
         }
         if flags.contains_key("trimpath") && maker.fingerprint.contains_key("trimpath") {
@@ -243,8 +243,8 @@ impl<'a> Reasons<'a> {
             return None;
         }
         let imports = compiled.imports.iter().flatten();
-        let is_local = |path: &&String| is_outside_standard(path);
-        let local: Vec<&str> = imports.filter(is_local).map(String::as_str).collect();
+        let imports = imports.map(|import| import.path.as_str());
+        let local: Vec<&str> = imports.filter(|path| has_domain(path)).collect();
         (!local.is_empty()).then(|| Reason::new("dependency", &local.join(" or ")))
     }
 
@@ -327,7 +327,7 @@ impl<'a> Reasons<'a> {
             .split_once(' ')
             .map_or("", |(_, variant)| variant);
         let mut dragged: BTreeMap<String, Vec<Reason>> = BTreeMap::new();
-        for path in imports {
+        for path in imports.iter().map(|import| &import.path) {
             let now = self.now;
             let own = format!("{path} {variant}");
             let mut all = now.compiled.iter();
@@ -368,8 +368,8 @@ impl<'a> Reasons<'a> {
     }
 }
 
-/// Paths of the standard library begin with a name without a dot, or with one that no module has.
-fn is_outside_standard(path: &str) -> bool {
+/// An import path that begins with a domain, as none of the standard library does.
+fn has_domain(path: &str) -> bool {
     path.split('/').next().unwrap_or_default().contains('.')
 }
 

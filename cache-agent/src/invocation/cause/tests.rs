@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::{
-    compiled::Compiled,
+    compiled::{Compiled, Import},
     invocation::{Invocation, RootShare},
 };
 
@@ -40,7 +40,15 @@ fn compiles(mut run: Finished, path: &str, action: u8, bytes: i64, imports: &[&s
         flags: flags
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect(),
-        imports: Some(imports.iter().map(|one| (*one).to_owned()).collect()),
+        imports: Some(
+            imports
+                .iter()
+                .map(|&path| Import {
+                    path: path.to_owned(),
+                    ..Import::default()
+                })
+                .collect(),
+        ),
         action: [action; 15],
         is_kept: true,
         cpu_s: 0.5,

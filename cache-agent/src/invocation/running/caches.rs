@@ -35,6 +35,13 @@ impl Live {
         Some(sighting).filter(|sighting| !sighting.caches.is_empty())
     }
 
+    /// The caches that it uses, by its own settings and those that its tools were told.
+    pub(super) fn caches(&self) -> Vec<FoundRoot> {
+        let mut told = self.environment.clone();
+        told.extend(self.effective.clone());
+        env::of_variables(&told).roots
+    }
+
     /// It may have written to one of these caches since then.
     pub(in crate::invocation) fn may_use(
         &self,
@@ -42,9 +49,7 @@ impl Live {
         since_ns: u64,
     ) -> bool {
         let is_of_then = self.ended_ns.is_none_or(|ended| ended >= since_ns);
-        let mut told = self.environment.clone();
-        told.extend(self.effective.clone());
-        let own = env::of_variables(&told).roots;
+        let own = self.caches();
         let is_one_of = |root: &FoundRoot| {
             let mut caches = caches.iter();
             caches.any(|(kind, path)| *kind == root.kind && env::clean(path) == root.path)

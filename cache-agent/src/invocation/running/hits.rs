@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Live;
 use crate::{
-    go::env::{self, FoundRoot},
+    go::env::FoundRoot,
     invocation::lookups::{Entries, Figures},
     ledger::accounts::Sums,
     model::root::RootKind,
@@ -17,11 +17,12 @@ impl Live {
         sums: &HashMap<u32, Sums>,
         paths: &HashMap<u32, String>,
         entries: &dyn Entries,
+        has_helper: bool,
     ) {
         let (key, start_ms) = (self.key, self.record.start_ms);
         let found: u64 = sums.values().map(|sum| sum.hits).sum();
         let is_silent = found == 0 && sums.values().all(|sum| sum.misses == 0);
-        let is_elsewhere = self.helper().is_some() || is_silent && self.is_elsewhere(paths);
+        let is_elsewhere = has_helper || is_silent && self.is_elsewhere(paths);
         let mut roots = sums.keys();
         let is_known = !(self.is_seeded || is_elsewhere)
             && roots.all(|root| entries.is_known_since(*root, key.start_ns, start_ms));
@@ -43,9 +44,7 @@ impl Live {
 
     /// What the actions of this invocation put out is kept where nobody watches.
     fn is_elsewhere(&self, paths: &HashMap<u32, String>) -> bool {
-        let mut told = self.environment.clone();
-        told.extend(self.effective.clone());
-        let own = env::of_variables(&told).roots;
+        let own = self.caches();
         let mut builds = own.iter().filter(|root| root.kind == RootKind::GoBuild);
         let is_watched = |root: &FoundRoot| {
             let path = root.path.to_string_lossy();

@@ -5,13 +5,22 @@ use super::*;
 use crate::{
     go::action_id::{Id, Prefix},
     invocation::lookups::{Entries, Kind},
-    model::invocation::Invocation,
+    model::invocation::{Finished, Invocation},
+    sys::file_id::FileId,
 };
 
 /// No caches.
 struct Nothing;
 
 impl Entries for Nothing {
+    fn read(&self, _: u32, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn identity(&self, _: Option<u32>) -> FileId {
+        (0, 0)
+    }
+
     fn kind(&self, _: u32, _: &Id) -> Option<Kind> {
         None
     }
@@ -23,6 +32,12 @@ impl Entries for Nothing {
     fn is_known_since(&self, _: u32, _: u64, _: i64) -> bool {
         false
     }
+}
+
+/// Its record, with nothing in any cache.
+fn finished(live: Live) -> Finished {
+    let told = live.finish(&HashMap::new(), &HashMap::new(), &Nothing);
+    told.into_iter().next().unwrap()
 }
 
 fn key(tgid: u32, start_ns: u64) -> ProcessKey {
@@ -91,14 +106,8 @@ fn a_tool_begins_an_invocation_and_its_exit_ends_it() {
     step(&mut tracker, PROCESS_EXIT, child, [go, nobody], "");
     let live = tracker.take(&go).unwrap();
     assert!(live.is_over());
-    let finished = live.finish(
-        &HashMap::new(),
-        &HashMap::new(),
-        &|_, _| None,
-        &|_| (0, 0),
-        &Nothing,
-    );
-    let record = &finished[0].record;
+    let finished = finished(live);
+    let record = &finished.record;
     assert_eq!(
         (record.tool.as_str(), record.verb.as_str()),
         ("go", "build")
@@ -180,19 +189,13 @@ fn a_version_that_executes_another_is_one_invocation_of_that_one() {
     tracker.answer(&go, first);
     let live = tracker.take_all();
     let [live] = <[Live; 1]>::try_from(live).unwrap();
-    let finished = live.finish(
-        &HashMap::new(),
-        &HashMap::new(),
-        &|_, _| None,
-        &|_| (0, 0),
-        &Nothing,
-    );
+    let finished = finished(live);
     let Invocation {
         tool,
         verb,
         version,
         ..
-    } = &finished[0].record;
+    } = &finished.record;
     assert_eq!([tool, verb, version], ["go", "build", "go1.24.11"]);
 }
 
