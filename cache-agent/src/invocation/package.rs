@@ -60,6 +60,8 @@ pub struct Growth<'a> {
     pub kind: RootKind,
     /// Path below it.
     pub path: &'a [u8],
+    /// What that names in a build cache.
+    pub name: Option<Name>,
     /// Bytes that entered; never negative.
     pub bytes: i64,
     /// Files that entered.
@@ -129,11 +131,11 @@ impl Packages {
             root,
             kind,
             path,
+            name,
             bytes,
             files,
         } = *growth;
-        let is_build = kind != RootKind::GoMod;
-        match is_build.then(|| action_id::name(path)).flatten() {
+        match name.filter(|_| kind != RootKind::GoMod) {
             Some(Name::Entry(id)) => self.entry((root, id), path, bytes, files, read),
             Some(Name::Object(id)) => self.object((root, id), bytes, files, false),
             Some(Name::Executable(id)) => self.object((root, id), bytes, files, true),

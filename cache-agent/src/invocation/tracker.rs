@@ -290,16 +290,14 @@ impl Tracker {
         };
         let changes = fact.changes();
         let path = fact.raw_path();
-        if event.operation == OPERATION_UNLINK
-            && process == live.key
-            && action_id::name(&path).is_some()
-        {
+        let name = action_id::name(&path);
+        if event.operation == OPERATION_UNLINK && process == live.key && name.is_some() {
             live.unlinked(event.root, &changes);
         }
         if changes.files_created > 0
             && kind != RootKind::GoMod
             && self.entries < ENTRIES_MAX
-            && let Some(Name::Entry(action)) = action_id::name(&path)
+            && let Some(Name::Entry(action)) = name
         {
             self.entries += live.lookups.made(event.root, action);
         }
@@ -311,6 +309,7 @@ impl Tracker {
                 root: event.root,
                 kind,
                 path: &path,
+                name,
                 bytes: changes.growth_bytes.max(0),
                 files: changes.files_created,
             };

@@ -26,11 +26,7 @@ const TOLD: Duration = Duration::from_secs(20);
 fn the_daemon_remembers_invocations() -> Result<()> {
     let shop = Workshop::new("remembers")?;
     let module = shop.module("remembers", 6)?;
-    let state = shop.place("state");
-    let daemon = Run::new(&shop.bench, "agent")?
-        .root(shop.bench.root())
-        .state(&state)
-        .ready()?;
+    let (daemon, state) = watching(&shop)?;
     build(&shop, &module, &shop.bench.root())?;
     let bytes = signed(shop.bench.walk()?.bytes);
     let record = told(&daemon, &state, "example.com/remembers")?;
@@ -55,6 +51,14 @@ fn the_daemon_remembers_invocations() -> Result<()> {
         "no look-up counted"
     );
     Ok(())
+}
+
+/// An agent that watches the cache of the workshop, and its state directory.
+pub(super) fn watching(shop: &Workshop) -> Result<(Daemon, PathBuf)> {
+    let state = shop.place("state");
+    let run = Run::new(&shop.bench, "agent")?;
+    let daemon = run.root(shop.bench.root()).state(&state).ready()?;
+    Ok((daemon, state))
 }
 
 /// An agent that looks for caches itself, but not for those of others on this machine, and its state directory.
@@ -142,11 +146,7 @@ fn two_builds_in_a_new_cache() -> Result<()> {
 fn a_change_of_directory_is_followed() -> Result<()> {
     let shop = Workshop::new("changes")?;
     let [started, works] = [shop.module("started", 2)?, shop.module("works", 2)?];
-    let state = shop.place("state");
-    let daemon = Run::new(&shop.bench, "agent")?
-        .root(shop.bench.root())
-        .state(&state)
-        .ready()?;
+    let (daemon, state) = watching(&shop)?;
     go(
         &shop,
         &["-C", "../works", "build", "./..."],
@@ -165,7 +165,7 @@ pub(super) fn build(shop: &Workshop, module: &Path, cache: &Path) -> Result<()> 
     go(shop, &["build", "./..."], module, cache)
 }
 
-fn go(shop: &Workshop, words: &[&str], module: &Path, cache: &Path) -> Result<()> {
+pub(super) fn go(shop: &Workshop, words: &[&str], module: &Path, cache: &Path) -> Result<()> {
     let status = shop.go(module, cache).args(words).status()?;
     ensure!(status.success(), "go {}: {status}", words.join(" "));
     Ok(())

@@ -2,14 +2,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 use cache_tests::{
-    daemon::Run,
     go::{Go, open_directory, toolchains},
     report::signed,
     workshop::{Workshop, bytes_of, the_one, whole, write},
 };
 use serde_json::Value;
 
-use super::daemon::told;
+use super::daemon::{told, watching};
 
 /// Keeps what it is given in the directory that it is told.
 const CACHER: &str = r#"package main
@@ -191,12 +190,9 @@ fn the_daemon_tells_of_a_helper() -> Result<()> {
     let shop = Workshop::new("serves")?;
     let cacher = cacher(&shop)?;
     let module = shop.module("serves", 4)?;
-    let (kept, state) = (shop.place("kept"), shop.place("state"));
+    let kept = shop.place("kept");
     open_directory(&kept)?;
-    let daemon = Run::new(&shop.bench, "agent")?
-        .root(shop.bench.root())
-        .state(&state)
-        .ready()?;
+    let (daemon, state) = watching(&shop)?;
     let mut build = shop.go(&module, &shop.bench.root());
     let program = format!("{cacher} {}", kept.display());
     let status = build

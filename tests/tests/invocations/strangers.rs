@@ -3,29 +3,18 @@
 use std::{os::unix::fs::symlink, process::Command};
 
 use anyhow::{Result, ensure};
-use cache_tests::{daemon::Run, workshop::Workshop};
+use cache_tests::workshop::Workshop;
 
-use super::daemon::{told, told_of};
+use super::daemon::{go, told, told_of, watching};
 
 /// Two builds with a removal between them: the removal is a record, and the reason of the second build.
 #[test]
 fn a_removal_is_told_and_is_the_reason_of_the_next_build() -> Result<()> {
     let shop = Workshop::new("removal")?;
     let module = shop.module("removal", 60)?;
-    let state = shop.place("state");
     let cache = shop.bench.root();
-    let daemon = Run::new(&shop.bench, "agent")?
-        .root(&cache)
-        .state(&state)
-        .ready()?;
-    let build = |jobs: &str| -> Result<()> {
-        let status = shop
-            .go(&module, &cache)
-            .args(["build", jobs, "./..."])
-            .status()?;
-        ensure!(status.success(), "go build {jobs}: {status}");
-        Ok(())
-    };
+    let (daemon, state) = watching(&shop)?;
+    let build = |jobs: &str| go(&shop, &["build", jobs, "./..."], &module, &cache);
     build("-p=2")?;
     told(&daemon, &state, "example.com/removal")?;
     let entries = std::fs::read_dir(&cache)?
@@ -57,12 +46,8 @@ fn a_removal_is_told_and_is_the_reason_of_the_next_build() -> Result<()> {
 fn a_go_command_of_one_version_is_an_invocation() -> Result<()> {
     let shop = Workshop::new("version")?;
     let module = shop.module("version", 4)?;
-    let state = shop.place("state");
     let cache = shop.bench.root();
-    let daemon = Run::new(&shop.bench, "agent")?
-        .root(&cache)
-        .state(&state)
-        .ready()?;
+    let (daemon, state) = watching(&shop)?;
     let named = shop.place("go1.99rc1");
     symlink(shop.go.program(), &named)?;
     let mut command = Command::new(&named);

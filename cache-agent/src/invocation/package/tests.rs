@@ -18,6 +18,7 @@ fn growth(path: &str, bytes: i64) -> Growth<'_> {
         root: 0,
         kind: RootKind::Other,
         path: path.as_bytes(),
+        name: action_id::name(path.as_bytes()),
         bytes,
         files: u64::from(bytes > 0),
     }
